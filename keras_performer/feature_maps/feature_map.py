@@ -17,24 +17,58 @@ class FeatureMap(ABC):
     padding.
 
     Attributes:
-        draws_projection: Whether `parameters["projection"]`, of shape (M, D), is
-            expected.
+        draws_projection: Whether `draw` uses the projection and the number of features
+            that the user asked for.
         trainable: Whether gradients flow to the parameters. Where they do not, the
             backward pass of attention is spared their products.
+        adapts: Whether the map has parameters that depend on the data, by way of
+            `adapted_parameters`.
     """
 
     draws_projection = False
     trainable = False
+    adapts = False
 
-    def initial_parameters(self, num_heads, projection):
-        """Returns the map's tensors for a layer, as a dictionary of arrays.
+    def draw(self, projection, seed, num_features, head_dim):
+        """Returns the random parameters: what another seed draws anew.
 
         Args:
-            num_heads: H, the number of heads of keys.
-            projection: A drawn projection of shape (M, D), or `None` where the map
-                draws none.
+            projection: Function `(seed, num_features, head_dim) -> (M, D) array`.
+            seed: Non-negative integer, or a sequence of them.
+            num_features: M.
+            head_dim: D.
+
+        Returns:
+            Dictionary of arrays.
         """
-        return {"projection": projection} if self.draws_projection else {}
+        if not self.draws_projection:
+            return {}
+        return {"projection": projection(seed, num_features, head_dim)}
+
+    def initial_parameters(self, num_heads, head_dim, drawn):
+        """Returns all parameters that the map starts with, as a dictionary of arrays.
+
+        Args:
+            num_heads: Hk, the number of heads of keys.
+            head_dim: D.
+            drawn: What `draw` returned.
+        """
+        return drawn
+
+    def adapted_parameters(self, moments):
+        """Returns the parameters that suit queries and keys of these moments.
+
+        They change the features and their variance, not the kernel. Taken from data
+        that was seen before, they tell nothing of the positions and documents that
+        they are used on.
+
+        Args:
+            moments: `keras_performer.feature_maps.Moments`.
+
+        Returns:
+            Dictionary of tensors, some of those of `initial_parameters`.
+        """
+        return {}
 
     @abstractmethod
     def size(self, head_dim, parameters):
@@ -45,11 +79,11 @@ class FeatureMap(ABC):
         """Features of queries.
 
         Args:
-            x: Queries of shape (..., T, D), float32 or float64, not scaled.
+            x: Queries of shape (B, Hk, ..., T, D), float32 or float64, not scaled.
             parameters: Dictionary of tensors.
 
         Returns:
-            Features of shape (..., T, M) and log weights of shape (..., T).
+            Features of shape (B, Hk, ..., T, M) and log weights (B, Hk, ..., T).
         """
 
     @abstractmethod

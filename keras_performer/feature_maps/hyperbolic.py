@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_performer.feature_maps.softmax_kernel import SoftmaxKernel, largest
+from keras_performer.feature_maps.softmax_kernel import SoftmaxKernel, normalized_exp
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -32,8 +32,7 @@ class Hyperbolic(SoftmaxKernel):
         return 2 * super().size(head_dim, parameters)
 
     def features(self, logits, half_squared_norm):
-        shift = largest(ops.abs(logits))
-        log_weight = ops.squeeze(shift, -1) - half_squared_norm
-        log_weight = log_weight - 0.5 * math.log(2 * logits.shape[-1])
         pair = ops.concatenate([logits, -logits], axis=-1)
-        return ops.exp(pair - shift), log_weight
+        values, log_sum = normalized_exp(pair)
+        log_weight = log_sum - half_squared_norm - 0.5 * math.log(2 * logits.shape[-1])
+        return values, log_weight

@@ -2,9 +2,9 @@
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_performer.feature_maps.softmax import Softmax
+from keras_performer.feature_maps.softmax_kernel import per_head
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -24,12 +24,14 @@ class Learned(Softmax):
 
     trainable = True
 
-    def initial_parameters(self, num_heads, projection):
+    def initial_parameters(self, num_heads, head_dim, drawn):
+        projection = drawn["projection"]
         return {
-            "projection": np.repeat(projection[None], num_heads, axis=0),  # (H, M, D)
+            "projection": np.repeat(projection[None], num_heads, axis=0),  # (Hk, M, D)
             "bias": np.zeros((num_heads, len(projection)), "float32"),
         }
 
     def logits(self, x, parameters):
-        bias = parameters["bias"][:, None, :]  # (H, 1, M)
-        return ops.add(super().logits(x, parameters), bias)
+        projection = per_head(parameters["projection"], x)
+        bias = per_head(parameters["bias"][:, None], x)
+        return super().logits(x, {"projection": projection}) + bias

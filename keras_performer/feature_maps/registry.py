@@ -4,21 +4,35 @@ import functools
 
 import keras
 
+from keras_performer.feature_maps.asymmetric_dense_exponential import (
+    AsymmetricDenseExponential,
+)
+from keras_performer.feature_maps.favor_plus_plus import FavorPlusPlus
+from keras_performer.feature_maps.favor_sharp import FavorSharp
 from keras_performer.feature_maps.feature_map import FeatureMap
 from keras_performer.feature_maps.generalized import (
     Generalized,
     absolute,
     bounded_exp,
 )
+from keras_performer.feature_maps.hybrid import Hybrid
 from keras_performer.feature_maps.hyperbolic import Hyperbolic
 from keras_performer.feature_maps.learned import Learned
 from keras_performer.feature_maps.softmax import Softmax
+from keras_performer.feature_maps.symmetric_dense_exponential import (
+    SymmetricDenseExponential,
+)
 from keras_performer.feature_maps.trigonometric import Trigonometric
 
 _BY_NAME = {
     "softmax": Softmax,
     "hyperbolic": Hyperbolic,
     "trigonometric": Trigonometric,
+    "hybrid": Hybrid,
+    "favor_plus_plus": FavorPlusPlus,
+    "favor_sharp": FavorSharp,
+    "sderf": SymmetricDenseExponential,
+    "aderf": AsymmetricDenseExponential,
     "learned": Learned,
     "relu": functools.partial(Generalized, "relu"),
     "elu": functools.partial(Generalized, "elu", epsilon=1.0),

@@ -3,14 +3,8 @@
 import math
 
 import keras
-from keras import ops
 
-from keras_performer.feature_maps.softmax_kernel import (
-    SoftmaxKernel,
-    half_squared_norm,
-    highest,
-    largest,
-)
+from keras_performer.feature_maps.softmax_kernel import SoftmaxKernel, normalized_exp
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -33,17 +27,7 @@ class Softmax(SoftmaxKernel):
     Softmax()
     """
 
-    def queries(self, x, parameters):
-        # Normalized over features in one operation, where a key's need two.
-        logits = self.logits(x, parameters)
-        values = ops.softmax(logits, axis=-1)
-        # log Σ exp(l) = l - log softmax(l), at any feature: here at the largest.
-        log_sum = highest(logits) - ops.log(highest(values))
-        log_weight = ops.squeeze(log_sum, -1) - half_squared_norm(x)
-        return values, log_weight - 0.5 * math.log(logits.shape[-1])
-
     def features(self, logits, half_squared_norm):
-        shift = largest(logits)
-        log_weight = ops.squeeze(shift, -1) - half_squared_norm
-        log_weight = log_weight - 0.5 * math.log(logits.shape[-1])
-        return ops.exp(logits - shift), log_weight
+        values, log_sum = normalized_exp(logits)
+        log_weight = log_sum - half_squared_norm - 0.5 * math.log(logits.shape[-1])
+        return values, log_weight

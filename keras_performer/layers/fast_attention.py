@@ -1,14 +1,15 @@
 """`FastAttention`: multi-head attention in time linear in the sequence length."""
 
 import math
-import random
 
 import keras
 from keras import ops
 
 from keras_performer import feature_maps
+from keras_performer.feature_maps import Moments
 from keras_performer.layers import attention_masks as masks
 from keras_performer.layers.attention_arguments import check_optional_size
+from keras_performer.layers.feature_weights import FeatureWeights
 from keras_performer.layers.multi_head_layer import MultiHeadLayer
 from keras_performer.ops import (
     bidirectional_attention,
@@ -174,7 +175,14 @@ class FastAttention(MultiHeadLayer):
 
     def build(self, query_shape, value_shape, key_shape=None):
         self.build_projections(query_shape, value_shape, key_shape)
-        self._make_parameters()
+        self._feature_weights = FeatureWeights(
+            self,
+            self._feature_map,
+            self._drawn,
+            self._num_heads,
+            self._key_dim,
+            self.seed,
+        )
 
     def call(
         self,
@@ -196,15 +204,15 @@ class FastAttention(MultiHeadLayer):
             keys = self._key_dense(key)  # (B, S, H, D)
             values = self._value_dense(value)  # (B, S, H, Dv)
             gate = self._gate_dense(query) if self._use_gate else None
-        parameters = {
-            name: ops.cast(weight, wide_dtype(queries))
-            for name, weight in self._parameters.items()
-        }
+        parameters = self._feature_weights.tensors(wide_dtype(queries))
 
         attend = causal_attention if use_causal_mask else bidirectional_attention
         output = attend(
             queries, keys, values, self._feature_map, parameters, key_mask=key_mask
         )
+        if training and self._feature_map.adapts:
+            moments = Moments.of(queries, keys, query_mask, key_mask)
+            self._feature_weights.gather(moments)
         output = self._dropout_layer(output, training=training)
         if gate is not None:
             output = ops.multiply(output, gate)
@@ -238,7 +246,7 @@ class FastAttention(MultiHeadLayer):
                 f"The feature map {self._feature_map!r} of the layer {self.name!r} has "
                 "no random projection that could be drawn anew."
             )
-        self._parameters["projection"].assign(self._drawn(seed))
+        self._feature_weights.redraw(seed)
 
     def get_config(self):
         return {
@@ -248,29 +256,10 @@ class FastAttention(MultiHeadLayer):
             "projection": projections.serialize(self._draw_projection),
         }
 
-    def _make_parameters(self):
-        seed = random.randrange(2**31) if self.seed is None else self.seed
-        drawn = self._drawn(seed) if self._feature_map.draws_projection else None
-        values = self._feature_map.initial_parameters(self._num_heads, drawn)
-        self._parameters = {
-            name: self.add_weight(
-                name=name,
-                shape=value.shape,
-                initializer=_constant(value),
-                trainable=self._feature_map.trainable,
-                dtype="float32",
-                autocast=False,
-                aggregation="only_first_replica",
-            )
-            for name, value in values.items()
-        }
-
     def _drawn(self, seed):
-        return self._draw_projection(seed, self.num_features, self._key_dim)
-
-
-def _constant(value):
-    return lambda shape, dtype: ops.convert_to_tensor(value, dtype)
+        return self._feature_map.draw(
+            self._draw_projection, seed, self.num_features, self._key_dim
+        )
 
 
 def default_num_features(head_dim):

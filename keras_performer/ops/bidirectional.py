@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_performer.ops import chunking
+from keras_performer.ops import checks, chunking
 from keras_performer.ops.scan import chunked_scan
 
 
@@ -18,8 +18,10 @@ def bidirectional_attention(
 
     Args:
         query: Tensor of shape (B, T, H, D).
-        key: Tensor of shape (B, S, H, D).
-        value: Tensor of shape (B, S, H, Dv).
+        key: Tensor of shape (B, S, Hk, D). H is a multiple of Hk: each head of keys
+            and values serves H/Hk heads of queries in a row, as in grouped-query
+            attention (arXiv 2305.13245).
+        value: Tensor of shape (B, S, Hk, Dv).
         feature_map: A `keras_performer.feature_maps.FeatureMap`.
         parameters: Dictionary of the map's tensors, such as
             `{"projection": (M, D)}`.
@@ -43,31 +45,26 @@ def bidirectional_attention(
     TensorShape([2, 7, 3, 5])
     """
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
-    chunking.check_shapes(query, key, value, key_mask)
-    chunking.check_positive("chunk_size", chunk_size)
+    checks.check_shapes(query, key, value, key_mask)
+    checks.check_positive("chunk_size", chunk_size)
     tensors, bound = chunking.bind(feature_map, parameters)
-    key_mask = chunking.mask_or_ones(key_mask, key)
+    length, heads = ops.shape(query)[1], query.shape[2]
     source = chunking.chunk_length(ops.shape(key)[1], chunk_size)
-    target_length = ops.shape(query)[1]
-    target = chunking.chunk_length(target_length, chunk_size)
+    target = chunking.chunk_length(length, chunk_size)
 
     def accumulate(carry, chunk, shared):
-        key, value, mask = chunk
-        features, values = chunking.weighted_keys(
-            feature_map, key, value, mask, bound(shared)
-        )
-        return (carry[0] + chunking.outer_sum(features, values),), ()
+        features, values = chunking.weighted_keys(feature_map, bound(shared), *chunk)
+        return (carry[0] + chunking.outer_sum(values, features),), ()
 
     def read(carry, chunk, shared):
-        state, *shared = shared
-        query = chunking.heads_first(chunking.wide(chunk[0]))
-        features, _ = feature_map.queries(query, bound(shared))
-        return carry, (chunking.heads_first(ops.matmul(features, state)),)
+        sums, *shared = shared
+        features, _ = feature_map.queries(chunking.wide(chunk[0]), bound(shared))
+        return carry, (chunking.read(features, sums),)
 
-    state = chunking.initial_sums(query, value, feature_map, parameters)
-    source_chunks = tuple(chunking.split(x, *source) for x in (key, value, key_mask))
-    (state,), _ = chunked_scan(accumulate, (state,), source_chunks, tensors)
-    _, (sums,) = chunked_scan(
-        read, (), (chunking.split(query, *target),), (state, *tensors)
-    )
-    return chunking.normalize(chunking.join(sums, target_length), value.dtype)
+    sums = chunking.initial_sums(key, value, feature_map, parameters)
+    chunks = chunking.split_keys(key, value, key_mask, source)
+    (sums,), _ = chunked_scan(accumulate, (sums,), chunks, tensors)
+    chunks = (chunking.split_heads(query, target, key.shape[2]),)
+    _, (outputs,) = chunked_scan(read, (), chunks, (sums, *tensors))
+    outputs = chunking.normalize(outputs, value.dtype)
+    return chunking.join_heads(outputs, target, length, heads)

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_performer.ops import chunking
+from keras_performer.ops import checks, chunking
 from keras_performer.ops.scan import chunked_scan
 
 
@@ -19,7 +19,7 @@ def causal_attention(
     """Attention of each query to the keys at and before its own position.
 
     Within a chunk of C positions the masked C×C product of features is formed; what
-    came before is in the running sums `S = Σ φ(k) [v, 1]ᵀ`. A loop goes over outer
+    came before is in the running sums `S = Σ [v, 1] φ(k)ᵀ`. A loop goes over outer
     chunks, whose inner chunks are batched products. The backward pass is a loop from
     the end to the beginning that computes the features again. So beside the inputs
     and the output the memory is O(M·D) for each outer chunk, O(T·D) in all.
@@ -29,8 +29,9 @@ def causal_attention(
 
     Args:
         query: Tensor of shape (B, T, H, D).
-        key: Tensor of shape (B, T, H, D).
-        value: Tensor of shape (B, T, H, Dv).
+        key: Tensor of shape (B, T, Hk, D), with H a multiple of Hk as for
+            `bidirectional_attention`.
+        value: Tensor of shape (B, T, Hk, Dv).
         feature_map: A `keras_performer.feature_maps.FeatureMap`.
         parameters: Dictionary of the map's tensors, such as
             `{"projection": (M, D)}`.
@@ -83,7 +84,7 @@ def attend_from(
     """Causal attention that goes on from the sums of what came before.
 
     Args:
-        sums: `Σ φ(k) [v, 1]ᵀ` of earlier positions, of shape (B, H, M, Dv + 1), or
+        sums: `Σ [v, 1] φ(k)ᵀ` of earlier positions, of shape (B, Hk, Dv + 1, M), or
             `None` where there are none. The other arguments are as for
             `causal_attention`.
 
@@ -91,65 +92,64 @@ def attend_from(
         The output, of shape (B, T, H, Dv), and the sums after the last position.
     """
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
-    chunking.check_causal(query, key, value, key_mask, chunk_size, outer_chunk_size)
+    checks.check_causal(query, key, value, key_mask, chunk_size, outer_chunk_size)
     tensors, bound = chunking.bind(feature_map, parameters)
-    key_mask = chunking.mask_or_ones(key_mask, key)
-    length = ops.shape(query)[1]
-    number, size = chunking.chunk_length(length, outer_chunk_size, chunk_size)
+    length, heads = ops.shape(query)[1], query.shape[2]
+    lengths = chunking.inner_lengths(length, outer_chunk_size, chunk_size)
 
     def step(carry, chunk, shared):
-        query, key, value, mask = chunk
+        query, *keys = chunk
         parameters = bound(shared)
-        keys, values = chunking.weighted_keys(feature_map, key, value, mask, parameters)
-        query = chunking.heads_first(chunking.wide(query))
-        queries, _ = feature_map.queries(query, parameters)
-        sums, last = attend_within(carry[0], queries, keys, values, chunk_size)
-        return (last,), (chunking.heads_first(sums),)
+        keys, values = chunking.weighted_keys(feature_map, parameters, *keys)
+        queries, _ = feature_map.queries(chunking.wide(query), parameters)
+        outputs, last = attend_within(carry[0], queries, keys, values)
+        return (last,), (outputs,)
 
     if sums is None:
-        sums = chunking.initial_sums(query, value, feature_map, parameters)
-    chunks = tuple(
-        chunking.split(x, number, size) for x in (query, key, value, key_mask)
+        sums = chunking.initial_sums(key, value, feature_map, parameters)
+    chunks = (
+        chunking.split_heads(query, lengths, key.shape[2]),
+        *chunking.split_keys(key, value, key_mask, lengths),
     )
     (last,), (outputs,) = chunked_scan(step, (sums,), chunks, tensors)
-    return chunking.normalize(chunking.join(outputs, length), value.dtype), last
+    outputs = chunking.normalize(outputs, value.dtype)
+    return chunking.join_heads(outputs, lengths, length, heads), last
 
 
-def attend_within(before, queries, keys, values, chunk_size):
-    """Causal sums of one outer chunk, from the sums before it.
+def attend_within(before, queries, keys, values):
+    """Causal sums of one outer chunk of n inner ones, from the sums before it.
 
     Args:
-        before: Sums of shape (B, H, M, Dv + 1).
-        queries: Features of shape (B, H, N·C, M).
-        keys: Features of shape (B, H, N·C, M).
-        values: Weighted values of shape (B, H, N·C, Dv + 1).
-        chunk_size: C.
+        before: Sums of shape (B, Hk, Dv + 1, M).
+        queries: Features of shape (B, Hk, n, G·C, M).
+        keys: Features of shape (B, Hk, n, C, M).
+        values: Weighted values of shape (B, Hk, n, C, Dv + 1).
 
     Returns:
-        Sums of each position, (B, H, N·C, Dv + 1), and those after the last one,
-        (B, H, M, Dv + 1).
+        Sums of each position, (B, Hk, n, G·C, Dv + 1), and those after the last one,
+        (B, Hk, Dv + 1, M).
     """
-    queries, keys, values = (
-        chunking.inner_chunks(x, chunk_size) for x in (queries, keys, values)
-    )
-    scores = ops.matmul(queries, ops.swapaxes(keys, -1, -2))  # (B, H, N, C, C)
-    scores = scores * ops.tril(ops.ones((chunk_size, chunk_size), scores.dtype))
-    added = chunking.outer_sum(keys, values)  # (B, H, N, M, Dv + 1)
+    scores = past(ops.matmul(queries, ops.swapaxes(keys, -1, -2)))
+    added = chunking.outer_sum(values, keys)
     starts = before[:, :, None] + sums_before(added)
-    sums = ops.matmul(scores, values) + ops.matmul(queries, starts)
-    after = starts[:, :, -1] + added[:, :, -1]
-    batch, heads, number = ops.shape(sums)[:3]
-    sums = ops.reshape(sums, (batch, heads, number * chunk_size, sums.shape[-1]))
-    return sums, after
+    sums = ops.matmul(scores, values) + chunking.read(queries, starts)
+    return sums, before + ops.sum(added, axis=2)
+
+
+def past(scores):
+    """Zeros where a key is later than its query: (..., G·C, C) to the same shape."""
+    rows, size = scores.shape[-2:]
+    earlier = ops.tril(ops.ones((size, size), scores.dtype))
+    return scores * ops.tile(earlier, (rows // size, 1))
 
 
 def sums_before(added):
-    """Exclusive cumulative sums over chunks: (B, H, N, M, Dv + 1) to the same shape.
+    """Exclusive cumulative sums over chunks: (B, Hk, n, Dv + 1, M) to the same shape.
 
     A product with a triangular matrix: on CPU, TensorFlow's cumulative sum takes nine
     times as long.
     """
-    batch, heads, number, size, width = ops.shape(added)
+    batch, heads, number, width, size = ops.shape(added)
     lower = ops.tril(ops.ones((batch, heads, number, number), added.dtype), k=-1)
-    flat = ops.reshape(added, (batch, heads, number, size * width))
-    return ops.reshape(ops.matmul(lower, flat), (batch, heads, number, size, width))
+    flat = ops.reshape(added, (batch, heads, number, width * size))
+    return ops.reshape(ops.matmul(lower, flat), (batch, heads, number, width, size))

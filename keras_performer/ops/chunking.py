@@ -1,75 +1,10 @@
 """What every attention form shares: chunks of a sequence, weighted values, division."""
 
+import math
+
 from keras import backend, ops
 
 LOG_WEIGHT_RANGE = (-80.0, 60.0)
-
-
-def check_shapes(query, key, value, key_mask):
-    """Raises a `ValueError` where the shapes of an attention's inputs do not fit.
-
-    Args:
-        query: Tensor of shape (B, T, H, D).
-        key: Tensor of shape (B, S, H, D).
-        value: Tensor of shape (B, S, H, Dv).
-        key_mask: Boolean tensor of shape (B, S), or `None`.
-    """
-    for name, x in (("query", query), ("key", key), ("value", value)):
-        if len(x.shape) != 4:
-            raise ValueError(
-                f"`{name}` must have rank 4: (batch, length, heads, head_dim). "
-                f"Received: {name}.shape={tuple(x.shape)}"
-            )
-    pairs = (
-        ("head_dim of `query` and `key`", query.shape[3], key.shape[3]),
-        ("heads of `query` and `key`", query.shape[2], key.shape[2]),
-        ("heads of `query` and `value`", query.shape[2], value.shape[2]),
-        ("lengths of `key` and `value`", key.shape[1], value.shape[1]),
-    )
-    for what, a, b in pairs:
-        if a is not None and b is not None and a != b:
-            raise ValueError(
-                f"The {what} must be equal. Received: query.shape="
-                f"{tuple(query.shape)}, key.shape={tuple(key.shape)}, value.shape="
-                f"{tuple(value.shape)}"
-            )
-    if key_mask is not None and len(key_mask.shape) != 2:
-        raise ValueError(
-            "`key_mask` must have rank 2: (batch, source length), True at the keys "
-            f"that count. Received: key_mask.shape={tuple(key_mask.shape)}"
-        )
-
-
-def check_positive(name, size):
-    """Raises a `ValueError` where a size is not a positive integer."""
-    if not isinstance(size, int) or size <= 0:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {size!r}")
-
-
-def check_causal(query, key, value, key_mask, chunk_size, outer_chunk_size):
-    """Raises a `ValueError` where the arguments of causal attention do not fit.
-
-    Args:
-        query: Tensor of shape (B, T, H, D).
-        key: Tensor of shape (B, T, H, D).
-        value: Tensor of shape (B, T, H, Dv).
-        key_mask: Boolean tensor of shape (B, T), or `None`.
-        chunk_size: Positions of an inner chunk.
-        outer_chunk_size: Positions of an outer chunk, a multiple of it.
-    """
-    check_shapes(query, key, value, key_mask)
-    check_positive("chunk_size", chunk_size)
-    check_positive("outer_chunk_size", outer_chunk_size)
-    if outer_chunk_size % chunk_size:
-        raise ValueError(
-            "`outer_chunk_size` must be a multiple of `chunk_size`. Received: "
-            f"outer_chunk_size={outer_chunk_size}, chunk_size={chunk_size}"
-        )
-    if None not in (query.shape[1], key.shape[1]) and query.shape[1] != key.shape[1]:
-        raise ValueError(
-            "Causal attention needs queries and keys of the same length. Received: "
-            f"query.shape={tuple(query.shape)}, key.shape={tuple(key.shape)}"
-        )
 
 
 def wide_dtype(x):
@@ -106,45 +41,105 @@ def chunk_length(length, largest, multiple=1):
     return number, -(-each // multiple) * multiple
 
 
-def split(x, number, size):
-    """Cuts (B, T, ...) into zero-padded chunks (B, N, C, ...)."""
-    batch, length = ops.shape(x)[:2]
-    missing = number * size - length
-    if not (isinstance(missing, int) and missing == 0):
-        x = ops.pad(x, [(0, 0), (0, missing)] + [(0, 0)] * (len(x.shape) - 2))
-    return ops.reshape(x, (batch, number, size, *x.shape[2:]))
+def inner_lengths(length, outer, inner):
+    """Lengths (N, n, c) of n inner chunks in each of N outer ones; see `chunk_length`.
+
+    Args:
+        length: Length of the sequence, an int, or a scalar tensor where unknown.
+        outer: Largest length of an outer chunk, a multiple of `inner`.
+        inner: c.
+    """
+    number, size = chunk_length(length, outer, inner)
+    return number, size // inner, inner
 
 
-def join(x, length):
-    """Undoes `split`: (B, N, C, ...) to (B, T, ...)."""
-    batch, number, size = ops.shape(x)[:3]
-    return ops.reshape(x, (batch, number * size, *x.shape[3:]))[:, :length]
+def split(x, lengths):
+    """Cuts a sequence into zero-padded chunks.
+
+    Args:
+        x: Tensor of shape (B, T, ...).
+        lengths: (N, C), or (N, n, c) for n inner chunks in each.
+
+    Returns:
+        Tensor of shape (N, B, C, ...) or (N, B, n, c, ...).
+    """
+    batch = ops.shape(x)[0]
+    x = ops.reshape(_padded(x, lengths), (batch, *lengths, *x.shape[2:]))
+    return ops.swapaxes(x, 0, 1)
 
 
-def inner_chunks(x, size):
-    """Cuts the positions of features: (B, H, N·C, M) to (B, H, N, C, M)."""
-    batch, heads, length = ops.shape(x)[:3]
-    return ops.reshape(x, (batch, heads, length // size, size, x.shape[-1]))
+def split_heads(x, lengths, key_heads):
+    """Cuts heads of vectors into chunks, those that share a head of keys in a row.
+
+    Args:
+        x: Tensor of shape (B, T, H, D).
+        lengths: (N, C), or (N, n, c) for n inner chunks in each.
+        key_heads: Hk, such that H = Hk·G.
+
+    Returns:
+        Tensor of shape (N, B, Hk, G·C, D) or (N, B, Hk, n, G·c, D).
+    """
+    heads, dim = x.shape[2:]
+    batch, groups, last = ops.shape(x)[0], heads // key_heads, len(lengths)
+    x = ops.reshape(_padded(x, lengths), (batch, *lengths, key_heads, groups, dim))
+    x = ops.transpose(
+        x, (1, 0, last + 1, *range(2, last), last + 2, last, last + 3)
+    )  # (N, B, Hk, n, G, c, D)
+    number, *inner, size = lengths
+    return ops.reshape(x, (number, batch, key_heads, *inner, groups * size, dim))
 
 
-def heads_first(x):
-    """Swaps (B, C, H, D) and (B, H, C, D)."""
-    return ops.transpose(x, (0, 2, 1, 3))
+def join_heads(x, lengths, length, heads):
+    """Undoes `split_heads`: (N, B, Hk, n, G·c, D) to (B, T, H, D)."""
+    number, *inner, size = lengths
+    batch, key_heads, dim = ops.shape(x)[1], x.shape[2], x.shape[-1]
+    groups, last = heads // key_heads, len(lengths)
+    x = ops.reshape(x, (number, batch, key_heads, *inner, groups, size, dim))
+    x = ops.transpose(x, (1, 0, *range(3, last + 1), last + 2, 2, last + 1, last + 3))
+    whole = math.prod(lengths)
+    x = ops.reshape(x, (batch, whole, heads, dim))
+    return x if _are_equal(whole, length) else x[:, :length]
 
 
-def mask_or_ones(key_mask, key):
-    """The key mask as a float tensor of shape (B, S), so that loops can carry it."""
+def split_keys(key, value, key_mask, lengths):
+    """Chunks of keys, values and, where some do not count, of their mask.
+
+    Args:
+        key: Tensor of shape (B, S, Hk, D).
+        value: Tensor of shape (B, S, Hk, Dv).
+        key_mask: Boolean tensor of shape (B, S), or `None`.
+        lengths: As for `split`.
+
+    Returns:
+        Tuple of two or three tensors. The mask is a float one, so that loops can
+        carry it, and hides what fills the last chunk.
+    """
+    chunks = tuple(split_heads(x, lengths, key.shape[2]) for x in (key, value))
     if key_mask is None:
-        return ops.ones(ops.shape(key)[:2], dtype="float32")
-    return ops.cast(key_mask, "float32")
+        if _are_equal(math.prod(lengths), key.shape[1]):
+            return chunks
+        key_mask = ops.ones(ops.shape(key)[:2])
+    return (*chunks, split(ops.cast(key_mask, "float32"), lengths))
 
 
-def initial_sums(query, value, feature_map, parameters):
-    """Zeros for `φ(K)ᵀ [V, 1]`, of shape (B, H, M, Dv + 1)."""
-    batch, _, heads, head_dim = ops.shape(query)
+def _padded(x, lengths):
+    length, whole = ops.shape(x)[1], math.prod(lengths)
+    if _are_equal(whole, length):
+        return x
+    return ops.pad(x, [(0, 0), (0, whole - length)] + [(0, 0)] * (len(x.shape) - 2))
+
+
+def _are_equal(a, b):
+    """Whether two lengths are known, and equal."""
+    return isinstance(a, int) and isinstance(b, int) and a == b
+
+
+def initial_sums(key, value, feature_map, parameters):
+    """Zeros for `[V, 1]ᵀ φ(K)`, of shape (B, Hk, Dv + 1, M)."""
+    batch, _, heads, head_dim = ops.shape(key)
     size = feature_map.size(head_dim, parameters)
     dtype = wide_dtype(value)
-    return ops.zeros((batch, heads, size, value.shape[3] + 1), dtype=dtype)
+    return ops.zeros((batch, heads, value.shape[3] + 1, size), dtype=dtype)
 
 
 def bind(feature_map, parameters):
@@ -167,7 +162,7 @@ def bind(feature_map, parameters):
     return (), lambda shared: constants
 
 
-def weighted_keys(feature_map, key, value, mask, parameters):
+def weighted_keys(feature_map, parameters, key, value, mask=None):
     """Features of keys, and their values with a one appended, weighted and masked.
 
     One product with `[v, 1]` gives numerator and denominator together. What a mask
@@ -176,40 +171,67 @@ def weighted_keys(feature_map, key, value, mask, parameters):
 
     Args:
         feature_map: A `FeatureMap`.
-        key: Tensor of shape (B, C, H, D).
-        value: Tensor of shape (B, C, H, Dv).
-        mask: Tensor of shape (B, C), 1 at the keys that count and 0 elsewhere.
         parameters: Tensors of the feature map.
+        key: Tensor of shape (B, Hk, ..., C, D).
+        value: Tensor of shape (B, Hk, ..., C, Dv).
+        mask: Tensor of shape (B, ..., C), 1 at the keys that count and 0 elsewhere;
+            or `None`, where all do.
 
     Returns:
-        Features of shape (B, H, C, M), weighted values of shape (B, H, C, Dv + 1).
+        Features of shape (B, Hk, ..., C, M), weighted values of shape
+        (B, Hk, ..., C, Dv + 1).
     """
-    present = mask[:, :, None, None] > 0
-    key = heads_first(wide(ops.where(present, key, ops.zeros_like(key))))
-    value = heads_first(wide(ops.where(present, value, ops.zeros_like(value))))
+    if mask is not None:
+        mask = mask[:, None]
+        present = mask[..., None] > 0
+        key, value = (ops.where(present, x, ops.zeros_like(x)) for x in (key, value))
+    key, value = wide(key), wide(value)
     features, log_weight = feature_map.keys(key, parameters)
     weight = ops.exp(ops.clip(log_weight, *LOG_WEIGHT_RANGE))
-    weight = weight * ops.cast(mask[:, None], weight.dtype)
-    augmented = ops.concatenate([value, ops.ones_like(value[..., :1])], axis=-1)
-    return features, augmented * weight[..., None]
+    if mask is not None:
+        weight = weight * ops.cast(mask, weight.dtype)
+    weight = weight[..., None]
+    return features, ops.concatenate([value * weight, weight], axis=-1)
 
 
-def outer_sum(features, values):
-    """`φ(K)ᵀ [V, 1]`: (..., C, M) and (..., C, Dv + 1) to (..., M, Dv + 1)."""
-    return ops.matmul(ops.swapaxes(features, -1, -2), values)
+def outer_sum(values, features):
+    """`[V, 1]ᵀ φ(K)`: (..., C, Dv + 1) and (..., C, M) to (..., Dv + 1, M)."""
+    return ops.matmul(ops.swapaxes(values, -1, -2), features)
+
+
+def read(features, sums):
+    """`φ(Q) Sᵀ`: (..., C, M) and (..., Dv + 1, M) to (..., C, Dv + 1)."""
+    return ops.einsum("...cm,...dm->...cd", features, sums)
 
 
 def normalize(sums, dtype):
     """Divides numerators by denominators; rows without a key are zeros.
 
     It stands outside of the loops over chunks: the backward pass of a loop then has no
-    need to compute the sums again.
+    need to compute the sums again. Its gradient is written out, as that of the slices
+    would take longer than the products with the features.
 
     Args:
-        sums: Tensor of shape (B, T, H, Dv + 1).
+        sums: Tensor of shape (..., Dv + 1).
         dtype: Name of the result's dtype.
 
     Returns:
-        Tensor of shape (B, T, H, Dv).
+        Tensor of shape (..., Dv).
     """
-    return ops.cast(ops.divide_no_nan(sums[..., :-1], sums[..., -1:]), dtype)
+    return ops.cast(_divided(sums), dtype)
+
+
+@ops.custom_gradient
+def _divided(sums):
+    total = sums[..., -1:]
+    inverse = ops.divide_no_nan(ops.ones_like(total), total)
+    output = sums[..., :-1] * inverse
+
+    def gradient(*arguments, upstream=None):
+        # PyTorch passes the sums again and the upstream gradient by name.
+        (upstream,) = arguments if upstream is None else (upstream,)
+        numerator = upstream * inverse
+        denominator = -ops.sum(numerator * output, axis=-1, keepdims=True)
+        return ops.concatenate([numerator, denominator], axis=-1)
+
+    return output, gradient

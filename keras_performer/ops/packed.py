@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_performer.ops import chunking
+from keras_performer.ops import checks, chunking
 from keras_performer.ops.scan import chunked_scan
 
 
@@ -27,8 +27,8 @@ def packed_causal_attention(
 
     Args:
         query: Tensor of shape (B, T, H, D).
-        key: Tensor of shape (B, T, H, D).
-        value: Tensor of shape (B, T, H, Dv).
+        key: Tensor of shape (B, T, Hk, D), with H a multiple of Hk.
+        value: Tensor of shape (B, T, Hk, Dv).
         feature_map: A `keras_performer.feature_maps.FeatureMap`.
         parameters: Dictionary of the map's tensors.
         segment_ids: Integer tensor of shape (B, T).
@@ -54,10 +54,11 @@ def packed_causal_attention(
     True
     """
     sizes = (chunk_size, outer_chunk_size)
-    inputs = _split(query, key, value, segment_ids, key_mask, *sizes)
+    lengths, inputs = _split(query, key, value, segment_ids, key_mask, *sizes)
     past = ops.tril(ops.ones((chunk_size, chunk_size), dtype="bool"))
-    sums = _scan(inputs, feature_map, parameters, chunk_size, past)
-    return chunking.normalize(chunking.join(sums, _length(query)), inputs.value.dtype)
+    sums = _scan(inputs, feature_map, parameters, past)
+    outputs = chunking.normalize(sums, inputs.value.dtype)
+    return chunking.join_heads(outputs, lengths, ops.shape(query)[1], query.shape[2])
 
 
 def packed_bidirectional_attention(
@@ -88,18 +89,21 @@ def packed_bidirectional_attention(
     True
     """
     sizes = (chunk_size, outer_chunk_size)
-    inputs = _split(query, key, value, segment_ids, key_mask, *sizes)
+    lengths, inputs = _split(query, key, value, segment_ids, key_mask, *sizes)
     everything = ops.ones((chunk_size, chunk_size), dtype="bool")
-    left = _scan(inputs, feature_map, parameters, chunk_size, everything)
-    flipped = _Chunks(*(ops.flip(x, axis=(1, 2)) for x in inputs))
-    nothing = ops.logical_not(everything)
-    right = _scan(flipped, feature_map, parameters, chunk_size, nothing)
-    sums = left + ops.flip(right, axis=(1, 2))
-    return chunking.normalize(chunking.join(sums, _length(query)), inputs.value.dtype)
+    left = _scan(inputs, feature_map, parameters, everything)
+    right = _scan(inputs.flipped(), feature_map, parameters, ~everything)
+    sums = left + ops.flip(right, axis=_POSITIONS)
+    outputs = chunking.normalize(sums, inputs.value.dtype)
+    return chunking.join_heads(outputs, lengths, ops.shape(query)[1], query.shape[2])
+
+
+# Axes of (N, B, Hk, n, C, D) that count chunks, inner chunks and positions.
+_POSITIONS = (0, 3, 4)
 
 
 class _Chunks(NamedTuple):
-    """Inputs in outer chunks of L positions: tensors of shape (B, N, L, ...)."""
+    """Inputs in N outer chunks of n inner ones: (N, B, Hk, n, C, D), (N, B, n, C)."""
 
     query: Any
     key: Any
@@ -107,31 +111,37 @@ class _Chunks(NamedTuple):
     runs: Any
     mask: Any
 
+    def flipped(self):
+        """The inputs from the end to the beginning."""
+        return _Chunks(
+            *(ops.flip(x, axis=_POSITIONS) for x in self[:3]),
+            *(ops.flip(x, axis=(0, 2, 3)) for x in self[3:]),
+        )
+
 
 def _split(query, key, value, segment_ids, key_mask, chunk_size, outer_chunk_size):
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
     segment_ids = ops.convert_to_tensor(segment_ids)
-    chunking.check_causal(query, key, value, key_mask, chunk_size, outer_chunk_size)
+    checks.check_causal(query, key, value, key_mask, chunk_size, outer_chunk_size)
     if len(segment_ids.shape) != 2:
         raise ValueError(
             "`segment_ids` must have rank 2: (batch, length), an id for each position. "
             f"Received: segment_ids.shape={tuple(segment_ids.shape)}"
         )
+    if key_mask is None:
+        key_mask = ops.ones(ops.shape(key)[:2], dtype="bool")
     changes = ops.cast(segment_ids[:, 1:] != segment_ids[:, :-1], "float32")
     runs = ops.pad(ops.cumsum(changes, axis=1), [(0, 0), (1, 0)])
-    mask = chunking.mask_or_ones(key_mask, key)
-    number, size = chunking.chunk_length(_length(query), outer_chunk_size, chunk_size)
-    return _Chunks(
-        *(chunking.split(x, number, size) for x in (query, key, value, runs, mask))
-    )
+    length = ops.shape(query)[1]
+    lengths = chunking.inner_lengths(length, outer_chunk_size, chunk_size)
+    keys, values, mask = chunking.split_keys(key, value, key_mask, lengths)
+    queries = chunking.split_heads(query, lengths, key.shape[2])
+    runs = chunking.split(runs, lengths)
+    return lengths, _Chunks(queries, keys, values, runs, mask)
 
 
-def _length(query):
-    return ops.shape(query)[1]
-
-
-def _scan(inputs, feature_map, parameters, chunk_size, visible):
-    """Sums of each position: (B, N, L, H, Dv + 1).
+def _scan(inputs, feature_map, parameters, visible):
+    """Sums of each position: (N, B, Hk, n, G·C, Dv + 1).
 
     `visible` (C, C) tells which keys of its own inner chunk a query sees; of its run it
     sees all keys in the chunks before.
@@ -141,38 +151,37 @@ def _scan(inputs, feature_map, parameters, chunk_size, visible):
     def step(carry, chunk, shared):
         query, key, value, runs, mask = chunk
         parameters = bound(shared)
-        keys, values = chunking.weighted_keys(feature_map, key, value, mask, parameters)
-        query = chunking.heads_first(chunking.wide(query))
-        queries, _ = feature_map.queries(query, parameters)
-        sums, carry = _attend_within(
-            carry, queries, keys, values, runs, chunk_size, visible
-        )
-        return carry, (chunking.heads_first(sums),)
+        keys, values = chunking.weighted_keys(feature_map, parameters, key, value, mask)
+        queries, _ = feature_map.queries(chunking.wide(query), parameters)
+        sums, carry = _attend_within(carry, queries, keys, values, runs, visible)
+        return carry, (sums,)
 
-    query, value = inputs.query[:, 0], inputs.value[:, 0]
-    sums = chunking.initial_sums(query, value, feature_map, parameters)
-    no_run = ops.full((ops.shape(query)[0],), -1.0, dtype="float32")
+    _, key, value, _, _ = (x[0] for x in inputs)
+    batch, heads, _, _, head_dim = ops.shape(key)
+    size = feature_map.size(head_dim, parameters)
+    dtype = chunking.wide_dtype(value)
+    sums = ops.zeros((batch, heads, value.shape[-1] + 1, size), dtype=dtype)
+    no_run = ops.full((batch,), -1.0, dtype="float32")
     _, (sums,) = chunked_scan(step, (sums, no_run), tuple(inputs), tensors)
     return sums
 
 
-def _attend_within(carry, queries, keys, values, runs, chunk_size, visible):
+def _attend_within(carry, queries, keys, values, runs, visible):
+    """As `causal.attend_within`, for runs of shape (B, n, C) and the run of `carry`."""
     before, open_run = carry
-    queries, keys, values = (
-        chunking.inner_chunks(x, chunk_size) for x in (queries, keys, values)
-    )
-    runs = chunking.inner_chunks(runs[:, None, :, None], chunk_size)[:, 0, ..., 0]
-    last = runs[:, :, -1]  # (B, N)
-    ends = ops.concatenate([open_run[:, None], last], axis=1)  # (B, 1 + N)
+    last = runs[:, :, -1]  # (B, n)
+    ends = ops.concatenate([open_run[:, None], last], axis=1)  # (B, 1 + n)
+    groups = queries.shape[-2] // keys.shape[-2]
 
     same = ops.logical_and(runs[..., :, None] == runs[..., None, :], visible)
-    scores = ops.matmul(queries, ops.swapaxes(keys, -1, -2))  # (B, H, N, C, C)
-    scores = ops.where(same[:, None], scores, ops.zeros_like(scores))
+    same = ops.tile(same, (1, 1, groups, 1))[:, None]  # (B, 1, n, G·C, C)
+    scores = ops.matmul(queries, ops.swapaxes(keys, -1, -2))
+    scores = ops.where(same, scores, ops.zeros_like(scores))
 
     # The state after a chunk: its keys of its last run, and all before of that run.
     dtype = values.dtype
     lasting = ops.cast(runs == last[..., None], dtype)[:, None, ..., None]
-    added = chunking.outer_sum(keys, values * lasting)
+    added = chunking.outer_sum(values * lasting, keys)
     added = ops.concatenate([before[:, :, None], added], axis=2)
     number = ops.shape(ends)[1]
     of_one_run = ops.tril(ops.cast(ends[:, :, None] == ends[:, None, :], dtype))
@@ -180,9 +189,8 @@ def _attend_within(carry, queries, keys, values, runs, chunk_size, visible):
     flat = ops.reshape(added, (*shape[:3], shape[3] * shape[4]))
     states = ops.reshape(ops.matmul(of_one_run[:, None], flat), shape)
 
-    entered = ops.cast(runs == ends[:, :-1, None], dtype)[:, None, ..., None]
-    read = ops.matmul(queries, states[:, :, : number - 1]) * entered
+    entered = ops.cast(runs == ends[:, :-1, None], dtype)
+    entered = ops.tile(entered, (1, 1, groups))[:, None, ..., None]
+    read = chunking.read(queries, states[:, :, : number - 1]) * entered
     sums = ops.matmul(scores, values) + read
-    batch, heads, chunks = ops.shape(sums)[:3]
-    sums = ops.reshape(sums, (batch, heads, chunks * chunk_size, sums.shape[-1]))
     return sums, (states[:, :, number - 1], ends[:, number - 1])

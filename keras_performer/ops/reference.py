@@ -5,7 +5,7 @@ Slow and large on purpose. Each fast form is tested against these lines in float
 
 from keras import ops
 
-from keras_performer.ops.chunking import LOG_WEIGHT_RANGE, heads_first, wide
+from keras_performer.ops.chunking import LOG_WEIGHT_RANGE, split_heads, wide
 
 
 def kernel_attention_scores(query, key, feature_map, parameters, mask=None):
@@ -16,7 +16,7 @@ def kernel_attention_scores(query, key, feature_map, parameters, mask=None):
 
     Args:
         query: Tensor of shape (B, T, H, D).
-        key: Tensor of shape (B, S, H, D).
+        key: Tensor of shape (B, S, Hk, D), with H a multiple of Hk.
         feature_map: A `keras_performer.feature_maps.FeatureMap`.
         parameters: Dictionary of the map's tensors.
         mask: Boolean tensor that broadcasts to (B, H, T, S), True where a query sees
@@ -25,10 +25,16 @@ def kernel_attention_scores(query, key, feature_map, parameters, mask=None):
     Returns:
         Tensor of shape (B, H, T, S). Rows that see no key are zeros.
     """
-    queries, _ = feature_map.queries(heads_first(wide(query)), parameters)
-    keys, log_weight = feature_map.keys(heads_first(wide(key)), parameters)
+    query, key = map(ops.convert_to_tensor, (query, key))
+    batch, target, heads = ops.shape(query)[:3]
+    source, key_heads = ops.shape(key)[1:3]
+    query = split_heads(wide(query), (1, target), key.shape[2])[0]  # (B, Hk, G·T, D)
+    key = split_heads(wide(key), (1, source), key.shape[2])[0]
+    queries, _ = feature_map.queries(query, parameters)
+    keys, log_weight = feature_map.keys(key, parameters)
     weight = ops.exp(ops.clip(log_weight, *LOG_WEIGHT_RANGE))[:, :, None]
-    return _normalized(ops.einsum("bhtm,bhsm->bhts", queries, keys) * weight, mask)
+    kernel = ops.einsum("bhtm,bhsm->bhts", queries, keys) * weight
+    return _normalized(ops.reshape(kernel, (batch, heads, target, source)), mask)
 
 
 def kernel_attention(query, key, value, feature_map, parameters, mask=None):
@@ -36,8 +42,8 @@ def kernel_attention(query, key, value, feature_map, parameters, mask=None):
 
     Args:
         query: Tensor of shape (B, T, H, D).
-        key: Tensor of shape (B, S, H, D).
-        value: Tensor of shape (B, S, H, Dv).
+        key: Tensor of shape (B, S, Hk, D), with H a multiple of Hk.
+        value: Tensor of shape (B, S, Hk, Dv).
         feature_map: A `keras_performer.feature_maps.FeatureMap`.
         parameters: Dictionary of the map's tensors.
         mask: Boolean tensor that broadcasts to (B, H, T, S), or `None`.
@@ -46,7 +52,7 @@ def kernel_attention(query, key, value, feature_map, parameters, mask=None):
         Tensor of shape (B, T, H, Dv).
     """
     scores = kernel_attention_scores(query, key, feature_map, parameters, mask)
-    return ops.einsum("bhts,bshd->bthd", scores, value)
+    return ops.einsum("bhts,bshd->bthd", scores, _repeated(value, query))
 
 
 def exact_attention(query, key, value, mask=None):
@@ -54,13 +60,14 @@ def exact_attention(query, key, value, mask=None):
 
     Args:
         query: Tensor of shape (B, T, H, D).
-        key: Tensor of shape (B, S, H, D).
-        value: Tensor of shape (B, S, H, Dv).
+        key: Tensor of shape (B, S, Hk, D), with H a multiple of Hk.
+        value: Tensor of shape (B, S, Hk, Dv).
         mask: Boolean tensor that broadcasts to (B, H, T, S), or `None`.
 
     Returns:
         Tensor of shape (B, T, H, Dv). Rows that see no key are zeros.
     """
+    key, value = _repeated(key, query), _repeated(value, query)
     logits = ops.einsum("bthd,bshd->bhts", query, key) * query.shape[-1] ** -0.5
     if mask is not None:
         logits = ops.where(mask, logits, -1e30)
@@ -71,6 +78,11 @@ def exact_attention(query, key, value, mask=None):
 def causal_mask(length):
     """Boolean (T, T) matrix, True where a query sees a key: at and before itself."""
     return ops.tril(ops.ones((length, length), dtype="bool"))
+
+
+def _repeated(x, query):
+    """Heads of keys or values, (B, S, Hk, D), for each of the queries' H heads."""
+    return ops.repeat(x, query.shape[2] // x.shape[2], axis=2)
 
 
 def _normalized(kernel, mask):

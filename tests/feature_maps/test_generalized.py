@@ -95,7 +95,7 @@ def test_exp_of_a_large_input_is_finite():
 def test_with_a_projection():
     feature_map = Generalized("relu", projected=True)
     rows = np.random.default_rng(0).standard_normal((7, 4)).astype("float32")
-    parameters = feature_map.initial_parameters(3, rows)
+    parameters = feature_map.draw(lambda *_: rows, 0, 7, 4)
     assert feature_map.size(4, parameters) == 7
     values, _ = feature_map.keys(X, parameters)
     expected = np.maximum(X @ rows.T, 0) + 1e-3

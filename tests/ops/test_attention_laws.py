@@ -215,8 +215,9 @@ SHAPES = {"query": (B, T, H, D), "key": (B, T, H, D), "value": (B, T, H, DV)}
         (SHAPES | {"key": (B, T, D)}, "`key` must have rank 4"),
         (SHAPES | {"value": (B, T, D)}, "`value` must have rank 4"),
         (change(SHAPES, "key", 3, D + 1), "head_dim of `query` and `key`"),
-        (change(SHAPES, "key", 2, H + 1), "heads of `query` and `key`"),
-        (change(SHAPES, "value", 2, H + 1), "heads of `query` and `value`"),
+        (change(SHAPES, "key", 2, H + 1), "heads of `key` and `value`"),
+        (change(SHAPES, "value", 2, H + 1), "heads of `key` and `value`"),
+        (change(SHAPES, "query", 2, H + 1), "heads of `query` must be a multiple"),
         (change(SHAPES, "value", 1, T + 1), "lengths of `key` and `value`"),
     ],
 )

@@ -10,24 +10,36 @@ from tolerances import assert_mean
 from keras_performer.ops import projections
 
 D, M = 7, 17  # two full blocks and a part of one
-KINDS = [
-    projections.gaussian,
+ORTHOGONAL = [
     projections.orthogonal,
     projections.regularized_orthogonal,
+    projections.hadamard,
+    projections.givens,
 ]
+KINDS = [projections.gaussian, projections.simplex, *ORTHOGONAL]
+OF_NORMAL_NORMS = [
+    projections.gaussian,
+    projections.orthogonal,
+    projections.simplex,
+    projections.hadamard,
+    projections.givens,
+]
+HAAR = [projections.orthogonal, projections.givens]
 
 
 def directions(rows):
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
-def haar_matrices(number, size, seed=0):
-    rows = projections.orthogonal(seed, number * size, size).astype("float64")
+def matrices_of(draw, number, size, seed=0):
+    rows = draw(seed, number * size, size).astype("float64")
     return directions(rows).reshape(number, size, size)
 
 
 @pytest.mark.parametrize("draw", KINDS)
-@pytest.mark.parametrize("shape", [(M, D), (3, D), (1, 1), (5, 1), (64, 64)])
+@pytest.mark.parametrize(
+    "shape", [(M, D), (3, D), (1, 1), (5, 1), (5, 2), (7, 3), (64, 64)]
+)
 def test_shape_and_dtype(draw, shape):
     rows = draw(0, *shape)
     assert rows.shape == shape
@@ -35,8 +47,17 @@ def test_shape_and_dtype(draw, shape):
     assert np.all(np.isfinite(rows))
 
 
-@pytest.mark.parametrize("draw", KINDS[1:])
-def test_blocks_are_orthogonal_and_differ(draw):
+@pytest.mark.parametrize("draw", ORTHOGONAL)
+@pytest.mark.parametrize("head_dim", [1, 2, 3, 5, 7, 8, 12, 33, 64])
+def test_blocks_are_orthogonal(draw, head_dim):
+    rows = directions(draw(0, 2 * head_dim, head_dim).astype("float64"))
+    for block in (rows[:head_dim], rows[head_dim:]):
+        gram = block @ block.T
+        assert np.max(np.abs(gram - np.eye(head_dim))) < 1e-6
+
+
+@pytest.mark.parametrize("draw", ORTHOGONAL)
+def test_partial_blocks_are_orthogonal_and_blocks_differ(draw):
     rows = directions(draw(0, M, D).astype("float64"))
     blocks = [rows[:D], rows[D : 2 * D], rows[2 * D :]]
     for block in blocks:
@@ -48,9 +69,10 @@ def test_blocks_are_orthogonal_and_differ(draw):
         assert np.max(products) < 0.999
 
 
-def test_rows_are_uniform_on_the_orthogonal_group():
-    size = 3
-    matrices = haar_matrices(4000, size)
+@pytest.mark.parametrize("draw", HAAR)
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_rows_are_uniform_on_the_orthogonal_group(draw, size):
+    matrices = matrices_of(draw, 2500, size)
     assert_mean(matrices, 0)
     assert_mean(matrices**2, 1 / size)
     assert_mean(matrices**4, 3 / (size * (size + 2)))
@@ -62,9 +84,10 @@ def test_rows_are_uniform_on_the_orthogonal_group():
     assert_mean(np.linalg.det(matrices), 0)
 
 
-def test_haar_moments_do_not_depend_on_the_basis():
+@pytest.mark.parametrize("draw", HAAR)
+def test_haar_moments_do_not_depend_on_the_basis(draw):
     size = 3
-    matrices = haar_matrices(4000, size)
+    matrices = matrices_of(draw, 2500, size)
     angle = 0.7
     turn = np.array(
         [
@@ -79,7 +102,7 @@ def test_haar_moments_do_not_depend_on_the_basis():
         assert_mean(traces**2, 1)
 
 
-@pytest.mark.parametrize("draw", KINDS[:2])
+@pytest.mark.parametrize("draw", OF_NORMAL_NORMS)
 def test_norms_are_those_of_normal_rows(draw):
     norms = np.linalg.norm(draw(0, 20_000, D).astype("float64"), axis=1)
     mean = math.sqrt(2) * math.gamma((D + 1) / 2) / math.gamma(D / 2)
@@ -88,14 +111,16 @@ def test_norms_are_those_of_normal_rows(draw):
     assert_mean(norms**4, D * (D + 2))
 
 
-@pytest.mark.parametrize("draw", KINDS[:2])
+@pytest.mark.parametrize("draw", OF_NORMAL_NORMS)
 def test_rows_have_the_moments_of_normal_rows(draw):
-    # One row of each block: rows of the same block depend on each other.
-    rows = draw(0, 5000 * D, D).astype("float64")[::D]
-    assert_mean(rows, 0)
-    assert_mean(rows**2, 1)
-    assert_mean(rows**4, 3)
-    assert_mean(rows[:, 0] * rows[:, 1], 0)
+    drawn = draw(0, 2000 * D, D).astype("float64")
+    for row in (0, D - 1):
+        # One row of each block: rows of the same block depend on each other.
+        rows = drawn[row::D]
+        assert_mean(rows, 0)
+        assert_mean(rows**2, 1)
+        assert_mean(rows**4, 3)
+        assert_mean(rows[:, 0] * rows[:, 1], 0)
 
 
 def test_regularized_norms_are_fixed():
@@ -104,11 +129,10 @@ def test_regularized_norms_are_fixed():
     assert np.max(np.abs(norms - math.sqrt(D))) < 1e-6
 
 
-def test_norms_are_independent_of_directions():
+@pytest.mark.parametrize("draw", OF_NORMAL_NORMS[1:])
+def test_norms_are_independent_of_directions(draw):
     # Over seeds: drawn from one stream, a first norm would follow the first direction.
-    drawn = [
-        projections.orthogonal(seed, D, D).astype("float64") for seed in range(800)
-    ]
+    drawn = [draw(seed, D, D).astype("float64") for seed in range(600)]
     norms = np.linalg.norm(drawn, axis=-1)
     units = directions(np.array(drawn))
     for i in range(D):
@@ -117,12 +141,22 @@ def test_norms_are_independent_of_directions():
         assert_mean(centered[:, None, None] * (units**2 - 1 / D), 0)
 
 
-def test_norms_of_a_block_are_independent():
-    norms = np.linalg.norm(projections.orthogonal(0, 5000 * D, D), axis=1)
+@pytest.mark.parametrize("draw", OF_NORMAL_NORMS)
+def test_norms_of_a_block_are_independent(draw):
+    norms = np.linalg.norm(draw(0, 1500 * D, D), axis=1)
     norms = norms.astype("float64").reshape(-1, D)
     centered = norms - norms.mean()
     assert_mean(centered[:, 0] * centered[:, 1], 0)
     assert_mean(centered[:-1, 0] * centered[1:, 0], 0)
+
+
+@pytest.mark.parametrize("draw", KINDS)
+def test_blocks_are_independent(draw):
+    rows = draw(0, 2000 * D, D).astype("float64").reshape(2000, D, D)
+    former, latter = rows[::2], rows[1::2]
+    assert_mean(former * latter, 0)
+    assert_mean(np.einsum("bij,bkj->bik", former, latter), 0)
+    assert_mean((former**2 - 1)[:, :, 0] * (latter**2 - 1)[:, :, 0], 0)
 
 
 @pytest.mark.parametrize("draw", KINDS)

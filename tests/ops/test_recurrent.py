@@ -112,7 +112,7 @@ def test_the_state_has_a_fixed_shape_and_is_wide():
     state = initial_state(B, H, M, DV)
     for length in (1, 5, T):
         output, state = prefill(state, *(x[:, :length] for x in inputs), *arguments)
-        assert tuple(state.sums.shape) == (B, H, M, DV + 1)
+        assert tuple(state.sums.shape) == (B, H, DV + 1, M)
         assert "float32" in str(state.sums.dtype)
         assert "bfloat16" in str(output.dtype)
 

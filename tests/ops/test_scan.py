@@ -28,7 +28,7 @@ def draw(number):
     generator = np.random.default_rng(0)
     shapes = {
         "carry": [(B, E), (B,)],
-        "chunks": [(B, number, C, D), (B, number, C, E)],
+        "chunks": [(number, B, C, D), (number, B, C, E)],
         "shared": [(D, E), (E,), (4,)],  # the step does not use the last
     }
     return [generator.standard_normal(s) for part in shapes.values() for s in part]
@@ -65,26 +65,27 @@ def test_the_loop_by_hand(scan):
         total = carry[0] + shared[0] * chunk[0]
         return (total,), (10 * total,)
 
-    chunks = np.array([[1.0, 2.0, 3.0], [5.0, 0.0, 7.0]])
+    chunks = np.array([[1.0, 5.0], [2.0, 0.0], [3.0, 7.0]])
     start, factor = np.array([100.0, 200.0]), np.array(2.0)
     start, chunks, factor = map(ops.convert_to_tensor, (start, chunks, factor))
     (last,), (outputs,) = scan(running_sum, (start,), (chunks,), (factor,))
     assert to_numpy(last).tolist() == [112.0, 224.0]
     assert to_numpy(outputs).tolist() == [
-        [1020.0, 1060.0, 1120.0],
-        [2100.0, 2100.0, 2240.0],
+        [1020.0, 2100.0],
+        [1060.0, 2100.0],
+        [1120.0, 2240.0],
     ]
 
 
 def test_no_carry():
-    x = ops.convert_to_tensor(np.arange(6.0).reshape(1, 3, 2))
+    x = ops.convert_to_tensor(np.arange(6.0).reshape(3, 1, 2))
     carry, (outputs,) = chunked_scan(lambda c, x, s: (c, (x[0] * 2,)), (), (x,), ())
     assert carry == ()
     assert_close(to_numpy(outputs), 2 * to_numpy(x), "float64")
 
 
 def test_no_output():
-    x = ops.convert_to_tensor(np.arange(6.0).reshape(1, 3, 2))
+    x = ops.convert_to_tensor(np.arange(6.0).reshape(3, 1, 2))
     start = (ops.zeros((1, 2), "float64"),)
     (total,), outputs = chunked_scan(
         lambda c, x, s: ((c[0] + x[0],), ()), start, (x,), ()
@@ -98,7 +99,7 @@ def test_dtypes_of_carries_and_outputs_differ():
         total = carry[0] + ops.cast(chunk[0], "float32")
         return (total,), (ops.cast(total, "float16"),)
 
-    x = ops.cast(np.full((1, 4), 0.1), "float16")
+    x = ops.cast(np.full((4, 1), 0.1), "float16")
     start = ops.zeros((1,), "float32")
     (total,), (outputs,) = chunked_scan(both, (start,), (x,), ())
     dtypes = [keras.backend.standardize_dtype(x.dtype) for x in (total, outputs)]
@@ -113,7 +114,7 @@ def test_unknown_number_of_chunks(jit_compile):
     arguments = draw(5)
     shapes = [list(x.shape) for x in arguments]
     for shape in shapes[2:4]:
-        shape[1] = None
+        shape[0] = None
 
     @tf.function(
         input_signature=[tf.TensorSpec(shape, "float64") for shape in shapes],

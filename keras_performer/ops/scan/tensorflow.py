@@ -40,16 +40,16 @@ def chunked_scan(step, carry, chunks, shared):
 
 
 def _forward(step, carry, chunks, shared):
-    static_size = chunks[0].shape[1]
-    size = tf.shape(chunks[0])[1] if static_size is None else static_size
+    static_size = chunks[0].shape[0]
+    size = tf.shape(chunks[0])[0] if static_size is None else static_size
     carries = tuple(_array(c, size).write(0, c) for c in carry)
     # The first step stands outside of the loop: it tells the shapes of the outputs.
-    carry, output = step(carry, tuple(x[:, 0] for x in chunks), shared)
+    carry, output = step(carry, tuple(x[0] for x in chunks), shared)
     outputs = tuple(_array(x, size).write(0, x) for x in output)
 
     def body(i, carry, carries, outputs):
         carries = tuple(a.write(i, c) for a, c in zip(carries, carry, strict=True))
-        carry, output = step(carry, tuple(x[:, i] for x in chunks), shared)
+        carry, output = step(carry, tuple(x[i] for x in chunks), shared)
         outputs = tuple(a.write(i, x) for a, x in zip(outputs, output, strict=True))
         return i + 1, carry, carries, outputs
 
@@ -57,19 +57,19 @@ def _forward(step, carry, chunks, shared):
         _, carry, carries, outputs = _loop(
             lambda i, *_: i < size, body, (1, carry, carries, outputs), static_size
         )
-    return carry, tuple(map(_stack_second, outputs)), tuple(a.stack() for a in carries)
+    return carry, _stacked(outputs), _stacked(carries)
 
 
 def _backward(step, carries, chunks, shared, d_last, d_outputs):
-    static_size = chunks[0].shape[1]
-    size = tf.shape(chunks[0])[1] if static_size is None else static_size
-    d_chunks = tuple(_array(x[:, 0], size) for x in chunks)
+    static_size = chunks[0].shape[0]
+    size = tf.shape(chunks[0])[0] if static_size is None else static_size
+    d_chunks = tuple(_array(x[0], size) for x in chunks)
     d_shared = tuple(tf.zeros_like(x) for x in shared)
 
     def body(i, d_carry, d_shared, d_chunks):
         arguments = (
             tuple(c[i] for c in carries),
-            tuple(x[:, i] for x in chunks),
+            tuple(x[i] for x in chunks),
             shared,
         )
         with tf.GradientTape() as tape:
@@ -78,7 +78,7 @@ def _backward(step, carries, chunks, shared, d_last, d_outputs):
         d_carry, d_chunk, d_step = tape.gradient(
             results,
             arguments,
-            output_gradients=(d_carry, tuple(d[:, i] for d in d_outputs)),
+            output_gradients=(d_carry, tuple(d[i] for d in d_outputs)),
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
         d_shared = tuple(a + b for a, b in zip(d_shared, d_step, strict=True))
@@ -91,7 +91,7 @@ def _backward(step, carries, chunks, shared, d_last, d_outputs):
     else:
         state = _loop(lambda i, *_: i >= 0, body, state, static_size)
     _, d_carry, d_shared, d_chunks = state
-    return d_carry, tuple(map(_stack_second, d_chunks)), d_shared
+    return d_carry, _stacked(d_chunks), d_shared
 
 
 def _loop(condition, body, state, maximum_iterations):
@@ -108,6 +108,5 @@ def _array(element, size):
     return tf.TensorArray(element.dtype, size=size, element_shape=element.shape)
 
 
-def _stack_second(array):
-    stacked = array.stack()  # (N, B, ...)
-    return tf.transpose(stacked, [1, 0, *range(2, stacked.shape.rank)])
+def _stacked(arrays):
+    return tuple(array.stack() for array in arrays)

@@ -19,16 +19,14 @@ def chunked_scan(step, carry, chunks, shared):
         step: Pure function `(carry, chunk, shared) -> (carry, output)`. It must not
             close over tensors: whatever it needs is in `shared`.
         carry: Tuple of tensors, of the same shapes and dtypes before and after a step.
-        chunks: Tuple of tensors of shape (B, N, ...), with N the number of chunks.
+        chunks: Tuple of tensors of shape (N, ...), with N the number of chunks.
         shared: Tuple of tensors that every step sees.
 
     Returns:
-        The last carry, and the outputs as a tuple of tensors of shape (B, N, ...).
+        The last carry, and the outputs as a tuple of tensors of shape (N, ...).
     """
     outputs = []
-    for i in range(chunks[0].shape[1]):
-        carry, output = step(carry, tuple(x[:, i] for x in chunks), shared)
+    for i in range(chunks[0].shape[0]):
+        carry, output = step(carry, tuple(x[i] for x in chunks), shared)
         outputs.append(output)
-    return carry, tuple(
-        ops.stack(parts, axis=1) for parts in zip(*outputs, strict=True)
-    )
+    return carry, tuple(ops.stack(parts) for parts in zip(*outputs, strict=True))

@@ -1,0 +1,85 @@
+"""What the data-dependent positive maps share: FAVOR++ and the family of FAVOR#."""
+
+import math
+
+import numpy as np
+from keras import ops
+
+from keras_performer.feature_maps.softmax_kernel import (
+    SoftmaxKernel,
+    half_squared_norm,
+    normalized_exp,
+    per_head,
+)
+
+
+class DenseExponential(SoftmaxKernel):
+    """Base of the dense-exponential random features (arXiv 2302.00787).
+
+    With `x = T q / D^(1/4)`, `y = T′ k / D^(1/4)`, matrices with `Tᵀ T′ = I`, and rows
+    ω of the projection,
+
+    `φ(x) = Π (1 − 4 A_d)^(1/4) / √M · exp(Σ A_d ω_d² + √(1 − 4 A_d) ω_d x_d − ‖x‖²/2)`,
+
+    unbiased and positive for every `A_d ≤ 0`. A subclass says which T, T′ and A suit
+    the moments of the queries and keys. Without any, `T = T′ = I` and `A = 0`, which is
+    FAVOR+.
+    """
+
+    adapts = True
+
+    def initial_parameters(self, num_heads, head_dim, drawn):
+        identity = np.tile(np.eye(head_dim, dtype="float32"), (num_heads, 1, 1))
+        return {
+            **drawn,
+            "query_transform": identity,  # (Hk, D, D)
+            "key_transform": identity.copy(),
+            "curvature": np.zeros((num_heads, head_dim), "float32"),
+        }
+
+    def queries(self, x, parameters):
+        return self._features(x, parameters, parameters["query_transform"])
+
+    def keys(self, x, parameters):
+        return self._features(x, parameters, parameters["key_transform"])
+
+    def features(self, logits, half_squared_norm):
+        values, log_sum = normalized_exp(logits)
+        log_weight = log_sum - half_squared_norm - 0.5 * math.log(logits.shape[-1])
+        return values, log_weight
+
+    def _features(self, x, parameters, transform):
+        projection, curvature = parameters["projection"], parameters["curvature"]
+        stretch = 1 - 4 * curvature  # (Hk, D)
+        rows = ops.matmul(projection * ops.sqrt(stretch)[:, None], transform)
+        bias = ops.matmul(curvature, ops.transpose(ops.square(projection)))  # (Hk, M)
+        log_determinant = 0.25 * ops.sum(ops.log(stretch), axis=-1)[:, None]
+        logits = self.logits(x, {"projection": per_head(rows, x)})
+        logits = logits + per_head(bias[:, None], x)
+        transform = per_head(ops.swapaxes(transform, -1, -2), x)
+        norm = half_squared_norm(ops.matmul(x, transform))
+        values, log_weight = self.features(logits, norm)
+        return values, log_weight + per_head(log_determinant, x)
+
+
+def scaled(moments, ridge=1e-5):
+    """Moments of `q / D^(1/4)` and `k / D^(1/4)`, the squares safely invertible."""
+    dim = moments.query_mean.shape[-1]
+    identity = ops.eye(dim)
+
+    def scale(mean, square):
+        square = square * dim**-0.5
+        size = ops.trace(square, axis1=-2, axis2=-1)[:, None, None] / dim
+        return mean * dim**-0.25, square + (ridge * size + 1e-30) * identity
+
+    return type(moments)(*scale(*moments[:2]), *scale(*moments[2:]))
+
+
+def best_curvature(spread):
+    """The A of least variance for `E[(x + y)_d²] = spread`: equation 8 of FAVOR++.
+
+    `A = (1 − 2 t − √((1 + 2 t)² + 8 t)) / 16`, zero at `t = 0` and negative above.
+    """
+    spread = ops.maximum(spread, 0.0)
+    root = ops.sqrt(ops.square(1 + 2 * spread) + 8 * spread)
+    return (1 - 2 * spread - root) / 16
