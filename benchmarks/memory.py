@@ -1,0 +1,36 @@
+"""Memory of a process, as Linux tells it."""
+
+import ctypes
+import gc
+import pathlib
+
+
+def resident(process="self"):
+    """Returns the bytes that a process holds now."""
+    return status(process, "VmRSS")
+
+
+def peak():
+    """Returns the most bytes that this process has held since `reset_peak`."""
+    return status("self", "VmHWM")
+
+
+def reset_peak():
+    """Gives back what is free already and lets the peak begin at what is left."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+
+
+def available():
+    """Returns the bytes that could be taken without swapping."""
+    return field(pathlib.Path("/proc/meminfo").read_text(), "MemAvailable")
+
+
+def status(process, name):
+    return field(pathlib.Path(f"/proc/{process}/status").read_text(), name)
+
+
+def field(text, name):
+    (line,) = (x for x in text.splitlines() if x.startswith(f"{name}:"))
+    return int(line.split()[1]) * 1024

@@ -1,0 +1,1 @@
+"""Implementations of attention that the benchmark runs, one a module."""

@@ -1,0 +1,105 @@
+"""The contract that every peer fulfils."""
+
+import abc
+
+import numpy as np
+
+HEADS = 8
+HEAD_DIM = 64
+FEATURES = 256
+PASSES = ("forward", "forward and backward")
+
+
+class Peer(abc.ABC):
+    """An implementation of attention, with the float64 formula of what it computes.
+
+    Arrays outside are of shape (1, T, H, D); a peer turns them into tensors of its own
+    layout before anything is timed, so that no peer pays for a transpose that a model
+    written for it would not have.
+
+    Args:
+        form: `"bidirectional"` or `"causal"`.
+    """
+
+    # Largest error of the answer and of its gradient, relative to the largest output
+    # and to the gradient's norm.
+    tolerance = 1e-4
+    gradient_tolerance = 1e-3
+
+    def __init__(self, form):
+        self.form = form
+
+    @abc.abstractmethod
+    def tensor(self, array):
+        """Turns an array of shape (1, T, H, D) into the peer's tensor."""
+
+    @abc.abstractmethod
+    def array(self, tensor):
+        """Turns a tensor back into an array of shape (1, T, H, D)."""
+
+    @abc.abstractmethod
+    def forward(self):
+        """Returns a function (query, key, value) to the output, anew at each call."""
+
+    @abc.abstractmethod
+    def forward_backward(self):
+        """Returns a function (query, key, value, output gradient) to all results.
+
+        These are the output and the gradients of query, key and value.
+        """
+
+    @abc.abstractmethod
+    def limits(self):
+        """Measures what bounds any implementation in this framework.
+
+        Returns:
+            Dictionary of rates a second: operations of a large square product and of
+            one batched as attention has it, and exponentials.
+        """
+
+    @abc.abstractmethod
+    def version(self):
+        """Returns name and version of the library."""
+
+    def constants(self, query, key):
+        """What the peer's gradient takes for constants, of one head's arrays."""
+        return None
+
+    def query_features(self, x, constants):
+        """Features of one head's queries in float64, (R, D) to (R, M)."""
+        raise NotImplementedError
+
+    def key_features(self, x, constants):
+        """Features of one head's keys in float64, (T, D) to (T, M)."""
+        raise NotImplementedError
+
+    def weights(self, query, key, constants):
+        """Unnormalized attention of one head in float64: (R, D), (T, D) to (R, T)."""
+        queries = self.query_features(query, constants)
+        return queries @ self.key_features(key, constants).T
+
+    def denominator_bias(self, query, constants):
+        """What the published code adds to the denominators: (R, D) to (R,) or 0."""
+        return 0.0
+
+
+class ExactPeer(Peer):
+    """A peer that computes softmax attention itself."""
+
+    def weights(self, query, key, constants):
+        return np.exp(query @ key.T / np.sqrt(query.shape[-1]))
+
+
+def positive_features(x, projection):
+    """FAVOR+ without stabilization: `exp(ω·x − ‖x‖²/2) / √M`, x scaled by D^(-1/4).
+
+    Args:
+        x: float64 array of shape (T, D), not yet scaled.
+        projection: float64 array of shape (M, D).
+
+    Returns:
+        Array of shape (T, M).
+    """
+    x = x * x.shape[-1] ** -0.25
+    exponent = x @ projection.T - 0.5 * np.square(x).sum(-1, keepdims=True)
+    return np.exp(exponent) / np.sqrt(len(projection))
