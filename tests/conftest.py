@@ -1,4 +1,4 @@
-"""What all tests share: a quiet, thrifty TensorFlow, fixed seeds, and snapshots."""
+"""What all tests share: a quiet, thrifty backend, fixed seeds, and snapshots."""
 
 import json
 import os
@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
-# Read by TensorFlow and Keras when they are imported, which the test modules do later.
+# Read by the backends and Keras when they are imported, which the test modules do later.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# JAX has float64 only where this is asked for. It compiles each operation for each
+# shape, which is most of the time of these tests: what one compiled, all take.
+os.environ.setdefault("JAX_ENABLE_X64", "1")
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".jax_cache")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers are the parallelism: threads of several would only wait for cores.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")

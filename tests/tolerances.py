@@ -6,8 +6,9 @@ import numpy as np
 # Root mean square of the error over the root mean square of the truth.
 RELATIVE_RMSE = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-3}
 
-# The dtype of the truth. Several of Keras's functions narrow float64 on PyTorch.
-EXACT = "float32" if keras.backend.backend() == "torch" else "float64"
+# The dtype of the truth, and of what has sines in it: Keras's are float32 on JAX.
+EXACT = "float64"
+EXACT_SINE = "float32" if keras.backend.backend() == "jax" else "float64"
 
 # How many standard errors the mean of random draws may lie from its expectation.
 STANDARD_ERRORS = 4

@@ -6,6 +6,8 @@ from keras import ops
 from keras_performer.feature_maps.dense_exponential import (
     DenseExponential,
     best_curvature,
+    invertible,
+    row_signs,
     scaled,
 )
 
@@ -29,12 +31,13 @@ class AsymmetricDenseExponential(DenseExponential):
 
     def adapted_parameters(self, moments):
         x_mean, x_square, y_mean, y_square = scaled(moments)
-        x_root, x_inverse_root = _roots(x_square)
-        y_root, _ = _roots(y_square)
+        x_root, x_inverse_root = _roots(invertible(x_square))
+        y_root, _ = _roots(invertible(y_square))
         left, spread, _ = ops.linalg.svd(
             ops.matmul(x_root, ops.swapaxes(y_root, -1, -2))
         )
         left = ops.swapaxes(left, -1, -2)
+        left = left * row_signs(ops.matmul(left, x_root))
         root = ops.sqrt(spread)[:, :, None]
         dim = x_mean.shape[-1]
         total = ops.sum(spread, axis=-1) + ops.sum(x_mean * y_mean, axis=-1)

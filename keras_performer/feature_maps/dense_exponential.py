@@ -5,6 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
+from keras_performer.feature_maps.feature_map import project
 from keras_performer.feature_maps.softmax_kernel import (
     SoftmaxKernel,
     half_squared_norm,
@@ -49,30 +50,40 @@ class DenseExponential(SoftmaxKernel):
         return values, log_weight
 
     def _features(self, x, parameters, transform):
-        projection, curvature = parameters["projection"], parameters["curvature"]
+        projection, curvature, transform = map(
+            ops.convert_to_tensor,
+            (parameters["projection"], parameters["curvature"], transform),
+        )
         stretch = 1 - 4 * curvature  # (Hk, D)
-        rows = ops.matmul(projection * ops.sqrt(stretch)[:, None], transform)
-        bias = ops.matmul(curvature, ops.transpose(ops.square(projection)))  # (Hk, M)
+        rows = (projection * ops.sqrt(stretch)[:, None]) @ transform
+        bias = curvature @ ops.transpose(ops.square(projection))  # (Hk, M)
         log_determinant = 0.25 * ops.sum(ops.log(stretch), axis=-1)[:, None]
         logits = self.logits(x, {"projection": per_head(rows, x)})
         logits = logits + per_head(bias[:, None], x)
-        transform = per_head(ops.swapaxes(transform, -1, -2), x)
-        norm = half_squared_norm(ops.matmul(x, transform))
+        norm = half_squared_norm(project(x, per_head(transform, x)))
         values, log_weight = self.features(logits, norm)
         return values, log_weight + per_head(log_determinant, x)
 
 
-def scaled(moments, ridge=1e-5):
-    """Moments of `q / D^(1/4)` and `k / D^(1/4)`, the squares safely invertible."""
+def scaled(moments):
+    """Moments of `q / D^(1/4)` and `k / D^(1/4)`."""
     dim = moments.query_mean.shape[-1]
-    identity = ops.eye(dim)
+    factors = (dim**-0.25, dim**-0.5) * 2
+    return type(moments)(
+        *(ops.convert_to_tensor(x) * f for x, f in zip(moments, factors, strict=True))
+    )
 
-    def scale(mean, square):
-        square = square * dim**-0.5
-        size = ops.trace(square, axis1=-2, axis2=-1)[:, None, None] / dim
-        return mean * dim**-0.25, square + (ridge * size + 1e-30) * identity
 
-    return type(moments)(*scale(*moments[:2]), *scale(*moments[2:]))
+def invertible(square, ridge=1e-3):
+    """A second moment, (Hk, D, D), with its least eigenvalues raised.
+
+    The heads of trained models often use a few of their dimensions: the eigenvalues of
+    their moments span six orders of magnitude, more than float32 can invert. A share
+    `ridge` of the mean eigenvalue is added to each.
+    """
+    dim = square.shape[-1]
+    size = ops.trace(square, axis1=-2, axis2=-1)[:, None, None] / dim
+    return square + (ridge * size + 1e-30) * ops.eye(dim)
 
 
 def best_curvature(spread):
@@ -83,3 +94,12 @@ def best_curvature(spread):
     spread = ops.maximum(spread, 0.0)
     root = ops.sqrt(ops.square(1 + 2 * spread) + 8 * spread)
     return (1 - 2 * spread - root) / 16
+
+
+def row_signs(rows):
+    """Signs that make the sum of each row positive: (Hk, D, D) to (Hk, D, 1).
+
+    Eigenvectors and singular vectors have the sign that the routine gives them: another
+    one on each backend, and under a compiler. The features would differ with it.
+    """
+    return ops.where(ops.sum(rows, axis=-1, keepdims=True) < 0, -1.0, 1.0)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_performer.feature_maps.dense_exponential import scaled
+from keras_performer.feature_maps.dense_exponential import invertible, scaled
 from keras_performer.feature_maps.favor_plus_plus import FavorPlusPlus
 from keras_performer.feature_maps.moments import Moments
 
@@ -25,8 +25,12 @@ class FavorSharp(FavorPlusPlus):
     """
 
     def adapted_parameters(self, moments):
+        moments = Moments(*map(ops.convert_to_tensor, moments))
         _, x_square, _, y_square = scaled(moments)
-        x, y = (ops.diagonal(m, axis1=-2, axis2=-1) for m in (x_square, y_square))
+        x, y = (
+            ops.diagonal(invertible(square), axis1=-2, axis2=-1)
+            for square in (x_square, y_square)
+        )
         factor = ops.power(y / x, 0.25)  # (Hk, D)
         to_query, to_key = factor[:, None], 1 / factor[:, None]
         rescaled = Moments(

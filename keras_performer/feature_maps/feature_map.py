@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 
+from keras import ops
+
 
 class FeatureMap(ABC):
     """Turns queries and keys into features whose dot product is the attention kernel.
@@ -108,3 +110,19 @@ class FeatureMap(ABC):
     def __repr__(self):
         arguments = ", ".join(f"{k}={v!r}" for k, v in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
+
+
+def project(x, rows):
+    """Products of positions and rows, in the dtype of the positions.
+
+    `@` rather than `keras.ops.matmul`, which narrows float64 to float32 on PyTorch.
+
+    Args:
+        x: Tensor of shape (..., T, D).
+        rows: Tensor of shape (..., M, D).
+
+    Returns:
+        Tensor of shape (..., T, M).
+    """
+    x = ops.convert_to_tensor(x)
+    return x @ ops.swapaxes(ops.cast(rows, x.dtype), -1, -2)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_performer.feature_maps.feature_map import FeatureMap
+from keras_performer.feature_maps.feature_map import FeatureMap, project
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -53,7 +53,7 @@ class Generalized(FeatureMap):
 
     def _features(self, x, parameters):
         if self.draws_projection:
-            x = ops.matmul(x, ops.swapaxes(parameters["projection"], -1, -2))
+            x = project(x, parameters["projection"])
         return self.activation(x) + self.epsilon, ops.zeros_like(x[..., 0])
 
     def get_config(self):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_performer.feature_maps.feature_map import project
 from keras_performer.feature_maps.hyperbolic import Hyperbolic
 from keras_performer.feature_maps.softmax_kernel import SoftmaxKernel
 from keras_performer.feature_maps.trigonometric import Trigonometric
@@ -67,7 +68,8 @@ class Hybrid(SoftmaxKernel):
             part.features(logits, half_squared_norm)
             for part in (Hyperbolic(), Trigonometric())
         ]
-        weight = ops.stop_gradient(ops.maximum(parts[0][1], parts[1][1]))
+        weights = ops.stack([weight for _, weight in parts])
+        weight = ops.stop_gradient(ops.max(weights, axis=0))
         features = [x * ops.exp(w - weight)[..., None] for x, w in parts]
         return ops.concatenate(features, axis=-1), weight - 0.5 * math.log(2)
 
@@ -76,8 +78,8 @@ class Hybrid(SoftmaxKernel):
 
     def _signed(self, x, parameters, hyperbolic_sign):
         both, weight = super().queries(x, parameters)
-        directions = ops.swapaxes(parameters["directions"], -1, -2)
-        signs = ops.sign(ops.matmul(x, directions)) * self.num_directions**-0.5
+        products = project(x, parameters["directions"])
+        signs = ops.sign(products) * self.num_directions**-0.5
         hyperbolic, trigonometric = ops.split(both, 2, axis=-1)
         other = ops.concatenate([hyperbolic * hyperbolic_sign, trigonometric], axis=-1)
         signed = [other * signs[..., i : i + 1] for i in range(self.num_directions)]

@@ -47,6 +47,11 @@ class Moments(NamedTuple):
             *_mean_and_square(key, key_mask, key_heads),
         )
 
+    @classmethod
+    def mean(cls, moments):
+        """The mean of the moments of several batches, each of equal weight."""
+        return cls(*(sum(x) / len(moments) for x in zip(*moments, strict=True)))
+
 
 def _mean_and_square(x, mask, key_heads):
     x = ops.cast(x, "float32")

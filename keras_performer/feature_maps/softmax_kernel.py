@@ -4,7 +4,7 @@ from abc import abstractmethod
 
 from keras import ops
 
-from keras_performer.feature_maps.feature_map import FeatureMap
+from keras_performer.feature_maps.feature_map import FeatureMap, project
 
 
 class SoftmaxKernel(FeatureMap):
@@ -28,7 +28,7 @@ class SoftmaxKernel(FeatureMap):
     def logits(self, x, parameters):
         """Returns `ω·x` of each row, for x of shape (..., T, D): (..., T, M)."""
         rows = parameters["projection"] * x.shape[-1] ** -0.25  # (..., M, D)
-        return ops.matmul(x, ops.swapaxes(rows, -1, -2))
+        return project(x, rows)
 
     @abstractmethod
     def features(self, logits, half_squared_norm):
@@ -51,8 +51,8 @@ def normalized_exp(logits):
 
     `exp(l − c)` and `c = log Σ exp(l)`, both over features, with c as a constant for
     gradients: whatever is taken from all features of a position comes back in its
-    weight, or cancels where it belongs to a query. On CPU this is half of the time of
-    a maximum, a subtraction and an exponential.
+    weight, or cancels where it belongs to a query. On CPU this takes less time than a
+    maximum, a subtraction and an exponential, and its gradient is one product.
 
     Args:
         logits: Tensor of shape (..., M).
@@ -61,11 +61,9 @@ def normalized_exp(logits):
         Tensors of shapes (..., M) and (...).
     """
     values = _softmax(logits)
-    # log softmax(l) = l − c at any feature. Of a few the largest is enough, as its
-    # softmax underflows only where all of these lie 87 below the largest of all.
-    few = slice(min(8, logits.shape[-1]))
-    logit, value = (_highest(ops.stop_gradient(x[..., few])) for x in (logits, values))
-    return values, logit - ops.log(ops.maximum(value, 1e-37))
+    # log softmax(l) = l − c at every feature; at the largest it is above −log M.
+    logit, value = (_highest(ops.stop_gradient(x)) for x in (logits, values))
+    return values, logit - ops.log(value)
 
 
 @ops.custom_gradient

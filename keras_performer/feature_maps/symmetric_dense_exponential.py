@@ -6,6 +6,7 @@ from keras import ops
 from keras_performer.feature_maps.dense_exponential import (
     DenseExponential,
     best_curvature,
+    row_signs,
     scaled,
 )
 
@@ -31,6 +32,7 @@ class SymmetricDenseExponential(DenseExponential):
         spread = x_square + y_square + cross + ops.swapaxes(cross, -1, -2)
         variances, axes = ops.linalg.eigh(spread)
         transform = ops.swapaxes(axes, -1, -2)
+        transform = transform * row_signs(transform)
         return {
             "curvature": best_curvature(variances),
             "query_transform": transform,

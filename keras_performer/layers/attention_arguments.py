@@ -1,11 +1,24 @@
 """Checks of an attention layer's arguments, with errors that teach."""
 
+import math
+
 
 def check_sizes(num_heads, key_dim, value_dim):
     """Raises a `ValueError` where a size is not a positive integer."""
     check_size("num_heads", num_heads)
     check_size("key_dim", key_dim)
     check_optional_size("value_dim", value_dim)
+
+
+def check_key_value_heads(num_heads, num_key_value_heads):
+    """Raises a `ValueError` where heads of queries cannot share those of keys."""
+    check_optional_size("num_key_value_heads", num_key_value_heads)
+    if num_key_value_heads is not None and num_heads % num_key_value_heads:
+        raise ValueError(
+            "`num_heads` must be a multiple of `num_key_value_heads`: each head of "
+            "keys and values serves as many heads of queries. Received: num_heads="
+            f"{num_heads}, num_key_value_heads={num_key_value_heads}"
+        )
 
 
 def check_size(name, size, expected="a positive integer"):
@@ -84,6 +97,20 @@ def check_dropout(dropout):
         raise ValueError(
             f"`dropout` must be a rate in [0, 1]. Received: dropout={dropout!r}"
         )
+
+
+def default_num_features(head_dim):
+    """`D log D`, rounded to a multiple of 64, at least 64.
+
+    `O(D log D)` features suffice for a uniform approximation of the attention matrix
+    (theorem 4 of arXiv 2009.14794).
+
+    Example:
+
+    >>> [default_num_features(head_dim) for head_dim in (8, 32, 64, 128)]
+    [64, 128, 256, 640]
+    """
+    return max(64, round(head_dim * math.log(head_dim) / 64) * 64)
 
 
 def _is_positive(size):

@@ -1,27 +1,21 @@
 """`FastAttention`: multi-head attention in time linear in the sequence length."""
 
-import math
-
 import keras
 from keras import ops
 
-from keras_performer import feature_maps
 from keras_performer.feature_maps import Moments
 from keras_performer.layers import attention_masks as masks
-from keras_performer.layers.attention_arguments import check_optional_size
-from keras_performer.layers.feature_weights import FeatureWeights
-from keras_performer.layers.multi_head_layer import MultiHeadLayer
+from keras_performer.layers.feature_map_layer import FeatureMapLayer
 from keras_performer.ops import (
     bidirectional_attention,
     causal_attention,
     kernel_attention_scores,
-    projections,
 )
 from keras_performer.ops.chunking import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
-class FastAttention(MultiHeadLayer):
+class FastAttention(FeatureMapLayer):
     """Multi-head attention in time and memory linear in the sequence length.
 
     Takes the place of `keras.layers.MultiHeadAttention`: the same constructor, call,
@@ -57,14 +51,19 @@ class FastAttention(MultiHeadLayer):
             query.
         seed: Integer that seeds the projection and dropout, or `None` for one drawn
             from Keras's global seed.
-        feature_map: `"softmax"` (FAVOR+), `"relu"`, `"hyperbolic"`, `"learned"` or
+        num_key_value_heads: Hk, the number of heads of keys and values, each of which
+            serves `num_heads / Hk` heads of queries in a row, as in
+            `keras.layers.GroupQueryAttention`. Defaults to `num_heads`.
+        feature_map: `"softmax"` (FAVOR+), `"relu"`, `"favor_sharp"`, `"learned"` or
             another name that `feature_maps.get` knows, or a
-            `keras_performer.feature_maps.FeatureMap`.
+            `keras_performer.feature_maps.FeatureMap`. Maps that adapt to the data
+            gather its moments in training, or by `calibration.adapt`.
         num_features: M, the number of random features, where the map draws a
             projection. Defaults to `D log D`, rounded to a multiple of 64.
-        projection: How the projection is drawn: `"orthogonal"`, `"gaussian"`,
-            `"regularized_orthogonal"`, or a callable
-            `(seed, num_features, head_dim) -> array`. Used by maps that draw one.
+        projection: How the projection is drawn: `"orthogonal"`, `"simplex"`,
+            `"gaussian"` or another name that `ops.projections.get` knows, or a
+            callable `(seed, num_features, head_dim) -> array`. Used by maps that draw
+            one.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
@@ -120,6 +119,7 @@ class FastAttention(MultiHeadLayer):
         use_gate=False,
         seed=None,
         *,
+        num_key_value_heads=None,
         feature_map="softmax",
         num_features=None,
         projection="orthogonal",
@@ -144,45 +144,16 @@ class FastAttention(MultiHeadLayer):
             bias_constraint=bias_constraint,
             use_gate=use_gate,
             seed=seed,
+            num_key_value_heads=num_key_value_heads,
+            feature_map=feature_map,
+            num_features=num_features,
+            projection=projection,
             **kwargs,
         )
-        check_optional_size("num_features", num_features)
-        self._feature_map = feature_maps.get(feature_map)
-        if num_features is not None and not self._feature_map.draws_projection:
-            raise ValueError(
-                f"The feature map {self._feature_map!r} draws no projection, so "
-                "`num_features` has no meaning for it: leave it out. Received: "
-                f"num_features={num_features}"
-            )
-        self._num_features = num_features
-        self._draw_projection = projections.get(projection)
-
-    @property
-    def feature_map(self):
-        return self._feature_map
-
-    @property
-    def num_features(self):
-        """M, or `None` where the feature map draws no projection."""
-        if not self._feature_map.draws_projection:
-            return None
-        return self._num_features or default_num_features(self._key_dim)
-
-    @property
-    def redraws(self):
-        """Whether the layer has a random projection that can be drawn anew."""
-        return self._feature_map.draws_projection and not self._feature_map.trainable
 
     def build(self, query_shape, value_shape, key_shape=None):
         self.build_projections(query_shape, value_shape, key_shape)
-        self._feature_weights = FeatureWeights(
-            self,
-            self._feature_map,
-            self._drawn,
-            self._num_heads,
-            self._key_dim,
-            self.seed,
-        )
+        self.build_features()
 
     def call(
         self,
@@ -201,9 +172,11 @@ class FastAttention(MultiHeadLayer):
         key_mask = masks.merge_key_masks(value_mask, key_mask, attention_mask)
         with masks.detached(query, value, key):
             queries = self._query_dense(query)  # (B, T, H, D)
-            keys = self._key_dense(key)  # (B, S, H, D)
-            values = self._value_dense(value)  # (B, S, H, Dv)
+            keys = self._key_dense(key)  # (B, S, Hk, D)
+            values = self._value_dense(value)  # (B, S, Hk, Dv)
             gate = self._gate_dense(query) if self._use_gate else None
+        if self.probe is not None:
+            self.probe(self, queries, keys, query_mask, key_mask, use_causal_mask)
         parameters = self._feature_weights.tensors(wide_dtype(queries))
 
         attend = causal_attention if use_causal_mask else bidirectional_attention
@@ -226,51 +199,3 @@ class FastAttention(MultiHeadLayer):
             queries, keys, self._feature_map, parameters, visible
         )
         return output, ops.cast(scores, self.compute_dtype)
-
-    def redraw_projection(self, seed):
-        """Draws the projection anew; the kernel it estimates stays the same.
-
-        Args:
-            seed: Non-negative integer, or a sequence of them such as `(seed, step)`.
-
-        Raises:
-            ValueError: If the layer is not built, or has no random projection.
-        """
-        if not self.built:
-            raise ValueError(
-                f"The layer {self.name!r} has no projection yet: build it, or call it "
-                "once, before drawing anew."
-            )
-        if not self.redraws:
-            raise ValueError(
-                f"The feature map {self._feature_map!r} of the layer {self.name!r} has "
-                "no random projection that could be drawn anew."
-            )
-        self._feature_weights.redraw(seed)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "feature_map": feature_maps.serialize(self._feature_map),
-            "num_features": self._num_features,
-            "projection": projections.serialize(self._draw_projection),
-        }
-
-    def _drawn(self, seed):
-        return self._feature_map.draw(
-            self._draw_projection, seed, self.num_features, self._key_dim
-        )
-
-
-def default_num_features(head_dim):
-    """`D log D`, rounded to a multiple of 64, at least 64.
-
-    `O(D log D)` features suffice for a uniform approximation of the attention matrix
-    (theorem 4 of arXiv 2009.14794).
-
-    Example:
-
-    >>> [default_num_features(head_dim) for head_dim in (8, 32, 64, 128)]
-    [64, 128, 256, 640]
-    """
-    return max(64, round(head_dim * math.log(head_dim) / 64) * 64)

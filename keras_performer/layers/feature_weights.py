@@ -31,7 +31,6 @@ class FeatureWeights:
         self._draw = draw
         seed = random.randrange(2**31) if seed is None else seed
         drawn = draw(seed)
-        self._drawn_names = tuple(drawn)
         values = feature_map.initial_parameters(num_heads, head_dim, drawn)
         self._weights = {
             name: _add_weight(layer, name, value, feature_map.trainable)
@@ -42,7 +41,12 @@ class FeatureWeights:
 
     def tensors(self, dtype):
         """The map's parameters, as a dictionary of tensors."""
-        return {name: ops.cast(w, dtype) for name, w in self._weights.items()}
+        tensors = {name: ops.cast(w, dtype) for name, w in self._weights.items()}
+        if self._feature_map.adapts:
+            # PyTorch assigns in place, and `gather` does so before the backward pass,
+            # which computes the features again and needs these values for it.
+            tensors = {name: ops.copy(x) for name, x in tensors.items()}
+        return tensors
 
     def redraw(self, seed):
         """Draws the random parameters anew."""
@@ -56,6 +60,7 @@ class FeatureWeights:
             moments: `keras_performer.feature_maps.Moments`.
         """
         for average, new in zip(self._moments, moments, strict=True):
+            new = ops.stop_gradient(new)  # nor through what adapts: eigenvectors, say
             average.assign(average * _MOMENTUM + new * (1 - _MOMENTUM))
         gathered = self._gathered
         gathered.assign(gathered * _MOMENTUM + (1 - _MOMENTUM))

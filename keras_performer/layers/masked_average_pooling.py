@@ -39,7 +39,8 @@ class MaskedAveragePooling(keras.layers.Layer):
             mask = ops.ones(ops.shape(x)[:2], dtype)
         weights = ops.cast(mask, dtype)[:, :, None]  # (B, T, 1)
         x = ops.where(weights > 0, x, ops.zeros_like(x))
-        mean = ops.divide_no_nan(ops.sum(x, axis=1), ops.sum(weights, axis=1))
+        count = ops.sum(weights, axis=1)
+        mean = ops.sum(x, axis=1) / ops.where(count > 0, count, 1.0)
         return ops.cast(mean, self.compute_dtype)
 
     def compute_mask(self, inputs, previous_mask=None):

@@ -39,14 +39,17 @@ class MultiHeadLayer(keras.layers.Layer):
         bias_constraint=None,
         use_gate=False,
         seed=None,
+        num_key_value_heads=None,
         **kwargs,
     ):
         arguments.check_sizes(num_heads, key_dim, value_dim)
+        arguments.check_key_value_heads(num_heads, num_key_value_heads)
         arguments.check_dropout(dropout)
         arguments.refuse_quadratic(attention_axes, sliding_window, flash_attention)
         super().__init__(**kwargs)
         self.supports_masking = True
         self._num_heads = num_heads
+        self._num_key_value_heads = num_key_value_heads or num_heads
         self._key_dim = key_dim
         self._value_dim = value_dim or key_dim
         self._dropout = dropout
@@ -66,6 +69,10 @@ class MultiHeadLayer(keras.layers.Layer):
     @property
     def num_heads(self):
         return self._num_heads
+
+    @property
+    def num_key_value_heads(self):
+        return self._num_key_value_heads
 
     @property
     def key_dim(self):
@@ -113,15 +120,17 @@ class MultiHeadLayer(keras.layers.Layer):
         """
         key_shape = value_shape if key_shape is None else key_shape
         arguments.check_input_shapes(query_shape, value_shape, key_shape)
-        heads = (self._num_heads, self._key_dim)
-        value_heads = (self._num_heads, self._value_dim)
-        self._query_dense = self._dense("query", "btf,fhd->bthd", "hd", heads)
+        query_heads = (self._num_heads, self._key_dim)
+        key_heads = (self._num_key_value_heads, self._key_dim)
+        value_heads = (self._num_key_value_heads, self._value_dim)
+        output_heads = (self._num_heads, self._value_dim)
+        self._query_dense = self._dense("query", "btf,fhd->bthd", "hd", query_heads)
         self._query_dense.build(query_shape)
-        self._key_dense = self._dense("key", "btf,fhd->bthd", "hd", heads)
+        self._key_dense = self._dense("key", "btf,fhd->bthd", "hd", key_heads)
         self._key_dense.build(key_shape)
         if self._use_gate:
             self._gate_dense = self._dense(
-                "gate", "btf,fhd->bthd", "hd", value_heads, activation="sigmoid"
+                "gate", "btf,fhd->bthd", "hd", output_heads, activation="sigmoid"
             )
             self._gate_dense.build(query_shape)
         self._value_dense = self._dense("value", "btf,fhd->bthd", "hd", value_heads)
@@ -131,7 +140,7 @@ class MultiHeadLayer(keras.layers.Layer):
         self._output_dense = self._dense(
             "attention_output", f"bthd,hd{out}->bt{out}", out, output_shape
         )
-        self._output_dense.build((*query_shape[:2], *value_heads))
+        self._output_dense.build((*query_shape[:2], *output_heads))
         self._dropout_layer = keras.layers.Dropout(
             rate=self._dropout, dtype=self.dtype_policy, seed=self.seed
         )
@@ -166,6 +175,7 @@ class MultiHeadLayer(keras.layers.Layer):
         return {
             **super().get_config(),
             "num_heads": self._num_heads,
+            "num_key_value_heads": self._num_key_value_heads,
             "key_dim": self._key_dim,
             "value_dim": self._value_dim,
             "dropout": self._dropout,

@@ -15,15 +15,18 @@ from keras_performer.ops.recurrent import (
 )
 from keras_performer.ops.reference import (
     exact_attention,
+    exact_attention_scores,
     kernel_attention,
     kernel_attention_scores,
 )
+from keras_performer.ops.rotary import rotary
 
 __all__ = [
     "AttentionState",
     "bidirectional_attention",
     "causal_attention",
     "exact_attention",
+    "exact_attention_scores",
     "initial_state",
     "kernel_attention",
     "kernel_attention_scores",
@@ -31,5 +34,6 @@ __all__ = [
     "packed_causal_attention",
     "prefill",
     "projections",
+    "rotary",
     "step",
 ]

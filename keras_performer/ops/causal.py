@@ -129,10 +129,10 @@ def attend_within(before, queries, keys, values):
         Sums of each position, (B, Hk, n, G·C, Dv + 1), and those after the last one,
         (B, Hk, Dv + 1, M).
     """
-    scores = past(ops.matmul(queries, ops.swapaxes(keys, -1, -2)))
+    scores = past(queries @ ops.swapaxes(keys, -1, -2))
     added = chunking.outer_sum(values, keys)
     starts = before[:, :, None] + sums_before(added)
-    sums = ops.matmul(scores, values) + chunking.read(queries, starts)
+    sums = scores @ values + chunking.read(queries, starts)
     return sums, before + ops.sum(added, axis=2)
 
 
@@ -152,4 +152,4 @@ def sums_before(added):
     batch, heads, number, width, size = ops.shape(added)
     lower = ops.tril(ops.ones((batch, heads, number, number), added.dtype), k=-1)
     flat = ops.reshape(added, (batch, heads, number, width * size))
-    return ops.reshape(ops.matmul(lower, flat), (batch, heads, number, width, size))
+    return ops.reshape(lower @ flat, (batch, heads, number, width, size))

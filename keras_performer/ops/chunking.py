@@ -1,7 +1,11 @@
-"""What every attention form shares: chunks of a sequence, weighted values, division."""
+"""What every attention form shares: chunks of a sequence, weighted values, division.
+
+Products are `a @ b`: `keras.ops.matmul` narrows float64 to float32 on PyTorch.
+"""
 
 import math
 
+import numpy as np
 from keras import backend, ops
 
 LOG_WEIGHT_RANGE = (-80.0, 60.0)
@@ -153,6 +157,7 @@ def bind(feature_map, parameters):
         The tuple of differentiated tensors, and a function from such a tuple to the
         dictionary.
     """
+    parameters = {name: ops.convert_to_tensor(x) for name, x in parameters.items()}
     if feature_map.trainable:
         names = tuple(parameters)
         return tuple(parameters.values()), lambda shared: dict(
@@ -196,7 +201,7 @@ def weighted_keys(feature_map, parameters, key, value, mask=None):
 
 def outer_sum(values, features):
     """`[V, 1]ᵀ φ(K)`: (..., C, Dv + 1) and (..., C, M) to (..., Dv + 1, M)."""
-    return ops.matmul(ops.swapaxes(values, -1, -2), features)
+    return ops.swapaxes(values, -1, -2) @ features
 
 
 def read(features, sums):
@@ -221,10 +226,20 @@ def normalize(sums, dtype):
     return ops.cast(_divided(sums), dtype)
 
 
+def inverse_or_zero(total):
+    """`1 / total`, and zero where the total of a row's kernels is zero.
+
+    Subnormal numbers count as zeros. Most processors are told to take them so; where
+    they are not, the inverse would be infinite.
+    """
+    smallest = np.finfo(backend.standardize_dtype(total.dtype)).tiny
+    return 1 / ops.where(ops.abs(total) < smallest, np.inf, total)
+
+
 @ops.custom_gradient
 def _divided(sums):
     total = sums[..., -1:]
-    inverse = ops.divide_no_nan(ops.ones_like(total), total)
+    inverse = inverse_or_zero(total)
     output = sums[..., :-1] * inverse
 
     def gradient(*arguments, upstream=None):

@@ -175,7 +175,7 @@ def _attend_within(carry, queries, keys, values, runs, visible):
 
     same = ops.logical_and(runs[..., :, None] == runs[..., None, :], visible)
     same = ops.tile(same, (1, 1, groups, 1))[:, None]  # (B, 1, n, G·C, C)
-    scores = ops.matmul(queries, ops.swapaxes(keys, -1, -2))
+    scores = queries @ ops.swapaxes(keys, -1, -2)
     scores = ops.where(same, scores, ops.zeros_like(scores))
 
     # The state after a chunk: its keys of its last run, and all before of that run.
@@ -187,10 +187,10 @@ def _attend_within(carry, queries, keys, values, runs, visible):
     of_one_run = ops.tril(ops.cast(ends[:, :, None] == ends[:, None, :], dtype))
     shape = ops.shape(added)
     flat = ops.reshape(added, (*shape[:3], shape[3] * shape[4]))
-    states = ops.reshape(ops.matmul(of_one_run[:, None], flat), shape)
+    states = ops.reshape(of_one_run[:, None] @ flat, shape)
 
     entered = ops.cast(runs == ends[:, :-1, None], dtype)
     entered = ops.tile(entered, (1, 1, groups))[:, None, ..., None]
     read = chunking.read(queries, states[:, :, : number - 1]) * entered
-    sums = ops.matmul(scores, values) + read
+    sums = scores @ values + read
     return sums, (states[:, :, number - 1], ends[:, number - 1])

@@ -5,7 +5,12 @@ Slow and large on purpose. Each fast form is tested against these lines in float
 
 from keras import ops
 
-from keras_performer.ops.chunking import LOG_WEIGHT_RANGE, split_heads, wide
+from keras_performer.ops.chunking import (
+    LOG_WEIGHT_RANGE,
+    inverse_or_zero,
+    split_heads,
+    wide,
+)
 
 
 def kernel_attention_scores(query, key, feature_map, parameters, mask=None):
@@ -55,6 +60,25 @@ def kernel_attention(query, key, value, feature_map, parameters, mask=None):
     return ops.einsum("bhts,bshd->bthd", scores, _repeated(value, query))
 
 
+def exact_attention_scores(query, key, mask=None):
+    """The attention matrix of softmax attention, `softmax(Q Kᵀ / √D)`.
+
+    Args:
+        query: Tensor of shape (B, T, H, D).
+        key: Tensor of shape (B, S, Hk, D), with H a multiple of Hk.
+        mask: Boolean tensor that broadcasts to (B, H, T, S), or `None`.
+
+    Returns:
+        Tensor of shape (B, H, T, S). Rows that see no key are zeros.
+    """
+    key = _repeated(key, query)
+    logits = ops.einsum("bthd,bshd->bhts", query, key) * query.shape[-1] ** -0.5
+    if mask is not None:
+        logits = ops.where(mask, logits, -1e30)
+    kernel = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
+    return _normalized(kernel, mask)
+
+
 def exact_attention(query, key, value, mask=None):
     """Softmax attention, `softmax(Q Kᵀ / √D) V`, in O(T·S).
 
@@ -67,12 +91,8 @@ def exact_attention(query, key, value, mask=None):
     Returns:
         Tensor of shape (B, T, H, Dv). Rows that see no key are zeros.
     """
-    key, value = _repeated(key, query), _repeated(value, query)
-    logits = ops.einsum("bthd,bshd->bhts", query, key) * query.shape[-1] ** -0.5
-    if mask is not None:
-        logits = ops.where(mask, logits, -1e30)
-    kernel = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
-    return ops.einsum("bhts,bshd->bthd", _normalized(kernel, mask), value)
+    scores = exact_attention_scores(query, key, mask)
+    return ops.einsum("bhts,bshd->bthd", scores, _repeated(value, query))
 
 
 def causal_mask(length):
@@ -88,4 +108,4 @@ def _repeated(x, query):
 def _normalized(kernel, mask):
     if mask is not None:
         kernel = ops.where(mask, kernel, ops.zeros_like(kernel))
-    return ops.divide_no_nan(kernel, ops.sum(kernel, axis=-1, keepdims=True))
+    return kernel * inverse_or_zero(ops.sum(kernel, axis=-1, keepdims=True))

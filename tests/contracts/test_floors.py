@@ -12,7 +12,7 @@ FLOORS = {
     "models": 3,
     "text": 3,
     "callbacks": 3,
-    "conversion": 4,
+    "calibration": 4,
     "distribution": 4,
     "export": 4,
     "training": 4,
@@ -22,7 +22,7 @@ FLOORS = {
 # These know nothing of the rest of the package: ids and folders on disk lie between.
 INDEPENDENT = {"text", "server"}
 # The only packages that may be imported inside a function: they come with extras.
-LATE = {"tensorflow_text", "sklearn", "uvicorn", "tensorflow_serving"}
+LATE = {"matplotlib", "tensorflow_text", "sklearn", "uvicorn", "tensorflow_serving"}
 MAX_NAMES_AT_PACKAGE_LEVEL = 12
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 EXTRAS = (
+    "matplotlib",
     "official",
     "sklearn",
     "tensorflow_serving",

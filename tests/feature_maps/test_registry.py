@@ -7,11 +7,16 @@ import pytest
 
 from keras_performer import feature_maps
 from keras_performer.feature_maps import (
+    AsymmetricDenseExponential,
+    FavorPlusPlus,
+    FavorSharp,
     FeatureMap,
     Generalized,
+    Hybrid,
     Hyperbolic,
     Learned,
     Softmax,
+    SymmetricDenseExponential,
     Trigonometric,
 )
 
@@ -19,6 +24,12 @@ MAPS = [
     Softmax(),
     Hyperbolic(),
     Trigonometric(),
+    Hybrid(),
+    Hybrid(num_directions=2),
+    FavorPlusPlus(),
+    FavorSharp(),
+    SymmetricDenseExponential(),
+    AsymmetricDenseExponential(),
     Learned(),
     Generalized(),
     Generalized(projected=True),
@@ -50,6 +61,11 @@ def test_names():
     assert feature_maps.get("softmax") == Softmax()
     assert feature_maps.get("relu") == Generalized("relu", epsilon=1e-3)
     assert feature_maps.get("softmax").draws_projection
+    assert feature_maps.get("favor_plus_plus") == FavorPlusPlus()
+    assert feature_maps.get("favor_sharp") == FavorSharp()
+    assert feature_maps.get("sderf") == SymmetricDenseExponential()
+    assert feature_maps.get("aderf") == AsymmetricDenseExponential()
+    assert feature_maps.get("hybrid") == Hybrid(num_directions=4)
 
 
 @pytest.mark.parametrize("feature_map", [*MAPS, Power(4)], ids=repr)

@@ -1,8 +1,8 @@
 """FAVOR+: its laws, each with the closed form it is held to."""
 
-import keras
 import numpy as np
 import pytest
+from compilers import wrappers
 from keras import ops
 from kernels import (
     DRAWS,
@@ -152,16 +152,3 @@ def test_graph_and_compiled_are_as_eager():
     for wrap in wrappers():
         for a, b in zip(wrap(function)(x, projection), eager, strict=True):
             assert_close(ops.convert_to_numpy(a), b)
-
-
-def wrappers():
-    """What turns a function into a graph or compiles it, on this backend."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return [tf.function, tf.function(jit_compile=True)]
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return [jax.jit]
-    pytest.skip("no compiler for this backend")

@@ -10,7 +10,7 @@ from kernels import (
     scaled,
     softmax_kernel,
 )
-from tolerances import assert_close, assert_mean
+from tolerances import EXACT_SINE, assert_close, assert_mean
 
 from keras_performer.feature_maps import Hyperbolic, Softmax, Trigonometric
 from keras_performer.ops import projections
@@ -74,7 +74,7 @@ def test_orthogonal_rows_lower_the_error_of_hyperbolic_features(pair):
 def test_trigonometric_features_are_exact_where_query_and_key_are_equal():
     query, _ = PAIRS[0]
     samples = estimates(Trigonometric(), projections.gaussian, query, query, 1)
-    assert_close(samples, np.full(DRAWS, softmax_kernel(query, query)), "float64")
+    assert_close(samples, np.full(DRAWS, softmax_kernel(query, query)), EXACT_SINE)
 
 
 def test_hyperbolic_features_are_those_of_both_signs():

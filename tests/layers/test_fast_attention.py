@@ -27,7 +27,7 @@ from tolerances import EXACT, assert_close, relative_rmse
 
 from keras_performer import feature_maps
 from keras_performer.layers import FastAttention
-from keras_performer.layers.fast_attention import default_num_features
+from keras_performer.layers.attention_arguments import default_num_features
 from keras_performer.ops import kernel_attention, projections
 
 
@@ -55,7 +55,8 @@ def test_the_signature_is_that_of_keras(method):
 def test_what_is_ours_is_keyword_only_and_has_defaults():
     ours = set(parameters(FastAttention.__init__))
     ours -= set(parameters(keras.layers.MultiHeadAttention.__init__)) | ABSENT
-    assert ours == {"feature_map", "num_features", "projection"}
+    expected = {"feature_map", "num_features", "num_key_value_heads", "projection"}
+    assert ours == expected
     layer = FastAttention(H, D)
     assert layer.feature_map == feature_maps.Softmax()
     assert layer.num_features == default_num_features(D)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from layer_inputs import B, D, F, H, S, T, attention, draw, draw_inputs, numpy, weights
+from tolerances import assert_close
 
 from keras_performer import feature_maps
 from keras_performer.layers import FastAttention
@@ -35,6 +36,7 @@ ARGUMENTS = {
     "bias_constraint": keras.constraints.NonNeg(),
     "use_gate": True,
     "seed": 13,
+    "num_key_value_heads": 1,
     "feature_map": feature_maps.Softmax(),
     "num_features": 19,
     "projection": identity_rows,
@@ -191,3 +193,30 @@ def test_weights_only(tmp_path):
     assert not np.array_equal(*(model.predict(x, verbose=0) for model in models))
     models[1].load_weights(path)
     assert np.array_equal(*(model.predict(x, verbose=0) for model in models))
+
+
+def test_grouped_heads_have_the_weights_of_keras():
+    """Names and shapes of `GroupQueryAttention`, and its output at equal keys."""
+    x = np.random.default_rng(0).standard_normal((2, 7, 16)).astype("float32")
+    ours = FastAttention(6, 4, num_key_value_heads=2, use_gate=True, seed=0)
+    theirs = keras.layers.GroupQueryAttention(4, 6, 2, use_gate=True)
+    ours(x, x), theirs(x, x)
+    shapes, expected = (
+        {w.path.split("/", 1)[1]: w.shape for w in layer.trainable_weights}
+        for layer in (ours, theirs)
+    )
+    assert shapes == expected
+    by_path = {w.path.split("/", 1)[1]: w for w in theirs.weights}
+    for weight in ours.trainable_weights:
+        weight.assign(by_path[weight.path.split("/", 1)[1]])
+    ours.key_dense.kernel.assign(0 * ours.key_dense.kernel)
+    theirs._key_dense.kernel.assign(0 * theirs._key_dense.kernel)
+    assert_close(numpy(ours(x, x)), numpy(theirs(x, x)))
+    restored = FastAttention.from_config(ours.get_config())
+    assert restored.num_key_value_heads == 2
+
+
+@pytest.mark.parametrize("heads", [4, 0, 1.5])
+def test_heads_that_cannot_be_shared_are_refused(heads):
+    with pytest.raises(ValueError, match=f"num_key_value_heads={heads}"):
+        FastAttention(6, 4, num_key_value_heads=heads)

@@ -85,6 +85,8 @@ def test_a_long_document_in_float16_stays_finite():
     assert np.all(np.isfinite(numpy(layer(x, x, use_causal_mask=True))))
 
 
+# `torch.compile` warns of what it does itself.
+@pytest.mark.filterwarnings("ignore" if keras.backend.backend() == "torch" else "error")
 @pytest.mark.parametrize("use_causal_mask", [False, True])
 def test_a_training_step_is_the_same_compiled_and_not(use_causal_mask):
     x = draw(B, T, F)

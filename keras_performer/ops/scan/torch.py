@@ -4,6 +4,9 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 
+# Left as it is by `torch.compile`, which does not support custom gradients inside of
+# a checkpoint.
+@torch.compiler.disable
 def chunked_scan(step, carry, chunks, shared):
     """Folds `step` over the chunks of a sequence; see `unrolled.chunked_scan`."""
     outputs = []
