@@ -1,4 +1,4 @@
-# `make` lists the targets. Everything runs in .venv, which is made once.
+# `make` lists the targets. All but test-torch runs in .venv, which is made once.
 
 PYTHON ?= python3
 DEMO_FLAGS ?=
@@ -8,31 +8,49 @@ PYTEST_FLAGS ?= -n 2 --dist loadfile
 # TensorFlow keeps its notices to itself.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
+# What is written in keras.ops and runs on every backend; the rest is of TensorFlow.
+BACKEND_TESTS ?= tests/ops tests/feature_maps tests/layers tests/callbacks tests/models
+
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TORCH_VENV := .venv-torch
+TORCH_INSTALLED := $(TORCH_VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format snapshots build clean
+.PHONY: help demo test test-tensorflow test-jax test-torch lint format snapshots \
+  build clean
 
 help:
 	@echo 'make demo       train, export, serve and query a classifier of long documents'
 	@echo '                (DEMO_FLAGS="--data DIR" for your own: DIR/{train,test}/CLASS/)'
-	@echo 'make test       lint, then the tests (PYTEST_FLAGS="-n 0 tests/ops" for some)'
+	@echo 'make test       lint, then the tests: test-tensorflow and test-jax'
+	@echo 'make test-tensorflow  all tests (PYTEST_FLAGS="-n 0 tests/ops" for some)'
+	@echo 'make test-jax   those that run on every backend (BACKEND_TESTS=tests/ops for some)'
+	@echo 'make test-torch the same on PyTorch, in .venv-torch: a download of 200 MB for a'
+	@echo '                processor, of gigabytes for what the package index has by default'
 	@echo 'make lint       ruff: rules and format'
 	@echo 'make format     let ruff mend both'
 	@echo 'make snapshots  accept the present names and weights; read the diff before you commit'
 	@echo 'make build      sdist and wheel, in dist/'
-	@echo 'make clean      remove .venv, builds and caches'
+	@echo 'make clean      remove .venv, .venv-torch, builds and caches'
 	@echo
 	@echo 'All take PYTHON=python3.12, say, for the Python of .venv: 3.10 to 3.13.'
 
 demo: $(INSTALLED)
 	$(BIN)/keras-performer demo $(DEMO_FLAGS)
 
-test: lint
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+test: lint test-tensorflow test-jax
+
+test-tensorflow: $(INSTALLED)
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+test-jax: $(INSTALLED)
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PYTEST_FLAGS) $(BACKEND_TESTS)
+
+test-torch: $(TORCH_INSTALLED)
+	KERAS_BACKEND=torch $(TORCH_VENV)/bin/python -m pytest $(PYTEST_FLAGS) $(BACKEND_TESTS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -51,7 +69,8 @@ build: $(INSTALLED)
 	$(BIN)/python -m build
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(TORCH_VENV) build dist *.egg-info .pytest_cache .ruff_cache \
+	  .jax_cache
 	find keras_performer tests -name __pycache__ -prune -exec rm -rf {} +
 
 # An environment that does not run, or whose Python is not the one that was asked for
@@ -83,4 +102,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@rm -f $@
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m pip check
+	@touch $@
+
+# PyTorch beside TensorFlow would be one process with two thread pools and two copies of
+# OpenMP; the package itself needs Keras alone for these tests.
+$(TORCH_INSTALLED): pyproject.toml constraints.txt
+	rm -rf $(TORCH_VENV)
+	$(PYTHON) -m venv $(TORCH_VENV)
+	$(TORCH_VENV)/bin/python -m pip install -c constraints.txt \
+	  'torch==2.13.0' keras numpy pytest pytest-xdist
+	$(TORCH_VENV)/bin/python -m pip install --no-deps -e .
 	@touch $@

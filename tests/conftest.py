@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# Read by the backends and Keras when they are imported, which the test modules do later.
+# Read by the backends and Keras when they are imported, which test modules do later.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # JAX has float64 only where this is asked for. It compiles each operation for each

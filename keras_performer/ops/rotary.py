@@ -64,4 +64,7 @@ def _angles(positions, dim, base):
     positions = ops.cast(positions, "int32")[..., None, None]
     block = ops.cast(positions // _BLOCK, "float32")
     within = ops.cast(positions % _BLOCK, "float32")
-    return block * of_block.astype("float32") + within * frequencies.astype("float32")
+    of_block, frequencies = (
+        ops.convert_to_tensor(x, dtype="float32") for x in (of_block, frequencies)
+    )
+    return block * of_block + within * frequencies
