@@ -10,6 +10,12 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 # What is written in keras.ops and runs on every backend; the rest is of TensorFlow.
 BACKEND_TESTS ?= tests/ops tests/feature_maps tests/layers tests/callbacks tests/models
+# Of these, what a backend could get wrong by itself: the loop and its gradient, every
+# form, the exponentials, causality, training. JAX compiles for ten minutes for all.
+FORMS_TESTS := $(addprefix tests/ops/test_,scan.py reference.py bidirectional.py \
+  causal.py recurrent.py packed.py rotary.py) $(addprefix tests/feature_maps/test_,\
+  softmax.py normalized_exp.py moments.py) $(addprefix tests/layers/test_,\
+  causality.py training_curves.py) tests/callbacks
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,21 +25,25 @@ TORCH_INSTALLED := $(TORCH_VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-tensorflow test-jax test-torch lint format snapshots \
-  build clean
+.PHONY: help demo test test-tensorflow test-jax-forms test-jax test-torch lint \
+  format snapshots build clean benchmark-attention benchmark-crossovers \
+  benchmark-approximation
 
 help:
 	@echo 'make demo       train, export, serve and query a classifier of long documents'
 	@echo '                (DEMO_FLAGS="--data DIR" for your own: DIR/{train,test}/CLASS/)'
-	@echo 'make test       lint, then the tests: test-tensorflow and test-jax'
+	@echo 'make test       lint, then the tests: test-tensorflow and test-jax-forms'
 	@echo 'make test-tensorflow  all tests (PYTEST_FLAGS="-n 0 tests/ops" for some)'
-	@echo 'make test-jax   those that run on every backend (BACKEND_TESTS=tests/ops for some)'
+	@echo 'make test-jax   those that run on every backend (BACKEND_TESTS=tests/ops for some),'
+	@echo '                in ten minutes; test-jax-forms: the attention forms and training'
 	@echo 'make test-torch the same on PyTorch, in .venv-torch: a download of 200 MB for a'
 	@echo '                processor, of gigabytes for what the package index has by default'
 	@echo 'make lint       ruff: rules and format'
 	@echo 'make format     let ruff mend both'
 	@echo 'make snapshots  accept the present names and weights; read the diff before you commit'
 	@echo 'make build      sdist and wheel, in dist/'
+	@echo 'make benchmark-attention, benchmark-crossovers, benchmark-approximation'
+	@echo '                the figures of benchmarks/README.md; nothing else should run'
 	@echo 'make clean      remove .venv, .venv-torch, builds and caches'
 	@echo
 	@echo 'All take PYTHON=python3.12, say, for the Python of .venv: 3.10 to 3.13.'
@@ -41,10 +51,13 @@ help:
 demo: $(INSTALLED)
 	$(BIN)/keras-performer demo $(DEMO_FLAGS)
 
-test: lint test-tensorflow test-jax
+test: lint test-tensorflow test-jax-forms
 
 test-tensorflow: $(INSTALLED)
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+test-jax-forms: $(INSTALLED)
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PYTEST_FLAGS) $(FORMS_TESTS)
 
 test-jax: $(INSTALLED)
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PYTEST_FLAGS) $(BACKEND_TESTS)
@@ -63,6 +76,16 @@ format: $(INSTALLED)
 snapshots: $(INSTALLED)
 	$(BIN)/python -m pytest tests/contracts tests/layers tests/models --update-snapshots
 	git diff --stat -- 'tests/*/snapshots'
+
+benchmark-attention: $(INSTALLED)
+	$(BIN)/python benchmarks/attention_peers.py --output attention.json
+
+benchmark-crossovers: $(INSTALLED)
+	$(BIN)/python benchmarks/attention_peers.py --measures time \
+	  --lengths 512 768 1024 1536 2048 3072 4096 --peers keras_exact torch_exact
+
+benchmark-approximation: $(INSTALLED)
+	$(BIN)/python benchmarks/approximation_error.py --output approximation_error.png
 
 build: $(INSTALLED)
 	rm -rf build dist

@@ -51,7 +51,7 @@ class RedrawProjections(keras.callbacks.Callback):
         self._draws = 0
 
     def on_train_begin(self, logs=None):
-        self._draws = int(self.model.optimizer.iterations) // self.interval
+        self._draws = self._step() // self.interval
         if not self._layers():
             raise ValueError(
                 "The model has no `FastAttention` layer that draws a projection, so "
@@ -60,12 +60,17 @@ class RedrawProjections(keras.callbacks.Callback):
             )
 
     def on_train_batch_end(self, batch, logs=None):
-        step = int(self.model.optimizer.iterations)
+        step = self._step()
         # By whole intervals, as one call may stand for several steps.
         draws, self._draws = self._draws, step // self.interval
         if self._draws > draws:
             for index, layer in enumerate(self._layers()):
                 layer.redraw_projection((self.seed, step, index))
+
+    def _step(self):
+        # As a tensor first: under a strategy it is a variable of several devices.
+        step = keras.ops.convert_to_tensor(self.model.optimizer.iterations)
+        return int(keras.ops.convert_to_numpy(step))
 
     def _layers(self):
         return [

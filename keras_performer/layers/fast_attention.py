@@ -10,6 +10,7 @@ from keras_performer.ops import (
     bidirectional_attention,
     causal_attention,
     kernel_attention_scores,
+    recurrent,
 )
 from keras_performer.ops.chunking import wide_dtype
 
@@ -170,11 +171,7 @@ class FastAttention(FeatureMapLayer):
     ):
         key = value if key is None else key
         key_mask = masks.merge_key_masks(value_mask, key_mask, attention_mask)
-        with masks.detached(query, value, key):
-            queries = self._query_dense(query)  # (B, T, H, D)
-            keys = self._key_dense(key)  # (B, S, Hk, D)
-            values = self._value_dense(value)  # (B, S, Hk, Dv)
-            gate = self._gate_dense(query) if self._use_gate else None
+        (queries, keys, values), gate = self._heads(query, key, value)
         if self.probe is not None:
             self.probe(self, queries, keys, query_mask, key_mask, use_causal_mask)
         parameters = self._feature_weights.tensors(wide_dtype(queries))
@@ -187,9 +184,7 @@ class FastAttention(FeatureMapLayer):
             moments = Moments.of(queries, keys, query_mask, key_mask)
             self._feature_weights.gather(moments)
         output = self._dropout_layer(output, training=training)
-        if gate is not None:
-            output = ops.multiply(output, gate)
-        output = self._output_dense(output)
+        output = self._joined(output, gate)
         masks.set_keras_mask(output, query_mask)
         if not return_attention_scores:
             return output
@@ -199,3 +194,94 @@ class FastAttention(FeatureMapLayer):
             queries, keys, self._feature_map, parameters, visible
         )
         return output, ops.cast(scores, self.compute_dtype)
+
+    def initial_state(self, batch_size):
+        """The state of a causal stream before its first position.
+
+        Its shape does not depend on how long the stream becomes.
+
+        Args:
+            batch_size: B, the number of streams side by side.
+
+        Returns:
+            `keras_performer.ops.AttentionState`, a pytree of tensors with leading B.
+
+        Raises:
+            ValueError: If the layer is not built.
+
+        Example:
+
+        >>> import numpy as np
+        >>> layer = FastAttention(num_heads=2, key_dim=8, seed=0)
+        >>> book = np.random.default_rng(0).random((1, 9, 16), "float32")
+        >>> whole = layer(book, book, use_causal_mask=True)
+        >>> state = layer.initial_state(batch_size=1)
+        >>> start, state = layer.prefill(book[:, :8], state)
+        >>> last, state = layer.step(book[:, 8:], state)
+        >>> bool(np.allclose(whole[:, 8:], last, atol=1e-5))
+        True
+        """
+        size = self._feature_map.size(self._key_dim, self.feature_parameters)
+        dtype = "float64" if self.compute_dtype == "float64" else "float32"
+        heads = self._num_key_value_heads
+        return recurrent.initial_state(batch_size, heads, size, self._value_dim, dtype)
+
+    def prefill(self, x, state, mask=None):
+        """Causal self-attention of a span, from the state before it.
+
+        What `call` with `use_causal_mask=True` gives for the whole, span by span.
+
+        Args:
+            x: Tensor of shape (B, T, F).
+            state: What `initial_state` or the call before returned.
+            mask: Boolean tensor of shape (B, T), True at the positions that count, or
+                `None`. What it hides leaves the state as it is: rows of unequal length
+                are padded on the left.
+
+        Returns:
+            Output of shape (B, T, F), or (B, T, *output_shape), and the new state.
+
+        Raises:
+            ValueError: If the layer is not built, or the state is of another shape.
+        """
+        return self._attend_from(recurrent.prefill, x, state, mask)
+
+    def step(self, x, state, mask=None):
+        """Causal self-attention of one position, in constant time and memory.
+
+        Args:
+            x: Tensor of shape (B, 1, F).
+            state: As for `prefill`.
+            mask: Boolean tensor of shape (B, 1), or `None`.
+
+        Returns:
+            Output of shape (B, 1, F), or (B, 1, *output_shape), and the new state.
+
+        Raises:
+            ValueError: As `prefill`, or if there is not one position.
+        """
+        return self._attend_from(recurrent.step, x, state, mask)
+
+    def _attend_from(self, attend, x, state, mask):
+        self._check_built("streaming")
+        heads, gate = self._heads(x, x, x)
+        parameters = self._feature_weights.tensors(wide_dtype(heads[0]))
+        output, state = attend(state, *heads, self._feature_map, parameters, mask)
+        return self._joined(output, gate), state
+
+    def _heads(self, query, key, value):
+        """Queries (B, T, H, D), keys (B, S, Hk, D), values (B, S, Hk, Dv); the gate."""
+        with masks.detached(query, value, key):
+            gate = self._gate_dense(query) if self._use_gate else None
+            heads = (
+                self._query_dense(query),
+                self._key_dense(key),
+                self._value_dense(value),
+            )
+        return heads, gate
+
+    def _joined(self, output, gate):
+        """The output of the heads, (B, T, H, Dv), gated and projected."""
+        if gate is not None:
+            output = ops.multiply(output, gate)
+        return self._output_dense(output)
