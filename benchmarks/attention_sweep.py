@@ -115,7 +115,10 @@ class Sweep:
         except (OverLimit, WorkerFailed) as error:
             if entry.name == OURS:
                 raise
-            reason = str(error).splitlines()[-1]
+            lines = str(error).splitlines()
+            # TensorFlow says so in the middle of its message.
+            out_of_memory = any("OOM" in line for line in lines)
+            reason = "out of memory" if out_of_memory else lines[-1]
             if isinstance(error, OverLimit):
                 reason = f"over the limit ({reason})"
             log(f"{entry.title}: {error}")
