@@ -56,6 +56,27 @@ def signed_permutation(directions, matrix):
     return matrix[:, directions.permutation(size)] * signs
 
 
+def with_normal_norms(seed, num_features, head_dim, blocks):
+    """M rows of blocks of D directions each, with the norms of normal rows.
+
+    Args:
+        seed: Non-negative integer, or a sequence of them.
+        num_features: M, the number of rows; the last block is cut to it.
+        head_dim: D.
+        blocks: Function `(generator, num_blocks, head_dim)` that returns matrices of
+            shape (D, D) whose rows are of unit length.
+
+    Returns:
+        float32 array of shape (M, D).
+    """
+    directions, norms = streams(seed)
+    check_shape(num_features, head_dim)
+    number = count_blocks(num_features, head_dim)
+    rows = np.concatenate(blocks(directions, number, head_dim))[:num_features]
+    lengths = normal_norms(norms, num_features, head_dim)
+    return (rows * lengths).astype("float32")
+
+
 def normal_norms(norms, num_features, head_dim):
     """Norms of independent standard normal rows, of the law χ(D): (M, 1)."""
     return np.sqrt(norms.chisquare(head_dim, size=(num_features, 1)))

@@ -5,11 +5,8 @@ import math
 import numpy as np
 
 from keras_performer.ops.projections.draws import (
-    check_shape,
-    count_blocks,
-    normal_norms,
     signed_permutation,
-    streams,
+    with_normal_norms,
 )
 
 # By this many a row's fourth moments are within about 0.1 % of a uniform one's.
@@ -50,16 +47,11 @@ def givens(seed, num_features, head_dim):
     >>> bool(abs(gram - np.diag(np.diag(gram))).max() < 1e-5)
     True
     """
-    directions, norms = streams(seed)
-    check_shape(num_features, head_dim)
-    rows = np.concatenate(
-        [
-            _block(directions, head_dim)
-            for _ in range(count_blocks(num_features, head_dim))
-        ]
-    )
-    lengths = normal_norms(norms, num_features, head_dim)
-    return (rows[:num_features] * lengths).astype("float32")
+    return with_normal_norms(seed, num_features, head_dim, _blocks)
+
+
+def _blocks(directions, number, size):
+    return [_block(directions, size) for _ in range(number)]
 
 
 def _block(directions, size):

@@ -1,14 +1,6 @@
 """Orthogonal rows with normal norms: the projection of FAVOR+."""
 
-import numpy as np
-
-from keras_performer.ops.projections.draws import (
-    check_shape,
-    count_blocks,
-    haar_blocks,
-    normal_norms,
-    streams,
-)
+from keras_performer.ops.projections.draws import haar_blocks, with_normal_norms
 
 
 def orthogonal(seed, num_features, head_dim):
@@ -33,14 +25,10 @@ def orthogonal(seed, num_features, head_dim):
 
     Example:
 
+    >>> import numpy as np
     >>> rows = orthogonal(seed=0, num_features=4, head_dim=4)
     >>> gram = rows @ rows.T
     >>> bool(abs(gram - np.diag(np.diag(gram))).max() < 1e-5)
     True
     """
-    directions, norms = streams(seed)
-    check_shape(num_features, head_dim)
-    num_blocks = count_blocks(num_features, head_dim)
-    rows = np.concatenate(haar_blocks(directions, num_blocks, head_dim))
-    lengths = normal_norms(norms, num_features, head_dim)
-    return (rows[:num_features] * lengths).astype("float32")
+    return with_normal_norms(seed, num_features, head_dim, haar_blocks)

@@ -2,15 +2,7 @@
 
 import math
 
-import numpy as np
-
-from keras_performer.ops.projections.draws import (
-    check_shape,
-    count_blocks,
-    haar_blocks,
-    normal_norms,
-    streams,
-)
+from keras_performer.ops.projections.draws import haar_blocks, with_normal_norms
 
 
 def simplex(seed, num_features, head_dim):
@@ -44,20 +36,19 @@ def simplex(seed, num_features, head_dim):
 
     Example:
 
+    >>> import numpy as np
     >>> rows = simplex(seed=0, num_features=4, head_dim=4)
     >>> units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     >>> bool(np.allclose(units @ units.T, (4 * np.eye(4) - 1) / 3, atol=1e-6))
     True
     """
-    directions, norms = streams(seed)
-    check_shape(num_features, head_dim)
-    blocks = haar_blocks(directions, count_blocks(num_features, head_dim), head_dim)
-    last = num_features - head_dim * (len(blocks) - 1)
-    rows = np.concatenate(
-        [*(_vertices(block) for block in blocks[:-1]), _vertices(blocks[-1][:last])]
-    )
-    lengths = normal_norms(norms, num_features, head_dim)
-    return (rows * lengths).astype("float32")
+
+    def blocks(directions, number, size):
+        *whole, last = haar_blocks(directions, number, size)
+        last = last[: num_features - size * len(whole)]
+        return [_vertices(block) for block in (*whole, last)]
+
+    return with_normal_norms(seed, num_features, head_dim, blocks)
 
 
 def _vertices(orthonormal_rows):
