@@ -1,7 +1,5 @@
 """What the data-dependent positive maps share: FAVOR++ and the family of FAVOR#."""
 
-import math
-
 import numpy as np
 from keras import ops
 
@@ -9,8 +7,8 @@ from keras_performer.feature_maps.feature_map import project
 from keras_performer.feature_maps.softmax_kernel import (
     SoftmaxKernel,
     half_squared_norm,
-    normalized_exp,
     per_head,
+    positive_features,
 )
 
 
@@ -45,9 +43,7 @@ class DenseExponential(SoftmaxKernel):
         return self._features(x, parameters, parameters["key_transform"])
 
     def features(self, logits, half_squared_norm):
-        values, log_sum = normalized_exp(logits)
-        log_weight = log_sum - half_squared_norm - 0.5 * math.log(logits.shape[-1])
-        return values, log_weight
+        return positive_features(logits, half_squared_norm)
 
     def _features(self, x, parameters, transform):
         projection, curvature, transform = map(

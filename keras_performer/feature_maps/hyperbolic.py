@@ -1,11 +1,9 @@
 """Hyperbolic random features of the softmax kernel: positive, in pairs of ±ω."""
 
-import math
-
 import keras
 from keras import ops
 
-from keras_performer.feature_maps.softmax_kernel import SoftmaxKernel, normalized_exp
+from keras_performer.feature_maps.softmax_kernel import SoftmaxKernel, positive_features
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -33,6 +31,4 @@ class Hyperbolic(SoftmaxKernel):
 
     def features(self, logits, half_squared_norm):
         pair = ops.concatenate([logits, -logits], axis=-1)
-        values, log_sum = normalized_exp(pair)
-        log_weight = log_sum - half_squared_norm - 0.5 * math.log(2 * logits.shape[-1])
-        return values, log_weight
+        return positive_features(pair, half_squared_norm)

@@ -1,10 +1,8 @@
 """FAVOR+: positive random features of the softmax kernel."""
 
-import math
-
 import keras
 
-from keras_performer.feature_maps.softmax_kernel import SoftmaxKernel, normalized_exp
+from keras_performer.feature_maps.softmax_kernel import SoftmaxKernel, positive_features
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -28,6 +26,4 @@ class Softmax(SoftmaxKernel):
     """
 
     def features(self, logits, half_squared_norm):
-        values, log_sum = normalized_exp(logits)
-        log_weight = log_sum - half_squared_norm - 0.5 * math.log(logits.shape[-1])
-        return values, log_weight
+        return positive_features(logits, half_squared_norm)

@@ -1,10 +1,12 @@
 """What the random feature maps of the softmax kernel share."""
 
+import math
 from abc import abstractmethod
 
 from keras import ops
 
 from keras_performer.feature_maps.feature_map import FeatureMap, project
+from keras_performer.ops.custom_gradient import custom_gradient
 
 
 class SoftmaxKernel(FeatureMap):
@@ -46,6 +48,21 @@ def per_head(parameter, x):
     return ops.reshape(parameter, (parameter.shape[0], *between, *parameter.shape[1:]))
 
 
+def positive_features(logits, half_squared_norm):
+    """`exp(l − ‖x‖²/2) / √M` as features and log weights, from all M logits.
+
+    Args:
+        logits: Tensor of shape (..., M).
+        half_squared_norm: Tensor of shape (...).
+
+    Returns:
+        Tensors of shapes (..., M) and (...).
+    """
+    values, log_sum = normalized_exp(logits)
+    log_weight = log_sum - half_squared_norm - 0.5 * math.log(logits.shape[-1])
+    return values, log_weight
+
+
 def normalized_exp(logits):
     """Exponentials that sum to one, and the logarithm of what they were divided by.
 
@@ -66,16 +83,11 @@ def normalized_exp(logits):
     return values, logit - ops.log(value)
 
 
-@ops.custom_gradient
+@custom_gradient
 def _softmax(logits):
     values = ops.softmax(logits, axis=-1)
 
-    def gradient(*arguments, upstream=None):
-        # PyTorch passes the logits again and the upstream gradient by name.
-        (upstream,) = arguments if upstream is None else (upstream,)
-        return upstream * values
-
-    return values, gradient
+    return values, lambda upstream: upstream * values
 
 
 def _highest(x):

@@ -61,8 +61,8 @@ def bidirectional_attention(
         features, _ = feature_map.queries(chunking.wide(chunk[0]), bound(shared))
         return carry, (chunking.read(features, sums),)
 
-    sums = chunking.initial_sums(key, value, feature_map, parameters)
     chunks = chunking.split_keys(key, value, key_mask, source)
+    sums = chunking.initial_sums(*chunks[:2], feature_map, parameters)
     (sums,), _ = chunked_scan(accumulate, (sums,), chunks, tensors)
     chunks = (chunking.split_heads(query, target, key.shape[2]),)
     _, (outputs,) = chunked_scan(read, (), chunks, (sums, *tensors))

@@ -105,13 +105,11 @@ def attend_from(
         outputs, last = attend_within(carry[0], queries, keys, values)
         return (last,), (outputs,)
 
+    queries = chunking.split_heads(query, lengths, key.shape[2])
+    keys = chunking.split_keys(key, value, key_mask, lengths)
     if sums is None:
-        sums = chunking.initial_sums(key, value, feature_map, parameters)
-    chunks = (
-        chunking.split_heads(query, lengths, key.shape[2]),
-        *chunking.split_keys(key, value, key_mask, lengths),
-    )
-    (last,), (outputs,) = chunked_scan(step, (sums,), chunks, tensors)
+        sums = chunking.initial_sums(*keys[:2], feature_map, parameters)
+    (last,), (outputs,) = chunked_scan(step, (sums,), (queries, *keys), tensors)
     outputs = chunking.normalize(outputs, value.dtype)
     return chunking.join_heads(outputs, lengths, length, heads), last
 
@@ -149,7 +147,6 @@ def sums_before(added):
     A product with a triangular matrix: on CPU, TensorFlow's cumulative sum takes nine
     times as long.
     """
-    batch, heads, number, width, size = ops.shape(added)
+    batch, heads, number = ops.shape(added)[:3]
     lower = ops.tril(ops.ones((batch, heads, number, number), added.dtype), k=-1)
-    flat = ops.reshape(added, (batch, heads, number, width * size))
-    return ops.reshape(lower @ flat, (batch, heads, number, width, size))
+    return chunking.sum_chunks(lower, added)

@@ -8,6 +8,8 @@ import math
 import numpy as np
 from keras import backend, ops
 
+from keras_performer.ops.custom_gradient import custom_gradient
+
 LOG_WEIGHT_RANGE = (-80.0, 60.0)
 
 
@@ -138,12 +140,19 @@ def _are_equal(a, b):
     return isinstance(a, int) and isinstance(b, int) and a == b
 
 
-def initial_sums(key, value, feature_map, parameters):
-    """Zeros for `[V, 1]ᵀ φ(K)`, of shape (B, Hk, Dv + 1, M)."""
-    batch, _, heads, head_dim = ops.shape(key)
-    size = feature_map.size(head_dim, parameters)
-    dtype = wide_dtype(value)
-    return ops.zeros((batch, heads, value.shape[3] + 1, size), dtype=dtype)
+def initial_sums(keys, values, feature_map, parameters):
+    """Zeros for `[V, 1]ᵀ φ(K)`, of shape (B, Hk, Dv + 1, M).
+
+    Args:
+        keys: Chunks of shape (N, B, Hk, ..., D).
+        values: Chunks of shape (N, B, Hk, ..., Dv).
+        feature_map: A `FeatureMap`.
+        parameters: Dictionary of its tensors.
+    """
+    batch, heads = ops.shape(keys)[1:3]
+    size = feature_map.size(keys.shape[-1], parameters)
+    dtype = wide_dtype(values)
+    return ops.zeros((batch, heads, values.shape[-1] + 1, size), dtype=dtype)
 
 
 def bind(feature_map, parameters):
@@ -209,6 +218,21 @@ def read(features, sums):
     return ops.einsum("...cm,...dm->...cd", features, sums)
 
 
+def sum_chunks(weights, added):
+    """Weighted sums over chunks, as one product: on CPU a cumulative sum is slower.
+
+    Args:
+        weights: Tensor that broadcasts to (B, Hk, n, n).
+        added: Tensor of shape (B, Hk, n, Dv + 1, M).
+
+    Returns:
+        Tensor of shape (B, Hk, n, Dv + 1, M).
+    """
+    shape = ops.shape(added)
+    flat = ops.reshape(added, (*shape[:3], shape[3] * shape[4]))
+    return ops.reshape(weights @ flat, shape)
+
+
 def normalize(sums, dtype):
     """Divides numerators by denominators; rows without a key are zeros.
 
@@ -236,15 +260,13 @@ def inverse_or_zero(total):
     return 1 / ops.where(ops.abs(total) < smallest, np.inf, total)
 
 
-@ops.custom_gradient
+@custom_gradient
 def _divided(sums):
     total = sums[..., -1:]
     inverse = inverse_or_zero(total)
     output = sums[..., :-1] * inverse
 
-    def gradient(*arguments, upstream=None):
-        # PyTorch passes the sums again and the upstream gradient by name.
-        (upstream,) = arguments if upstream is None else (upstream,)
+    def gradient(upstream):
         numerator = upstream * inverse
         denominator = -ops.sum(numerator * output, axis=-1, keepdims=True)
         return ops.concatenate([numerator, denominator], axis=-1)

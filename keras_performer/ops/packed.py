@@ -156,12 +156,8 @@ def _scan(inputs, feature_map, parameters, visible):
         sums, carry = _attend_within(carry, queries, keys, values, runs, visible)
         return carry, (sums,)
 
-    _, key, value, _, _ = (x[0] for x in inputs)
-    batch, heads, _, _, head_dim = ops.shape(key)
-    size = feature_map.size(head_dim, parameters)
-    dtype = chunking.wide_dtype(value)
-    sums = ops.zeros((batch, heads, value.shape[-1] + 1, size), dtype=dtype)
-    no_run = ops.full((batch,), -1.0, dtype="float32")
+    sums = chunking.initial_sums(inputs.key, inputs.value, feature_map, parameters)
+    no_run = ops.full((ops.shape(inputs.key)[1],), -1.0, dtype="float32")
     _, (sums,) = chunked_scan(step, (sums, no_run), tuple(inputs), tensors)
     return sums
 
@@ -185,9 +181,7 @@ def _attend_within(carry, queries, keys, values, runs, visible):
     added = ops.concatenate([before[:, :, None], added], axis=2)
     number = ops.shape(ends)[1]
     of_one_run = ops.tril(ops.cast(ends[:, :, None] == ends[:, None, :], dtype))
-    shape = ops.shape(added)
-    flat = ops.reshape(added, (*shape[:3], shape[3] * shape[4]))
-    states = ops.reshape(of_one_run[:, None] @ flat, shape)
+    states = chunking.sum_chunks(of_one_run[:, None], added)
 
     entered = ops.cast(runs == ends[:, :-1, None], dtype)
     entered = ops.tile(entered, (1, 1, groups))[:, None, ..., None]
