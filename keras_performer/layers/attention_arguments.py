@@ -33,14 +33,27 @@ def check_optional_size(name, size):
         check_size(name, size, "a positive integer or `None`")
 
 
-def refuse_quadratic(attention_axes, sliding_window, flash_attention):
-    """Raises a `ValueError` for what linear attention cannot do."""
-    if attention_axes not in (None, 1, (1,), [1]):
+def axes_tuple(attention_axes):
+    """Returns `attention_axes` as a tuple of ints, or `None` where there are none."""
+    if attention_axes is None:
+        return None
+    axes = (attention_axes,) if _is_int(attention_axes) else attention_axes
+    if not isinstance(axes, (tuple, list)) or not axes or not all(map(_is_int, axes)):
         raise ValueError(
-            "`attention_axes` must be `None` or 1: attention runs over the sequence "
-            "axis of (batch, length, features). Reshape the input so that the axis of "
-            f"attention is the second one. Received: attention_axes={attention_axes}"
+            "`attention_axes` must be an int, or a tuple or list of at least one int, "
+            "or `None` for all axes between the batch and the features. Received: "
+            f"attention_axes={attention_axes!r}"
         )
+    if 0 in axes or -1 in axes:
+        raise ValueError(
+            "`attention_axes` must lie between the batch, axis 0, and the features, "
+            f"axis -1. Received: attention_axes={attention_axes!r}"
+        )
+    return tuple(axes)
+
+
+def refuse_quadratic(sliding_window, flash_attention):
+    """Raises a `ValueError` for what linear attention cannot do."""
     if sliding_window is not None:
         raise ValueError(
             "`sliding_window` has no linear form of this kind: a kernel's sums cannot "
@@ -60,7 +73,7 @@ def shape_tuple(output_shape):
     """Returns `output_shape` as a tuple of ints, or `None` where there is none."""
     if output_shape is None:
         return None
-    sizes = (output_shape,) if isinstance(output_shape, int) else output_shape
+    sizes = (output_shape,) if _is_int(output_shape) else output_shape
     if not isinstance(sizes, (tuple, list)) or not 1 <= len(sizes) <= 3:
         raise ValueError(
             "`output_shape` must be an int, or a tuple or list of 1 to 3 ints. "
@@ -74,28 +87,36 @@ def shape_tuple(output_shape):
     return tuple(sizes)
 
 
-def check_input_shapes(query_shape, value_shape, key_shape):
-    """Raises a `ValueError` where the inputs' shapes do not fit attention."""
-    key_shape = value_shape if key_shape is None else key_shape
-    shapes = {"query": query_shape, "value": value_shape, "key": key_shape}
-    for name, shape in shapes.items():
-        if len(shape) != 3:
-            raise ValueError(
-                f"`{name}` must have rank 3: (batch, length, features). Received: "
-                f"{name}.shape={tuple(shape)}"
-            )
-    if value_shape[1] != key_shape[1] and None not in (value_shape[1], key_shape[1]):
+def check_dropout(dropout):
+    """Raises a `ValueError` where `dropout` is not a rate."""
+    is_number = _is_int(dropout) or isinstance(dropout, float)
+    if not is_number or not 0 <= dropout <= 1:
         raise ValueError(
-            "`value` and `key` must have the same length. Received: value.shape="
-            f"{tuple(value_shape)}, key.shape={tuple(key_shape)}"
+            f"`dropout` must be a rate in [0, 1]. Received: dropout={dropout!r}"
         )
 
 
-def check_dropout(dropout):
-    """Raises a `ValueError` where `dropout` is not a rate."""
-    if not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
+def check_seed(seed):
+    """Raises a `ValueError` where `seed` is no seed."""
+    if seed is not None and (not _is_int(seed) or seed < 0):
         raise ValueError(
-            f"`dropout` must be a rate in [0, 1]. Received: dropout={dropout!r}"
+            f"`seed` must be a non-negative integer or `None`. Received: seed={seed!r}"
+        )
+
+
+def check_rotary_base(rotary_base, key_dim):
+    """Raises a `ValueError` where queries and keys cannot be rotated."""
+    if rotary_base is None:
+        return
+    if not isinstance(rotary_base, (int, float)) or not rotary_base > 1:
+        raise ValueError(
+            "`rotary_base` must be a number above 1, such as 10000, or `None` for no "
+            f"rotary positions. Received: rotary_base={rotary_base!r}"
+        )
+    if key_dim % 2:
+        raise ValueError(
+            "Rotary positions need an even `key_dim`: components turn in pairs. "
+            f"Received: key_dim={key_dim}, rotary_base={rotary_base}"
         )
 
 
@@ -114,4 +135,8 @@ def default_num_features(head_dim):
 
 
 def _is_positive(size):
-    return isinstance(size, int) and not isinstance(size, bool) and size > 0
+    return _is_int(size) and size > 0
+
+
+def _is_int(size):
+    return isinstance(size, int) and not isinstance(size, bool)

@@ -5,18 +5,13 @@ from keras import ops
 
 from keras_performer.feature_maps import Moments
 from keras_performer.layers import attention_masks as masks
-from keras_performer.layers.feature_map_layer import FeatureMapLayer
-from keras_performer.ops import (
-    bidirectional_attention,
-    causal_attention,
-    kernel_attention_scores,
-    recurrent,
-)
+from keras_performer.layers.sequence_arguments import positions_of
+from keras_performer.layers.streaming_layer import StreamingLayer
 from keras_performer.ops.chunking import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
-class FastAttention(FeatureMapLayer):
+class FastAttention(StreamingLayer):
     """Multi-head attention in time and memory linear in the sequence length.
 
     Takes the place of `keras.layers.MultiHeadAttention`: the same constructor, call,
@@ -38,7 +33,9 @@ class FastAttention(FeatureMapLayer):
             biases.
         output_shape: Size of the output's features, an int or a tuple. Defaults to
             the query's.
-        attention_axes: `None` or 1: attention is over the only sequence axis.
+        attention_axes: The axes that attention runs over, an int or a tuple, of
+            inputs that have more than one axis of length. Defaults to all between
+            batch and features. Over several it is attention over their product.
         sliding_window: Not available in linear attention; must be `None`.
         flash_attention: Not available in linear attention; must be `None` or `False`.
         kernel_initializer: Initializer of the kernels.
@@ -65,6 +62,15 @@ class FastAttention(FeatureMapLayer):
             `"gaussian"` or another name that `ops.projections.get` knows, or a
             callable `(seed, num_features, head_dim) -> array`. Used by maps that draw
             one.
+        rotary_base: Base of rotary positions, such as 10,000: queries and keys are
+            rotated by their positions before the feature map (`ops.rotary`), with
+            `key_dim` even. Masked positions do not count, so that padding shifts
+            nothing. `None` for no positions.
+        exact_window: w, the number of nearest positions that a query attends to by
+            exact softmax, beside linear attention to all others
+            (`ops.windowed_causal_attention`, as LoLCATs, arXiv 2410.10254); their
+            balance is a trainable weight of each head. In self-attention alone.
+            `None` for no window.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
@@ -81,6 +87,16 @@ class FastAttention(FeatureMapLayer):
             `D⁻¹ φ(Q) φ(K)ᵀ` too, of shape (B, H, T, S). It costs O(T·S).
         training: Whether dropout is active.
         use_causal_mask: Whether a query sees only the keys at and before its position.
+            It needs one axis of attention.
+        segment_ids: Integer tensor of shape (B, T), for self-attention in which
+            several sequences stand in a row: a position sees those of its own run of
+            equal ids alone, and gets what its sequence alone would give. Or `None`.
+        positions: Integer tensor of shape (T,) or (B, T), the positions of queries and
+            keys for `rotary_base`. By default they are counted.
+
+    Where inputs have more axes of length, (B, *axes, F), masks have their shape
+    without the features, an `attention_mask` may have that of the scores with 1 for
+    the queries, and scores have the shape (*batch axes, H, *T axes, *S axes).
 
     Returns:
         Tensor of shape (B, T, F), or (B, T, *output_shape); with
@@ -124,6 +140,8 @@ class FastAttention(FeatureMapLayer):
         feature_map="softmax",
         num_features=None,
         projection="orthogonal",
+        rotary_base=None,
+        exact_window=None,
         **kwargs,
     ):
         super().__init__(
@@ -149,6 +167,8 @@ class FastAttention(FeatureMapLayer):
             feature_map=feature_map,
             num_features=num_features,
             projection=projection,
+            rotary_base=rotary_base,
+            exact_window=exact_window,
             **kwargs,
         )
 
@@ -168,120 +188,50 @@ class FastAttention(FeatureMapLayer):
         return_attention_scores=False,
         training=None,
         use_causal_mask=False,
+        *,
+        segment_ids=None,
+        positions=None,
     ):
         key = value if key is None else key
-        key_mask = masks.merge_key_masks(value_mask, key_mask, attention_mask)
+        given_masks = (query_mask, value_mask, key_mask, attention_mask)
+        self.check_call(query, value, key, given_masks, use_causal_mask)
+        self.check_positions(query, value, segment_ids, positions)
+        key_mask = masks.merge_key_masks(self._axes, key, *given_masks[1:])
+        counted = masks.fold_mask(self._axes, query, query_mask)
+        if segment_ids is not None:
+            segment_ids = self._axes.fold(ops.convert_to_tensor(segment_ids))
         (queries, keys, values), gate = self._heads(query, key, value)
+        if self.rotary_base is not None:
+            of_queries, of_keys = positions_of(
+                self._axes,
+                (queries, keys),
+                positions,
+                (counted, key_mask),
+                segment_ids,
+                is_causal=use_causal_mask or segment_ids is not None,
+            )
+            queries = self._rotated(queries, of_queries)
+            keys = self._rotated(keys, of_keys)
         if self.probe is not None:
-            self.probe(self, queries, keys, query_mask, key_mask, use_causal_mask)
+            self.probe(self, queries, keys, counted, key_mask, use_causal_mask)
         parameters = self._feature_weights.tensors(wide_dtype(queries))
 
-        attend = causal_attention if use_causal_mask else bidirectional_attention
-        output = attend(
-            queries, keys, values, self._feature_map, parameters, key_mask=key_mask
+        heads = (queries, keys, values)
+        output = self._attend(
+            *heads, parameters, key_mask, segment_ids, use_causal_mask
         )
-        if training and self._feature_map.adapts:
-            moments = Moments.of(queries, keys, query_mask, key_mask)
+        if self._feature_map.adapts and training:
+            moments = Moments.of(queries, keys, counted, key_mask)
             self._feature_weights.gather(moments)
-        output = self._dropout_layer(output, training=training)
-        output = self._joined(output, gate)
+        if self._dropout:  # under `keras.remat`, JAX cannot branch on `training`
+            output = self._dropout_layer(output, training=training)
+        output = self._joined(output, gate, query)
         masks.set_keras_mask(output, query_mask)
         if not return_attention_scores:
             return output
 
-        visible = masks.visible(key_mask, use_causal_mask, ops.shape(queries)[1])
-        scores = kernel_attention_scores(
-            queries, keys, self._feature_map, parameters, visible
-        )
+        lengths = ops.shape(queries)[1], ops.shape(keys)[1]
+        visible = masks.visible(key_mask, use_causal_mask, segment_ids, *lengths)
+        scores = self._scores(queries, keys, parameters, visible)
+        scores = self._axes.unfold_scores(scores, query, key)
         return output, ops.cast(scores, self.compute_dtype)
-
-    def initial_state(self, batch_size):
-        """The state of a causal stream before its first position.
-
-        Its shape does not depend on how long the stream becomes.
-
-        Args:
-            batch_size: B, the number of streams side by side.
-
-        Returns:
-            `keras_performer.ops.AttentionState`, a pytree of tensors with leading B.
-
-        Raises:
-            ValueError: If the layer is not built.
-
-        Example:
-
-        >>> import numpy as np
-        >>> layer = FastAttention(num_heads=2, key_dim=8, seed=0)
-        >>> book = np.random.default_rng(0).random((1, 9, 16), "float32")
-        >>> whole = layer(book, book, use_causal_mask=True)
-        >>> state = layer.initial_state(batch_size=1)
-        >>> start, state = layer.prefill(book[:, :8], state)
-        >>> last, state = layer.step(book[:, 8:], state)
-        >>> bool(np.allclose(whole[:, 8:], last, atol=1e-5))
-        True
-        """
-        size = self._feature_map.size(self._key_dim, self.feature_parameters)
-        dtype = "float64" if self.compute_dtype == "float64" else "float32"
-        heads = self._num_key_value_heads
-        return recurrent.initial_state(batch_size, heads, size, self._value_dim, dtype)
-
-    def prefill(self, x, state, mask=None):
-        """Causal self-attention of a span, from the state before it.
-
-        What `call` with `use_causal_mask=True` gives for the whole, span by span.
-
-        Args:
-            x: Tensor of shape (B, T, F).
-            state: What `initial_state` or the call before returned.
-            mask: Boolean tensor of shape (B, T), True at the positions that count, or
-                `None`. What it hides leaves the state as it is: rows of unequal length
-                are padded on the left.
-
-        Returns:
-            Output of shape (B, T, F), or (B, T, *output_shape), and the new state.
-
-        Raises:
-            ValueError: If the layer is not built, or the state is of another shape.
-        """
-        return self._attend_from(recurrent.prefill, x, state, mask)
-
-    def step(self, x, state, mask=None):
-        """Causal self-attention of one position, in constant time and memory.
-
-        Args:
-            x: Tensor of shape (B, 1, F).
-            state: As for `prefill`.
-            mask: Boolean tensor of shape (B, 1), or `None`.
-
-        Returns:
-            Output of shape (B, 1, F), or (B, 1, *output_shape), and the new state.
-
-        Raises:
-            ValueError: As `prefill`, or if there is not one position.
-        """
-        return self._attend_from(recurrent.step, x, state, mask)
-
-    def _attend_from(self, attend, x, state, mask):
-        self._check_built("streaming")
-        heads, gate = self._heads(x, x, x)
-        parameters = self._feature_weights.tensors(wide_dtype(heads[0]))
-        output, state = attend(state, *heads, self._feature_map, parameters, mask)
-        return self._joined(output, gate), state
-
-    def _heads(self, query, key, value):
-        """Queries (B, T, H, D), keys (B, S, Hk, D), values (B, S, Hk, Dv); the gate."""
-        with masks.detached(query, value, key):
-            gate = self._gate_dense(query) if self._use_gate else None
-            heads = (
-                self._query_dense(query),
-                self._key_dense(key),
-                self._value_dense(value),
-            )
-        return heads, gate
-
-    def _joined(self, output, gate):
-        """The output of the heads, (B, T, H, Dv), gated and projected."""
-        if gate is not None:
-            output = ops.multiply(output, gate)
-        return self._output_dense(output)

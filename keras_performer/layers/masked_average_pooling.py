@@ -37,7 +37,7 @@ class MaskedAveragePooling(keras.layers.Layer):
         x = ops.cast(inputs, dtype)
         if mask is None:
             mask = ops.ones(ops.shape(x)[:2], dtype)
-        weights = ops.cast(mask, dtype)[:, :, None]  # (B, T, 1)
+        weights = ops.expand_dims(ops.cast(mask, dtype), -1)  # (B, T, 1)
         x = ops.where(weights > 0, x, ops.zeros_like(x))
         count = ops.sum(weights, axis=1)
         mean = ops.sum(x, axis=1) / ops.where(count > 0, count, 1.0)

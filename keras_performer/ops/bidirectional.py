@@ -2,7 +2,8 @@
 
 from keras import ops
 
-from keras_performer.ops import checks, chunking
+from keras_performer.ops import checks, chunking, kernel_sums
+from keras_performer.ops.attention_state import AttentionState, check_reader
 from keras_performer.ops.scan import chunked_scan
 
 
@@ -44,27 +45,87 @@ def bidirectional_attention(
     >>> bidirectional_attention(x, x, x, feature_maps.get("relu"), {}).shape
     TensorShape([2, 7, 3, 5])
     """
-    query, key, value = map(ops.convert_to_tensor, (query, key, value))
     checks.check_shapes(query, key, value, key_mask)
+    state = summarize(key, value, feature_map, parameters, key_mask, chunk_size)
+    output = read(state, query, feature_map, parameters, chunk_size)
+    return ops.cast(output, value.dtype)
+
+
+def summarize(key, value, feature_map, parameters, key_mask=None, chunk_size=1024):
+    """The state of attention after all keys: what queries need to know of them.
+
+    Its size does not depend on the number of keys: cross-attention that decodes step
+    by step keeps this instead of the source's keys and values.
+
+    Args:
+        key: Tensor of shape (B, S, Hk, D).
+        value: Tensor of shape (B, S, Hk, Dv).
+        feature_map: As for `bidirectional_attention`, as what follows.
+        parameters: Dictionary of the map's tensors.
+        key_mask: Boolean tensor of shape (B, S), or `None`.
+        chunk_size: Largest number of positions whose features exist at once.
+
+    Returns:
+        An `AttentionState`.
+
+    Raises:
+        ValueError: If shapes do not fit or `chunk_size` is not positive.
+    """
+    key, value = map(ops.convert_to_tensor, (key, value))
+    checks.check_shapes(key, key, value, key_mask)
     checks.check_positive("chunk_size", chunk_size)
-    tensors, bound = chunking.bind(feature_map, parameters)
-    length, heads = ops.shape(query)[1], query.shape[2]
-    source = chunking.chunk_length(ops.shape(key)[1], chunk_size)
-    target = chunking.chunk_length(length, chunk_size)
+    tensors, bound = kernel_sums.bind(feature_map, parameters)
+    lengths = chunking.chunk_length(ops.shape(key)[1], chunk_size)
 
     def accumulate(carry, chunk, shared):
-        features, values = chunking.weighted_keys(feature_map, bound(shared), *chunk)
-        return (carry[0] + chunking.outer_sum(values, features),), ()
+        features, values = kernel_sums.weighted_keys(feature_map, bound(shared), *chunk)
+        return (carry[0] + kernel_sums.outer_sum(values, features),), ()
 
-    def read(carry, chunk, shared):
+    chunks = chunking.split_keys(key, value, key_mask, lengths)
+    sums = kernel_sums.initial_sums(*chunks[:2], feature_map, parameters)
+    (sums,), _ = chunked_scan(accumulate, (sums,), chunks, tensors)
+    return AttentionState(sums, ops.zeros_like(sums))
+
+
+def read(state, query, feature_map, parameters, chunk_size=1024):
+    """Attention of queries to all the keys that a state has seen.
+
+    Args:
+        state: An `AttentionState`, from `summarize` or from a stream.
+        query: Tensor of shape (B, T, H, D), with H a multiple of Hk.
+        feature_map: As for `bidirectional_attention`, as what follows.
+        parameters: Dictionary of the map's tensors.
+        chunk_size: Largest number of positions whose features exist at once.
+
+    Returns:
+        Tensor of shape (B, T, H, Dv), float32 or float64. Rows that see no key are
+        zeros.
+
+    Raises:
+        ValueError: If shapes do not fit or `chunk_size` is not positive.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_performer import feature_maps
+    >>> x = np.ones((2, 7, 3, 5), "float32")
+    >>> relu = feature_maps.get("relu")
+    >>> read(summarize(x, x, relu, {}), x[:, :1], relu, {}).shape
+    TensorShape([2, 1, 3, 5])
+    """
+    query = ops.convert_to_tensor(query)
+    check_reader(state, query, feature_map, parameters)
+    checks.check_positive("chunk_size", chunk_size)
+    tensors, bound = kernel_sums.bind(feature_map, parameters)
+    length, heads = ops.shape(query)[1], query.shape[2]
+    lengths = chunking.chunk_length(length, chunk_size)
+
+    def read_chunk(carry, chunk, shared):
         sums, *shared = shared
         features, _ = feature_map.queries(chunking.wide(chunk[0]), bound(shared))
-        return carry, (chunking.read(features, sums),)
+        return carry, (kernel_sums.read(features, sums),)
 
-    chunks = chunking.split_keys(key, value, key_mask, source)
-    sums = chunking.initial_sums(*chunks[:2], feature_map, parameters)
-    (sums,), _ = chunked_scan(accumulate, (sums,), chunks, tensors)
-    chunks = (chunking.split_heads(query, target, key.shape[2]),)
-    _, (outputs,) = chunked_scan(read, (), chunks, (sums, *tensors))
-    outputs = chunking.normalize(outputs, value.dtype)
-    return chunking.join_heads(outputs, target, length, heads)
+    chunks = (chunking.split_heads(query, lengths, state.sums.shape[1]),)
+    _, (outputs,) = chunked_scan(read_chunk, (), chunks, (state.sums, *tensors))
+    outputs = kernel_sums.normalize(outputs, outputs.dtype)
+    return chunking.join_heads(outputs, lengths, length, heads)

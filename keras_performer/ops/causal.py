@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_performer.ops import checks, chunking
+from keras_performer.ops import checks, chunking, kernel_sums
 from keras_performer.ops.scan import chunked_scan
 
 
@@ -29,13 +29,13 @@ def causal_attention(
 
     Args:
         query: Tensor of shape (B, T, H, D).
-        key: Tensor of shape (B, T, Hk, D), with H a multiple of Hk as for
-            `bidirectional_attention`.
-        value: Tensor of shape (B, T, Hk, Dv).
+        key: Tensor of shape (B, S, Hk, D), with H a multiple of Hk as for
+            `bidirectional_attention`. Keys beyond T are seen by none.
+        value: Tensor of shape (B, S, Hk, Dv).
         feature_map: A `keras_performer.feature_maps.FeatureMap`.
         parameters: Dictionary of the map's tensors, such as
             `{"projection": (M, D)}`.
-        key_mask: Boolean tensor of shape (B, T), True at the keys that count; or
+        key_mask: Boolean tensor of shape (B, S), True at the keys that count; or
             `None`, where all do.
         chunk_size: C, positions of an inner chunk.
         outer_chunk_size: Largest number of positions whose features exist at once,
@@ -56,8 +56,9 @@ def causal_attention(
     >>> causal_attention(x, x, x, feature_maps.get("relu"), {}).shape
     TensorShape([2, 7, 3, 5])
     """
+    key, value, key_mask = _truncated(query.shape[1], key, value, key_mask)
     output, _ = attend_from(
-        None,
+        (),
         query,
         key,
         value,
@@ -71,7 +72,7 @@ def causal_attention(
 
 
 def attend_from(
-    sums,
+    carry,
     query,
     key,
     value,
@@ -84,34 +85,52 @@ def attend_from(
     """Causal attention that goes on from the sums of what came before.
 
     Args:
-        sums: `Σ [v, 1] φ(k)ᵀ` of earlier positions, of shape (B, Hk, Dv + 1, M), or
-            `None` where there are none. The other arguments are as for
-            `causal_attention`.
+        carry: The parts of an `AttentionState` of the positions before, or nothing;
+            then rounding errors are not kept track of, which would cost memory at each
+            chunk. The other arguments are as for `causal_attention`.
 
     Returns:
-        The output, of shape (B, T, H, Dv), and the sums after the last position.
+        The output, of shape (B, T, H, Dv), and the carry after the last position.
     """
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
     checks.check_causal(query, key, value, key_mask, chunk_size, outer_chunk_size)
-    tensors, bound = chunking.bind(feature_map, parameters)
+    tensors, bound = kernel_sums.bind(feature_map, parameters)
     length, heads = ops.shape(query)[1], query.shape[2]
+    groups = heads // key.shape[2]
     lengths = chunking.inner_lengths(length, outer_chunk_size, chunk_size)
 
     def step(carry, chunk, shared):
         query, *keys = chunk
         parameters = bound(shared)
-        keys, values = chunking.weighted_keys(feature_map, parameters, *keys)
+        *sound, broken = kernel_sums.set_aside_broken(*keys)
+        keys, values = kernel_sums.weighted_keys(
+            feature_map, parameters, *sound, *keys[2:]
+        )
         queries, _ = feature_map.queries(chunking.wide(query), parameters)
-        outputs, last = attend_within(carry[0], queries, keys, values)
-        return (last,), (outputs,)
+        outputs, added = attend_within(carry[0], queries, keys, values)
+        poison, last_poison = kernel_sums.poison(broken, groups)
+        added = added + last_poison
+        if len(carry) == 1:
+            carry = (carry[0] + added,)
+        else:
+            carry = kernel_sums.accumulate(*carry, added)
+        return carry, (outputs + poison,)
 
     queries = chunking.split_heads(query, lengths, key.shape[2])
     keys = chunking.split_keys(key, value, key_mask, lengths)
-    if sums is None:
-        sums = chunking.initial_sums(*keys[:2], feature_map, parameters)
-    (last,), (outputs,) = chunked_scan(step, (sums,), (queries, *keys), tensors)
-    outputs = chunking.normalize(outputs, value.dtype)
-    return chunking.join_heads(outputs, lengths, length, heads), last
+    if not carry:
+        carry = (kernel_sums.initial_sums(*keys[:2], feature_map, parameters),)
+    carry, (outputs,) = chunked_scan(step, tuple(carry), (queries, *keys), tensors)
+    outputs = chunking.join_heads(outputs, lengths, length, heads)
+    return kernel_sums.normalize(outputs, value.dtype), carry
+
+
+def _truncated(length, *tensors):
+    """Without the keys beyond the last query, where both lengths are known."""
+    source = tensors[0].shape[1]
+    if None in (length, source) or source <= length:
+        return tensors
+    return tuple(None if x is None else x[:, :length] for x in tensors)
 
 
 def attend_within(before, queries, keys, values):
@@ -124,14 +143,14 @@ def attend_within(before, queries, keys, values):
         values: Weighted values of shape (B, Hk, n, C, Dv + 1).
 
     Returns:
-        Sums of each position, (B, Hk, n, G·C, Dv + 1), and those after the last one,
-        (B, Hk, Dv + 1, M).
+        Sums of each position, (B, Hk, n, G·C, Dv + 1), and what the chunk adds to
+        those after it, (B, Hk, Dv + 1, M).
     """
     scores = past(queries @ ops.swapaxes(keys, -1, -2))
-    added = chunking.outer_sum(values, keys)
-    starts = before[:, :, None] + sums_before(added)
-    sums = scores @ values + chunking.read(queries, starts)
-    return sums, before + ops.sum(added, axis=2)
+    added = kernel_sums.outer_sum(values, keys)
+    starts = ops.expand_dims(before, 2) + sums_before(added)
+    sums = scores @ values + kernel_sums.read(queries, starts)
+    return sums, ops.sum(added, axis=2)
 
 
 def past(scores):
@@ -149,4 +168,4 @@ def sums_before(added):
     """
     batch, heads, number = ops.shape(added)[:3]
     lower = ops.tril(ops.ones((batch, heads, number, number), added.dtype), k=-1)
-    return chunking.sum_chunks(lower, added)
+    return kernel_sums.sum_chunks(lower, added)

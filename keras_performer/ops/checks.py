@@ -66,8 +66,41 @@ def check_causal(query, key, value, key_mask, chunk_size, outer_chunk_size):
             "`outer_chunk_size` must be a multiple of `chunk_size`. Received: "
             f"outer_chunk_size={outer_chunk_size}, chunk_size={chunk_size}"
         )
+
+
+def check_self_attention(query, key):
+    """Raises a `ValueError` where there is not a key for each query."""
     if None not in (query.shape[1], key.shape[1]) and query.shape[1] != key.shape[1]:
         raise ValueError(
-            "Causal attention needs queries and keys of the same length. Received: "
+            "A stream, packed sequences and windows need a key for each query. "
+            f"Received: query.shape={tuple(query.shape)}, key.shape={tuple(key.shape)}"
+        )
+
+
+def check_one_position(query, key):
+    """Raises a `ValueError` where there is not one query and one key."""
+    if query.shape[1] != 1 or key.shape[1] != 1:
+        raise ValueError(
+            "A step takes one position; use `prefill` for a span. Received: "
             f"query.shape={tuple(query.shape)}, key.shape={tuple(key.shape)}"
+        )
+
+
+def check_part(name, part, expected):
+    """Raises a `ValueError` where a part of a state is of another shape.
+
+    Args:
+        name: Name of the part.
+        part: Tensor.
+        expected: Its shape; `None` where an axis may have any length.
+    """
+    actual = tuple(part.shape)
+    fits = len(actual) == len(expected) and all(
+        a is None or b is None or a == b for a, b in zip(actual, expected, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            "The state does not fit: it must come from the same layer, or one of its "
+            f"sizes, and be of the same batch, with `{name}` of shape {expected}. "
+            f"Received: state.{name}.shape={actual}"
         )

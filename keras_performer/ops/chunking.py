@@ -1,16 +1,8 @@
-"""What every attention form shares: chunks of a sequence, weighted values, division.
-
-Products are `a @ b`: `keras.ops.matmul` narrows float64 to float32 on PyTorch.
-"""
+"""Chunks of a sequence: their lengths, and tensors cut into them and joined."""
 
 import math
 
-import numpy as np
 from keras import backend, ops
-
-from keras_performer.ops.custom_gradient import custom_gradient
-
-LOG_WEIGHT_RANGE = (-80.0, 60.0)
 
 
 def wide_dtype(x):
@@ -87,11 +79,14 @@ def split_heads(x, lengths, key_heads):
     """
     heads, dim = x.shape[2:]
     batch, groups, last = ops.shape(x)[0], heads // key_heads, len(lengths)
-    x = ops.reshape(_padded(x, lengths), (batch, *lengths, key_heads, groups, dim))
+    x = ops.reshape(_padded(x, lengths), (batch, *lengths, key_heads, groups * dim))
     x = ops.transpose(
-        x, (1, 0, last + 1, *range(2, last), last + 2, last, last + 3)
-    )  # (N, B, Hk, n, G, c, D)
+        x, (1, 0, last + 1, *range(2, last + 1), last + 2)
+    )  # (N, B, Hk, n, c, G·D)
     number, *inner, size = lengths
+    if groups > 1:  # in a second step: LiteRT transposes no more than six axes
+        rows = number * batch * key_heads * math.prod(inner)
+        x = ops.swapaxes(ops.reshape(x, (rows, size, groups, dim)), 1, 2)
     return ops.reshape(x, (number, batch, key_heads, *inner, groups * size, dim))
 
 
@@ -100,8 +95,11 @@ def join_heads(x, lengths, length, heads):
     number, *inner, size = lengths
     batch, key_heads, dim = ops.shape(x)[1], x.shape[2], x.shape[-1]
     groups, last = heads // key_heads, len(lengths)
-    x = ops.reshape(x, (number, batch, key_heads, *inner, groups, size, dim))
-    x = ops.transpose(x, (1, 0, *range(3, last + 1), last + 2, 2, last + 1, last + 3))
+    if groups > 1:
+        rows = number * batch * key_heads * math.prod(inner)
+        x = ops.swapaxes(ops.reshape(x, (rows, groups, size, dim)), 1, 2)
+    x = ops.reshape(x, (number, batch, key_heads, *inner, size, groups * dim))
+    x = ops.transpose(x, (1, 0, *range(3, last + 2), 2, last + 2))
     whole = math.prod(lengths)
     x = ops.reshape(x, (batch, whole, heads, dim))
     return x if _are_equal(whole, length) else x[:, :length]
@@ -138,137 +136,3 @@ def _padded(x, lengths):
 def _are_equal(a, b):
     """Whether two lengths are known, and equal."""
     return isinstance(a, int) and isinstance(b, int) and a == b
-
-
-def initial_sums(keys, values, feature_map, parameters):
-    """Zeros for `[V, 1]ᵀ φ(K)`, of shape (B, Hk, Dv + 1, M).
-
-    Args:
-        keys: Chunks of shape (N, B, Hk, ..., D).
-        values: Chunks of shape (N, B, Hk, ..., Dv).
-        feature_map: A `FeatureMap`.
-        parameters: Dictionary of its tensors.
-    """
-    batch, heads = ops.shape(keys)[1:3]
-    size = feature_map.size(keys.shape[-1], parameters)
-    dtype = wide_dtype(values)
-    return ops.zeros((batch, heads, values.shape[-1] + 1, size), dtype=dtype)
-
-
-def bind(feature_map, parameters):
-    """Separates the parameters that a loop differentiates from those it closes over.
-
-    Args:
-        feature_map: A `FeatureMap`.
-        parameters: Dictionary of its tensors.
-
-    Returns:
-        The tuple of differentiated tensors, and a function from such a tuple to the
-        dictionary.
-    """
-    parameters = {name: ops.convert_to_tensor(x) for name, x in parameters.items()}
-    if feature_map.trainable:
-        names = tuple(parameters)
-        return tuple(parameters.values()), lambda shared: dict(
-            zip(names, shared, strict=True)
-        )
-    constants = {name: ops.stop_gradient(x) for name, x in parameters.items()}
-    return (), lambda shared: constants
-
-
-def weighted_keys(feature_map, parameters, key, value, mask=None):
-    """Features of keys, and their values with a one appended, weighted and masked.
-
-    One product with `[v, 1]` gives numerator and denominator together. What a mask
-    hides is replaced by zeros before the map and gets the weight zero after it, so
-    that it is in neither sum, whatever it holds.
-
-    Args:
-        feature_map: A `FeatureMap`.
-        parameters: Tensors of the feature map.
-        key: Tensor of shape (B, Hk, ..., C, D).
-        value: Tensor of shape (B, Hk, ..., C, Dv).
-        mask: Tensor of shape (B, ..., C), 1 at the keys that count and 0 elsewhere;
-            or `None`, where all do.
-
-    Returns:
-        Features of shape (B, Hk, ..., C, M), weighted values of shape
-        (B, Hk, ..., C, Dv + 1).
-    """
-    if mask is not None:
-        mask = mask[:, None]
-        present = mask[..., None] > 0
-        key, value = (ops.where(present, x, ops.zeros_like(x)) for x in (key, value))
-    key, value = wide(key), wide(value)
-    features, log_weight = feature_map.keys(key, parameters)
-    weight = ops.exp(ops.clip(log_weight, *LOG_WEIGHT_RANGE))
-    if mask is not None:
-        weight = weight * ops.cast(mask, weight.dtype)
-    weight = weight[..., None]
-    return features, ops.concatenate([value * weight, weight], axis=-1)
-
-
-def outer_sum(values, features):
-    """`[V, 1]ᵀ φ(K)`: (..., C, Dv + 1) and (..., C, M) to (..., Dv + 1, M)."""
-    return ops.swapaxes(values, -1, -2) @ features
-
-
-def read(features, sums):
-    """`φ(Q) Sᵀ`: (..., C, M) and (..., Dv + 1, M) to (..., C, Dv + 1)."""
-    return ops.einsum("...cm,...dm->...cd", features, sums)
-
-
-def sum_chunks(weights, added):
-    """Weighted sums over chunks, as one product: on CPU a cumulative sum is slower.
-
-    Args:
-        weights: Tensor that broadcasts to (B, Hk, n, n).
-        added: Tensor of shape (B, Hk, n, Dv + 1, M).
-
-    Returns:
-        Tensor of shape (B, Hk, n, Dv + 1, M).
-    """
-    shape = ops.shape(added)
-    flat = ops.reshape(added, (*shape[:3], shape[3] * shape[4]))
-    return ops.reshape(weights @ flat, shape)
-
-
-def normalize(sums, dtype):
-    """Divides numerators by denominators; rows without a key are zeros.
-
-    It stands outside of the loops over chunks: the backward pass of a loop then has no
-    need to compute the sums again. Its gradient is written out, as that of the slices
-    would take longer than the products with the features.
-
-    Args:
-        sums: Tensor of shape (..., Dv + 1).
-        dtype: Name of the result's dtype.
-
-    Returns:
-        Tensor of shape (..., Dv).
-    """
-    return ops.cast(_divided(sums), dtype)
-
-
-def inverse_or_zero(total):
-    """`1 / total`, and zero where the total of a row's kernels is zero.
-
-    Subnormal numbers count as zeros. Most processors are told to take them so; where
-    they are not, the inverse would be infinite.
-    """
-    smallest = np.finfo(backend.standardize_dtype(total.dtype)).tiny
-    return 1 / ops.where(ops.abs(total) < smallest, np.inf, total)
-
-
-@custom_gradient
-def _divided(sums):
-    total = sums[..., -1:]
-    inverse = inverse_or_zero(total)
-    output = sums[..., :-1] * inverse
-
-    def gradient(upstream):
-        numerator = upstream * inverse
-        denominator = -ops.sum(numerator * output, axis=-1, keepdims=True)
-        return ops.concatenate([numerator, denominator], axis=-1)
-
-    return output, gradient

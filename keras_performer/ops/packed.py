@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_performer.ops import checks, chunking
+from keras_performer.ops import checks, chunking, kernel_sums
 from keras_performer.ops.scan import chunked_scan
 
 
@@ -54,10 +54,10 @@ def packed_causal_attention(
     True
     """
     sizes = (chunk_size, outer_chunk_size)
-    lengths, inputs = _split(query, key, value, segment_ids, key_mask, *sizes)
+    lengths, inputs = split_packed(query, key, value, segment_ids, key_mask, *sizes)
     past = ops.tril(ops.ones((chunk_size, chunk_size), dtype="bool"))
     sums = _scan(inputs, feature_map, parameters, past)
-    outputs = chunking.normalize(sums, inputs.value.dtype)
+    outputs = kernel_sums.normalize(sums, inputs.value.dtype)
     return chunking.join_heads(outputs, lengths, ops.shape(query)[1], query.shape[2])
 
 
@@ -89,20 +89,20 @@ def packed_bidirectional_attention(
     True
     """
     sizes = (chunk_size, outer_chunk_size)
-    lengths, inputs = _split(query, key, value, segment_ids, key_mask, *sizes)
+    lengths, inputs = split_packed(query, key, value, segment_ids, key_mask, *sizes)
     everything = ops.ones((chunk_size, chunk_size), dtype="bool")
     left = _scan(inputs, feature_map, parameters, everything)
     right = _scan(inputs.flipped(), feature_map, parameters, ~everything)
-    sums = left + ops.flip(right, axis=_POSITIONS)
-    outputs = chunking.normalize(sums, inputs.value.dtype)
+    sums = left + ops.flip(right, axis=POSITIONS)
+    outputs = kernel_sums.normalize(sums, inputs.value.dtype)
     return chunking.join_heads(outputs, lengths, ops.shape(query)[1], query.shape[2])
 
 
 # Axes of (N, B, Hk, n, C, D) that count chunks, inner chunks and positions.
-_POSITIONS = (0, 3, 4)
+POSITIONS = (0, 3, 4)
 
 
-class _Chunks(NamedTuple):
+class PackedChunks(NamedTuple):
     """Inputs in N outer chunks of n inner ones: (N, B, Hk, n, C, D), (N, B, n, C)."""
 
     query: Any
@@ -113,16 +113,20 @@ class _Chunks(NamedTuple):
 
     def flipped(self):
         """The inputs from the end to the beginning."""
-        return _Chunks(
-            *(ops.flip(x, axis=_POSITIONS) for x in self[:3]),
+        return PackedChunks(
+            *(ops.flip(x, axis=POSITIONS) for x in self[:3]),
             *(ops.flip(x, axis=(0, 2, 3)) for x in self[3:]),
         )
 
 
-def _split(query, key, value, segment_ids, key_mask, chunk_size, outer_chunk_size):
+def split_packed(
+    query, key, value, segment_ids, key_mask, chunk_size, outer_chunk_size
+):
+    """Checks the inputs and cuts them: (N, n, C), and `PackedChunks`."""
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
     segment_ids = ops.convert_to_tensor(segment_ids)
     checks.check_causal(query, key, value, key_mask, chunk_size, outer_chunk_size)
+    checks.check_self_attention(query, key)
     if len(segment_ids.shape) != 2:
         raise ValueError(
             "`segment_ids` must have rank 2: (batch, length), an id for each position. "
@@ -130,14 +134,12 @@ def _split(query, key, value, segment_ids, key_mask, chunk_size, outer_chunk_siz
         )
     if key_mask is None:
         key_mask = ops.ones(ops.shape(key)[:2], dtype="bool")
-    changes = ops.cast(segment_ids[:, 1:] != segment_ids[:, :-1], "float32")
-    runs = ops.pad(ops.cumsum(changes, axis=1), [(0, 0), (1, 0)])
     length = ops.shape(query)[1]
     lengths = chunking.inner_lengths(length, outer_chunk_size, chunk_size)
     keys, values, mask = chunking.split_keys(key, value, key_mask, lengths)
     queries = chunking.split_heads(query, lengths, key.shape[2])
-    runs = chunking.split(runs, lengths)
-    return lengths, _Chunks(queries, keys, values, runs, mask)
+    runs = chunking.split(number_runs(segment_ids), lengths)
+    return lengths, PackedChunks(queries, keys, values, runs, mask)
 
 
 def _scan(inputs, feature_map, parameters, visible):
@@ -146,17 +148,22 @@ def _scan(inputs, feature_map, parameters, visible):
     `visible` (C, C) tells which keys of its own inner chunk a query sees; of its run it
     sees all keys in the chunks before.
     """
-    tensors, bound = chunking.bind(feature_map, parameters)
+    tensors, bound = kernel_sums.bind(feature_map, parameters)
+    groups = inputs.query.shape[-2] // inputs.key.shape[-2]
 
     def step(carry, chunk, shared):
         query, key, value, runs, mask = chunk
         parameters = bound(shared)
-        keys, values = chunking.weighted_keys(feature_map, parameters, key, value, mask)
+        key, value, broken = kernel_sums.set_aside_broken(key, value, mask)
+        keys, values = kernel_sums.weighted_keys(
+            feature_map, parameters, key, value, mask
+        )
         queries, _ = feature_map.queries(chunking.wide(query), parameters)
-        sums, carry = _attend_within(carry, queries, keys, values, runs, visible)
-        return carry, (sums,)
+        sums, (after, run) = _attend_within(carry, queries, keys, values, runs, visible)
+        poison, last_poison = kernel_sums.poison(broken, groups)
+        return (after + last_poison, run), (sums + poison,)
 
-    sums = chunking.initial_sums(inputs.key, inputs.value, feature_map, parameters)
+    sums = kernel_sums.initial_sums(inputs.key, inputs.value, feature_map, parameters)
     no_run = ops.full((ops.shape(inputs.key)[1],), -1.0, dtype="float32")
     _, (sums,) = chunked_scan(step, (sums, no_run), tuple(inputs), tensors)
     return sums
@@ -164,27 +171,51 @@ def _scan(inputs, feature_map, parameters, visible):
 
 def _attend_within(carry, queries, keys, values, runs, visible):
     """As `causal.attend_within`, for runs of shape (B, n, C) and the run of `carry`."""
-    before, open_run = carry
-    last = runs[:, :, -1]  # (B, n)
-    ends = ops.concatenate([open_run[:, None], last], axis=1)  # (B, 1 + n)
     groups = queries.shape[-2] // keys.shape[-2]
-
     same = ops.logical_and(runs[..., :, None] == runs[..., None, :], visible)
     same = ops.tile(same, (1, 1, groups, 1))[:, None]  # (B, 1, n, G·C, C)
     scores = queries @ ops.swapaxes(keys, -1, -2)
     scores = ops.where(same, scores, ops.zeros_like(scores))
 
-    # The state after a chunk: its keys of its last run, and all before of that run.
-    dtype = values.dtype
-    lasting = ops.cast(runs == last[..., None], dtype)[:, None, ..., None]
-    added = chunking.outer_sum(values * lasting, keys)
-    added = ops.concatenate([before[:, :, None], added], axis=2)
-    number = ops.shape(ends)[1]
-    of_one_run = ops.tril(ops.cast(ends[:, :, None] == ends[:, None, :], dtype))
-    states = chunking.sum_chunks(of_one_run[:, None], added)
+    states, ends, carry = states_of_runs(carry, keys, values, runs)
+    read = kernel_sums.read(queries, states) * entered(runs, ends, groups, values.dtype)
+    return scores @ values + read, carry
 
-    entered = ops.cast(runs == ends[:, :-1, None], dtype)
-    entered = ops.tile(entered, (1, 1, groups))[:, None, ..., None]
-    read = chunking.read(queries, states[:, :, : number - 1]) * entered
-    sums = scores @ values + read
-    return sums, (states[:, :, number - 1], ends[:, number - 1])
+
+def number_runs(segment_ids):
+    """Numbers the runs of equal ids, (B, T) to (B, T), in float32 from zero on."""
+    changes = ops.cast(segment_ids[:, 1:] != segment_ids[:, :-1], "float32")
+    return ops.pad(ops.cumsum(changes, axis=1), [(0, 0), (1, 0)])
+
+
+def states_of_runs(carry, keys, values, runs):
+    """The sums before each of n chunks, of the run that is open there.
+
+    Args:
+        carry: Sums (B, Hk, Dv + 1, M) before the first chunk, and the run (B,) that
+            they are of.
+        keys: Features of shape (B, Hk, n, C, M).
+        values: Weighted values of shape (B, Hk, n, C, Dv + 1).
+        runs: Tensor of shape (B, n, C), ascending.
+
+    Returns:
+        Sums (B, Hk, n, Dv + 1, M) of the keys before each chunk that are of the run of
+        the last of them, those runs (B, n), and the carry after the last chunk.
+    """
+    before, open_run = carry
+    last = runs[:, :, -1]  # (B, n)
+    ends = ops.concatenate([open_run[:, None], last], axis=1)  # (B, 1 + n)
+    lasting = ops.cast(runs == last[..., None], values.dtype)[:, None, ..., None]
+    added = kernel_sums.outer_sum(values * lasting, keys)
+    added = ops.concatenate([before[:, :, None], added], axis=2)
+    of_one_run = ops.tril(ops.cast(ends[:, :, None] == ends[:, None, :], values.dtype))
+    states = kernel_sums.sum_chunks(of_one_run[:, None], added)
+    number = ops.shape(runs)[1]
+    after = (states[:, :, number], ends[:, number])
+    return states[:, :, :number], ends[:, :number], after
+
+
+def entered(runs, ends, groups, dtype):
+    """Which positions go on with the run before their chunk: (B, 1, n, G·C, 1)."""
+    same = ops.cast(runs == ends[..., None], dtype)
+    return ops.tile(same, (1, 1, groups))[:, None, ..., None]

@@ -1,58 +1,10 @@
 """Causal attention as a recurrence: constant memory for a stream of any length."""
 
-from typing import Any, NamedTuple
-
 from keras import ops
 
-from keras_performer.ops import checks, chunking
+from keras_performer.ops import checks, chunking, kernel_sums
+from keras_performer.ops.attention_state import AttentionState, check_state
 from keras_performer.ops.causal import attend_from
-
-
-class AttentionState(NamedTuple):
-    """What attention remembers of the positions so far, whatever their number.
-
-    Attributes:
-        sums: `Σ [v, 1] φ(k)ᵀ` over the keys so far: tensor of shape
-            (B, Hk, Dv + 1, M). The last row is the normalizer `Σ φ(k)`.
-    """
-
-    sums: Any
-
-
-def initial_state(batch_size, num_heads, num_features, value_dim, dtype="float32"):
-    """The state before the first position.
-
-    Args:
-        batch_size: B.
-        num_heads: Hk, heads of the keys.
-        num_features: M, features of the map (twice the rows of a projection where a
-            map has two for each).
-        value_dim: Dv.
-        dtype: `"float32"` or `"float64"`; sums are never kept in half precision.
-
-    Returns:
-        An `AttentionState` of zeros.
-
-    Raises:
-        ValueError: If a size is not positive or the dtype is narrower than float32.
-
-    Example:
-
-    >>> initial_state(2, 3, num_features=8, value_dim=5).sums.shape
-    TensorShape([2, 3, 6, 8])
-    """
-    for name, size in (
-        ("num_heads", num_heads),
-        ("num_features", num_features),
-        ("value_dim", value_dim),
-    ):
-        checks.check_positive(name, size)
-    if dtype not in ("float32", "float64"):
-        raise ValueError(
-            f"A state must be 'float32' or 'float64'. Received: dtype={dtype!r}"
-        )
-    shape = (batch_size, num_heads, value_dim + 1, num_features)
-    return AttentionState(ops.zeros(shape, dtype=dtype))
 
 
 def prefill(
@@ -89,9 +41,10 @@ def prefill(
     Raises:
         ValueError: If shapes, chunk sizes or the state do not fit.
     """
+    checks.check_self_attention(query, key)
     check_state(state, key, value, feature_map, parameters)
-    output, sums = attend_from(
-        state.sums,
+    output, parts = attend_from(
+        state,
         query,
         key,
         value,
@@ -101,7 +54,7 @@ def prefill(
         chunk_size,
         outer_chunk_size,
     )
-    return output, AttentionState(sums)
+    return output, AttentionState(*parts)
 
 
 def step(state, query, key, value, feature_map, parameters, key_mask=None):
@@ -129,41 +82,13 @@ def step(state, query, key, value, feature_map, parameters, key_mask=None):
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
     checks.check_shapes(query, key, value, key_mask)
     check_state(state, key, value, feature_map, parameters)
-    if query.shape[1] != 1 or key.shape[1] != 1:
-        raise ValueError(
-            "A step takes one position; use `prefill` for a span. Received: "
-            f"query.shape={tuple(query.shape)}, key.shape={tuple(key.shape)}"
-        )
+    checks.check_one_position(query, key)
     one = (1, 1)
     keys = (x[0] for x in chunking.split_keys(key, value, key_mask, one))
-    keys, values = chunking.weighted_keys(feature_map, parameters, *keys)
+    keys, values = kernel_sums.weighted_keys(feature_map, parameters, *keys)
     query_chunk = chunking.split_heads(query, one, key.shape[2])[0]
     queries, _ = feature_map.queries(chunking.wide(query_chunk), parameters)
-    sums = state.sums + chunking.outer_sum(values, keys)
-    output = chunking.normalize(chunking.read(queries, sums), value.dtype)
+    parts = kernel_sums.accumulate(*state, kernel_sums.outer_sum(values, keys))
+    output = kernel_sums.normalize(kernel_sums.read(queries, parts[0]), value.dtype)
     output = chunking.join_heads(output[None], one, 1, query.shape[2])
-    return output, AttentionState(sums)
-
-
-def check_state(state, key, value, feature_map, parameters):
-    """Raises a `ValueError` where a state is not of these heads, features and batch.
-
-    Args:
-        state: An `AttentionState`.
-        key: Tensor of shape (B, T, Hk, D).
-        value: Tensor of shape (B, T, Hk, Dv).
-        feature_map: A `FeatureMap`.
-        parameters: Dictionary of the map's tensors.
-    """
-    batch, _, heads, head_dim = key.shape
-    size = feature_map.size(head_dim, parameters)
-    expected = (batch, heads, value.shape[3] + 1, size)
-    actual = tuple(state.sums.shape)
-    fits = len(actual) == 4 and all(
-        a is None or b is None or a == b for a, b in zip(actual, expected, strict=True)
-    )
-    if not fits:
-        raise ValueError(
-            "The state does not fit: (batch, heads, value_dim + 1, features) must be "
-            f"{expected}. Received: state.sums.shape={actual}"
-        )
+    return output, AttentionState(*parts)

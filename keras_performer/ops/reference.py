@@ -5,12 +5,8 @@ Slow and large on purpose. Each fast form is tested against these lines in float
 
 from keras import ops
 
-from keras_performer.ops.chunking import (
-    LOG_WEIGHT_RANGE,
-    inverse_or_zero,
-    split_heads,
-    wide,
-)
+from keras_performer.ops.chunking import split_heads, wide
+from keras_performer.ops.kernel_sums import LOG_WEIGHT_RANGE, inverse_or_zero
 
 
 def kernel_attention_scores(query, key, feature_map, parameters, mask=None):
@@ -31,15 +27,50 @@ def kernel_attention_scores(query, key, feature_map, parameters, mask=None):
         Tensor of shape (B, H, T, S). Rows that see no key are zeros.
     """
     query, key = map(ops.convert_to_tensor, (query, key))
-    batch, target, heads = ops.shape(query)[:3]
-    source, key_heads = ops.shape(key)[1:3]
-    query = split_heads(wide(query), (1, target), key.shape[2])[0]  # (B, Hk, G·T, D)
-    key = split_heads(wide(key), (1, source), key.shape[2])[0]
-    queries, _ = feature_map.queries(query, parameters)
-    keys, log_weight = feature_map.keys(key, parameters)
-    weight = ops.exp(ops.clip(log_weight, *LOG_WEIGHT_RANGE))[:, :, None]
-    kernel = ops.einsum("bhtm,bhsm->bhts", queries, keys) * weight
-    return _normalized(ops.reshape(kernel, (batch, heads, target, source)), mask)
+    kernel, _ = _kernel(query, key, feature_map, parameters)
+    return _normalized(kernel, mask)
+
+
+def windowed_attention_scores(
+    query,
+    key,
+    feature_map,
+    parameters,
+    window_size,
+    window_log_weight=None,
+    mask=None,
+):
+    """The attention matrix with an exact kernel near the diagonal.
+
+    `exp(q·k / √D + g)` where positions differ by less than the window, the kernel of
+    the feature map elsewhere, and rows that add up to one.
+
+    Args:
+        query: Tensor of shape (B, T, H, D).
+        key: Tensor of shape (B, T, Hk, D), with H a multiple of Hk.
+        feature_map: A `keras_performer.feature_maps.FeatureMap`.
+        parameters: Dictionary of the map's tensors.
+        window_size: w.
+        window_log_weight: g, tensor of shape (H,), or `None` for zeros.
+        mask: Boolean tensor that broadcasts to (B, H, T, T), or `None`.
+
+    Returns:
+        Tensor of shape (B, H, T, T). Rows that see no key are zeros.
+    """
+    query, key = map(ops.convert_to_tensor, (query, key))
+    far, log_scale = _kernel(query, key, feature_map, parameters)
+    query, key = wide(query), _repeated(wide(key), query)
+    near = ops.einsum("bthd,bshd->bhts", query, key) * query.shape[-1] ** -0.5
+    if window_log_weight is not None:
+        near = near + ops.cast(window_log_weight, near.dtype)[:, None, None]
+    positions = ops.arange(ops.shape(key)[1])
+    is_near = ops.abs(positions[:, None] - positions) < window_size
+    near = ops.where(is_near, near, -float("inf"))
+    if mask is not None:
+        near = ops.where(mask, near, -float("inf"))
+    scale = ops.maximum(log_scale, ops.max(near, axis=-1, keepdims=True))
+    far = ops.where(is_near, ops.zeros_like(far), far * ops.exp(log_scale - scale))
+    return _normalized(ops.exp(near - scale) + far, mask)
 
 
 def kernel_attention(query, key, value, feature_map, parameters, mask=None):
@@ -98,6 +129,20 @@ def exact_attention(query, key, value, mask=None):
 def causal_mask(length):
     """Boolean (T, T) matrix, True where a query sees a key: at and before itself."""
     return ops.tril(ops.ones((length, length), dtype="bool"))
+
+
+def _kernel(query, key, feature_map, parameters):
+    """`φ(q)·φ(k)` but for a factor of each query, and its log: (B, H, T, S or 1)."""
+    batch, target, heads = ops.shape(query)[:3]
+    source = ops.shape(key)[1]
+    query = split_heads(wide(query), (1, target), key.shape[2])[0]  # (B, Hk, G·T, D)
+    key = split_heads(wide(key), (1, source), key.shape[2])[0]
+    queries, log_scale = feature_map.queries(query, parameters)
+    keys, log_weight = feature_map.keys(key, parameters)
+    weight = ops.exp(ops.clip(log_weight, *LOG_WEIGHT_RANGE))[:, :, None]
+    kernel = ops.einsum("bhtm,bhsm->bhts", queries, keys) * weight
+    kernel = ops.reshape(kernel, (batch, heads, target, source))
+    return kernel, ops.reshape(log_scale, (batch, heads, target, 1))
 
 
 def _repeated(x, query):

@@ -56,7 +56,7 @@ def test_what_is_ours_is_keyword_only_and_has_defaults():
     ours = set(parameters(FastAttention.__init__))
     ours -= set(parameters(keras.layers.MultiHeadAttention.__init__)) | ABSENT
     expected = {"feature_map", "num_features", "num_key_value_heads", "projection"}
-    assert ours == expected
+    assert ours == expected | {"rotary_base", "exact_window"}
     layer = FastAttention(H, D)
     assert layer.feature_map == feature_maps.Softmax()
     assert layer.num_features == default_num_features(D)
@@ -286,8 +286,10 @@ def test_default_number_of_features(head_dim, expected):
         {"output_shape": "16"},
         {"output_shape": (4, 0)},
         {"output_shape": ()},
-        {"attention_axes": (1, 2)},
-        {"attention_axes": 2},
+        {"rotary_base": 1},
+        {"rotary_base": 10_000, "key_dim": 5},
+        {"exact_window": 0},
+        {"exact_window": 2.5},
         {"sliding_window": 64},
         {"flash_attention": True},
         {"num_features": 64, "feature_map": "relu"},
@@ -336,12 +338,6 @@ def test_what_changes_nothing_is_taken(value):
 def test_input_shapes_are_checked(shapes, message):
     with pytest.raises(ValueError, match=message):
         attention().build(*shapes)
-
-
-def test_causal_attention_to_another_length_is_refused():
-    layer = attention()
-    with pytest.raises(ValueError, match="same length"):
-        layer(draw(B, T, F), draw(B, S, F), use_causal_mask=True)
 
 
 def test_empty_sequences():

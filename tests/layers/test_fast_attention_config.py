@@ -21,7 +21,7 @@ def identity_rows(seed, num_features, head_dim):
 # Each argument with a value that is not its default.
 ARGUMENTS = {
     "num_heads": H,
-    "key_dim": D,
+    "key_dim": 4,
     "value_dim": 7,
     "dropout": 0.25,
     "use_bias": False,
@@ -37,6 +37,8 @@ ARGUMENTS = {
     "use_gate": True,
     "seed": 13,
     "num_key_value_heads": 1,
+    "rotary_base": 100,
+    "exact_window": 4,
     "feature_map": feature_maps.Softmax(),
     "num_features": 19,
     "projection": identity_rows,
@@ -92,9 +94,9 @@ def test_attributes_are_those_of_keras():
     theirs = keras.layers.MultiHeadAttention(
         H, D, value_dim=7, dropout=0.25, attention_axes=1
     )
-    for name in ("num_heads", "key_dim", "value_dim", "dropout", "use_bias"):
+    names = ("num_heads", "key_dim", "value_dim", "dropout", "use_bias")
+    for name in (*names, "attention_axes"):
         assert getattr(ours, name) == getattr(theirs, name)
-    assert ours.attention_axes == 1
 
 
 def built(**arguments):

@@ -190,6 +190,9 @@ ARGUMENTS = {
     "feature_map": "softmax",
     "num_features": 19,
     "projection": "gaussian",
+    "rotary_base": 100.0,
+    "exact_window": 3,
+    "num_key_value_heads": 1,
     "seed": 13,
     "name": "other_name",
     "dtype": "mixed_bfloat16",
@@ -215,10 +218,12 @@ def test_round_trip_of_every_argument():
 
 
 def test_arguments_reach_the_sublayers():
-    block = PerformerEncoder(**ARGUMENTS)
+    # Heads of 5 features cannot be rotated.
+    block = PerformerEncoder(**{**ARGUMENTS, "rotary_base": None, "exact_window": None})
     block.build((B, T, F))
     layer = block._self_attention_layer
     assert layer.num_features == 19
+    assert layer.num_key_value_heads == 1
     assert layer.dropout == 0.25
     assert layer.get_config()["projection"] == "gaussian"
     assert layer.key_dim == F // H
@@ -267,9 +272,16 @@ def test_dtype_policies(policy):
     assert all(np.all(np.isfinite(numpy(w))) for w in model.weights)
 
 
-def test_the_feature_size_is_a_multiple_of_the_heads():
-    with pytest.raises(ValueError, match=r"multiple of `num_heads`.*\(2, 13, 16\)"):
-        encoder().build((B, T, 16))
+def test_a_head_has_a_feature():
+    with pytest.raises(ValueError, match=r"as many as `num_heads`.*\(2, 13, 2\)"):
+        encoder().build((B, T, 2))
+
+
+def test_features_that_no_head_has():
+    """As in KerasHub's block: heads are of `F // H` features, rounded down."""
+    block = encoder()
+    assert block(draw(B, T, F + 1)).shape == (B, T, F + 1)
+    assert block._self_attention_layer.key_dim == F // H
 
 
 @pytest.mark.parametrize("name", ["num_heads", "intermediate_dim"])

@@ -154,6 +154,11 @@ def test_chunk_sizes_are_checked(sizes, name):
         causal_attention(*draw(), *draw_map("softmax"), **sizes)
 
 
-def test_lengths_must_be_equal():
-    with pytest.raises(ValueError, match="same length"):
-        causal_attention(*draw(source=T + 1), *draw_map("softmax"))
+@pytest.mark.parametrize("source", [5, T - 1, T + 1, T + 7])
+def test_keys_may_be_fewer_or_more_than_queries(source):
+    inputs, arguments = draw(source=source), draw_map("softmax")
+    key_mask = draw_mask(source)
+    past = np.arange(T)[:, None] >= np.arange(source)
+    actual = causal_attention(*inputs, *arguments, key_mask, 2, 4)
+    expected = kernel_attention(*inputs, *arguments, past & key_mask[:, None, None, :])
+    assert_close(to_numpy(actual), to_numpy(expected), EXACT)

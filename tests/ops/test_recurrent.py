@@ -132,11 +132,12 @@ def test_rows_that_a_mask_hides_keep_their_state():
 )
 def test_a_state_of_another_shape_is_refused(shape):
     inputs, arguments = draw(), draw_map("softmax")
-    state = AttentionState(ops.zeros(shape, dtype="float64"))
-    with pytest.raises(ValueError, match="state"):
-        prefill(state, *inputs, *arguments)
-    with pytest.raises(ValueError, match="state"):
-        step(state, *(x[:, :1] for x in inputs), *arguments)
+    fitting, wrong = (ops.zeros(x, dtype="float64") for x in ((B, H, DV + 1, M), shape))
+    for state in (AttentionState(wrong, fitting), AttentionState(fitting, wrong)):
+        with pytest.raises(ValueError, match="state does not fit"):
+            prefill(state, *inputs, *arguments)
+        with pytest.raises(ValueError, match="state does not fit"):
+            step(state, *(x[:, :1] for x in inputs), *arguments)
 
 
 def test_a_step_takes_one_position():
@@ -157,3 +158,17 @@ def test_a_step_takes_one_position():
 def test_what_no_state_can_be_is_named(sizes, dtype, message):
     with pytest.raises(ValueError, match=message):
         initial_state(B, *sizes, dtype)
+
+
+def test_a_long_stream_does_not_drift():
+    """Each term is a hundred-thousandth of the sums, and would lose its digits."""
+    feature_map, parameters = draw_map("softmax", "float32")
+    inputs = [x[:, :1] for x in draw("float32")]
+    state = initial_state(B, H, M, DV)
+    once = step(state, *inputs, feature_map, parameters)[1]
+    state = once._replace(sums=once.sums * 100_000, lost=once.lost)
+    for _ in range(100):
+        _, state = step(state, *inputs, feature_map, parameters)
+    expected = to_numpy(once.sums).astype("float64") * 100_100
+    actual = to_numpy(state.sums).astype("float64") - to_numpy(state.lost)
+    assert np.max(np.abs(actual / expected - 1)) < np.finfo("float32").eps

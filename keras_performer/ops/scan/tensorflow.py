@@ -3,7 +3,13 @@
 TensorFlow's own gradient of a loop keeps every intermediate of every iteration, and
 `keras.ops.scan`'s gradient does not compile under XLA. Here the backward pass is a
 second loop, which runs each step again under a tape of its own.
+
+Chunks and outputs go through the forward loop as rows of a matrix, and lists are told
+their lengths at run time, where need be: so LiteRT converts the loop, which knows no
+slices of more than five axes and no lists of unknown lengths.
 """
+
+import math
 
 import tensorflow as tf
 
@@ -42,14 +48,16 @@ def chunked_scan(step, carry, chunks, shared):
 def _forward(step, carry, chunks, shared):
     static_size = chunks[0].shape[0]
     size = tf.shape(chunks[0])[0] if static_size is None else static_size
+    chunk_at = _chunk_at(chunks)
     carries = tuple(_array(c, size).write(0, c) for c in carry)
     # The first step stands outside of the loop: it tells the shapes of the outputs.
-    carry, output = step(carry, tuple(x[0] for x in chunks), shared)
-    outputs = tuple(_array(x, size).write(0, x) for x in output)
+    carry, first = step(carry, chunk_at(0), shared)
+    outputs = tuple(_array(x, size).write(0, x) for x in map(_flat, first))
 
     def body(i, carry, carries, outputs):
         carries = tuple(a.write(i, c) for a, c in zip(carries, carry, strict=True))
-        carry, output = step(carry, tuple(x[i] for x in chunks), shared)
+        carry, output = step(carry, chunk_at(i), shared)
+        output = map(_flat, output)
         outputs = tuple(a.write(i, x) for a, x in zip(outputs, output, strict=True))
         return i + 1, carry, carries, outputs
 
@@ -57,7 +65,11 @@ def _forward(step, carry, chunks, shared):
         _, carry, carries, outputs = _loop(
             lambda i, *_: i < size, body, (1, carry, carries, outputs), static_size
         )
-    return carry, _stacked(outputs), _stacked(carries)
+    outputs = tuple(
+        tf.reshape(rows, (size, *_shape(x)))
+        for rows, x in zip(_stacked(outputs), first, strict=True)
+    )
+    return carry, outputs, _stacked(carries)
 
 
 def _backward(step, carries, chunks, shared, d_last, d_outputs):
@@ -105,8 +117,40 @@ def _loop(condition, body, state, maximum_iterations):
 
 
 def _array(element, size):
-    return tf.TensorArray(element.dtype, size=size, element_shape=element.shape)
+    if tf.executing_eagerly() or element.shape.is_fully_defined():
+        return tf.TensorArray(element.dtype, size=size, element_shape=element.shape)
+    reserved = tf.raw_ops.TensorListReserve(
+        element_shape=tf.shape(element), num_elements=size, element_dtype=element.dtype
+    )
+    return tf.TensorArray(element.dtype, flow=reserved)
 
 
 def _stacked(arrays):
     return tuple(array.stack() for array in arrays)
+
+
+def _chunk_at(chunks):
+    """A function from an index to the chunks there."""
+    shapes = [_shape(x)[1:] for x in chunks]
+    matrices = [
+        tf.reshape(x, (_shape(x)[0], math.prod(shape)))
+        for x, shape in zip(chunks, shapes, strict=True)
+    ]
+
+    def chunk_at(i):
+        return tuple(
+            tf.reshape(matrix[i], shape)
+            for matrix, shape in zip(matrices, shapes, strict=True)
+        )
+
+    return chunk_at
+
+
+def _shape(x):
+    """The lengths of the axes: ints, and scalar tensors where unknown."""
+    dynamic = tf.shape(x)
+    return tuple(dynamic[i] if n is None else n for i, n in enumerate(x.shape))
+
+
+def _flat(x):
+    return tf.reshape(x, [-1])

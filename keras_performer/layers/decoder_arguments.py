@@ -1,0 +1,143 @@
+"""Masks and caches of a decoder block's call, with errors that teach."""
+
+from keras import ops
+from keras.src.utils.backend_utils import in_tf_graph
+from keras.src.utils.jax_utils import is_in_jax_tracing_scope
+
+LEFT_PADDING = (
+    "The state counts every position that it is given, and cannot be overwritten: pad "
+    "prompts on the left, with False in `decoder_padding_mask` there, give "
+    "`prompt[:, :-1]` first, and then one token after the other, the prompt's last "
+    "one first."
+)
+
+
+def key_mask(name, padding_mask, attention_mask):
+    """The positions of a sequence that count as keys, or `None` where all do.
+
+    Args:
+        name: `"decoder"` or `"encoder"`, as in the names of the masks.
+        padding_mask: Boolean tensor of shape (B, T), or `None`.
+        attention_mask: Boolean tensor of shape (B, T) or (B, 1, T), or `None`.
+
+    Returns:
+        Boolean tensor of shape (B, T), or `None`.
+
+    Raises:
+        ValueError: If a mask is of another shape.
+    """
+    if padding_mask is not None and len(padding_mask.shape) != 2:
+        raise ValueError(
+            f"`{name}_padding_mask` must have the shape (batch, length). Received: "
+            f"{name}_padding_mask.shape={tuple(padding_mask.shape)}"
+        )
+    if attention_mask is not None:
+        shape = tuple(attention_mask.shape)
+        if len(shape) == 3 and shape[1] == 1:
+            attention_mask = ops.squeeze(attention_mask, axis=1)
+        elif len(shape) != 2:
+            raise ValueError(
+                f"`{name}_attention_mask` must be a key mask, of shape (batch, length) "
+                "or (batch, 1, length): linear attention never forms the matrix of "
+                "queries by keys that another mask would act on. Causality is "
+                f"`use_causal_mask=True`. Received: {name}_attention_mask.shape="
+                f"{shape}"
+            )
+    given = [mask for mask in (padding_mask, attention_mask) if mask is not None]
+    if len(given) == 2:
+        return ops.logical_and(*given)
+    return ops.cast(given[0], "bool") if given else None
+
+
+def check_caches(self_cache, self_index, cross_cache, cross_index, has_cross):
+    """Raises a `ValueError` where caches and their indices do not belong together.
+
+    Args:
+        self_cache: The call's `self_attention_cache`.
+        self_index: The call's `self_attention_cache_update_index`.
+        cross_cache: The call's `cross_attention_cache`.
+        cross_index: The call's `cross_attention_cache_update_index`.
+        has_cross: Whether the block has cross-attention.
+    """
+    pairs = {"self": (self_cache, self_index), "cross": (cross_cache, cross_index)}
+    for kind, (cache, index) in pairs.items():
+        if cache is None and index is not None:
+            raise ValueError(
+                f"`{kind}_attention_cache_update_index` goes with "
+                f"`{kind}_attention_cache`, which is missing. Received: "
+                f"{kind}_attention_cache_update_index={index}"
+            )
+        if hasattr(cache, "shape"):
+            name = "initial_state" if kind == "self" else "initial_cross_state"
+            raise ValueError(
+                f"`{kind}_attention_cache` must be a state, of constant size, from "
+                f"`{name}(batch_size)` or an earlier call; linear attention keeps no "
+                "keys and values. Received: a tensor of shape "
+                f"{tuple(cache.shape)}"
+            )
+    if has_cross and (self_cache is None) != (cross_cache is None):
+        raise ValueError(
+            "A block with cross-attention takes both `self_attention_cache` and "
+            "`cross_attention_cache`, or neither. Received: "
+            f"self_attention_cache={self_cache}, cross_attention_cache={cross_cache}"
+        )
+    if not has_cross and cross_cache is not None:
+        raise ValueError(
+            "`cross_attention_cache` needs a block with cross-attention, which is "
+            "built by `layer(decoder_sequence, encoder_sequence)`; this block was "
+            "built without."
+        )
+    if cross_index is not None and not (is_known(cross_index) and cross_index == 0):
+        raise ValueError(
+            "`cross_attention_cache_update_index` must be 0, to sum up "
+            "`encoder_sequence`, or `None`, to read `cross_attention_cache` as it is: "
+            "a sum over the source has no position that could be replaced. Received: "
+            f"cross_attention_cache_update_index={cross_index}"
+        )
+
+
+def check_streamable(use_causal_mask, training, dropout):
+    """Raises a `ValueError` where a call with caches could not do what is asked.
+
+    Args:
+        use_causal_mask: As the call has it.
+        training: As the call has it.
+        dropout: The block's dropout rate.
+    """
+    if not use_causal_mask:
+        raise ValueError(
+            "`use_causal_mask=False` needs all positions at once: leave out the "
+            "caches, or the argument. Received: use_causal_mask="
+            f"{use_causal_mask} and a `self_attention_cache`"
+        )
+    if training and dropout:
+        raise ValueError(
+            "Caches are for inference: attention has no dropout there. Pass "
+            f"`training=False`, or no caches. Received: training={training}, and the "
+            f"block's dropout={dropout}"
+        )
+
+
+def check_update_index(index, state):
+    """Raises a `ValueError` where positions would be counted twice.
+
+    Args:
+        index: The call's `self_attention_cache_update_index`, or `None`.
+        state: The call's `self_attention_cache`.
+    """
+    if index is None or not (is_known(index) and is_known(state.position)):
+        return
+    # Hidden positions do not count, so an index may lie beyond those that were seen.
+    seen = int(ops.max(state.position))
+    if index < seen:
+        raise ValueError(
+            "`self_attention_cache_update_index` must not be less than the number of "
+            f"positions that `self_attention_cache` has seen. {LEFT_PADDING} Received: "
+            f"self_attention_cache_update_index={index}, and a state that has seen "
+            f"{seen} positions"
+        )
+
+
+def is_known(x):
+    """Whether a number has a value now, rather than when a traced function runs."""
+    return isinstance(x, int) or not (in_tf_graph() or is_in_jax_tracing_scope(x))

@@ -1,0 +1,299 @@
+"""`PerformerDecoder`: a Transformer decoder block with attention in linear time."""
+
+import keras
+from keras import ops
+
+from keras_performer.layers import attention_masks as masks
+from keras_performer.layers import decoder_arguments as arguments
+from keras_performer.layers.transformer_block import TransformerBlock
+
+
+@keras.saving.register_keras_serializable(package="keras_performer")
+class PerformerDecoder(TransformerBlock):
+    """Decoder block: causal self-attention, cross-attention, a feed-forward network.
+
+    Takes the place of `keras_hub.layers.TransformerDecoder`: the same constructor,
+    call and sublayers, with `FastAttention` where that has `MultiHeadAttention`.
+    Cross-attention is there if the first call, or `build`, has an encoder sequence.
+
+    A cache is a state of constant size, however long the sequence becomes: the sums of
+    what attention has seen. It counts every position that it is given and cannot be
+    overwritten, so prompts of unequal length are padded on the left, and are given
+    without their last token, which is the first one of the loop.
+
+    Args:
+        intermediate_dim: Hidden size of the feed-forward network.
+        num_heads: H, the number of attention heads, of `F // H` features each.
+        dropout: Dropout rate of attention and of the residual branches.
+        activation: Activation of the feed-forward network.
+        layer_norm_epsilon: Epsilon of the layer normalizations.
+        kernel_initializer: Initializer of the kernels.
+        bias_initializer: Initializer of the biases.
+        normalize_first: Whether a branch's input is normalized (pre-norm), rather
+            than the sum after it (post-norm).
+        feature_map: As for `FastAttention`.
+        num_features: As for `FastAttention`.
+        projection: As for `FastAttention`.
+        rotary_base: As for `FastAttention`, in self-attention.
+        exact_window: As for `FastAttention`, in self-attention.
+        num_key_value_heads: As for `FastAttention`, in self-attention.
+        seed: Integer that seeds the projections and dropout, or `None`.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
+
+    Call arguments:
+        decoder_sequence: Tensor of shape (B, T, F).
+        encoder_sequence: Tensor of shape (B, S, Fs), where the block has
+            cross-attention.
+        decoder_padding_mask: Boolean tensor of shape (B, T), True at the positions
+            that count. Defaults to the Keras mask of `decoder_sequence`. What it hides
+            leaves a cache as it is.
+        decoder_attention_mask: A key mask of shape (B, T) or (B, 1, T).
+        encoder_padding_mask: Boolean tensor of shape (B, S). Defaults to the Keras
+            mask of `encoder_sequence`.
+        encoder_attention_mask: A key mask of shape (B, S) or (B, 1, S).
+        self_attention_cache: State before `decoder_sequence`, from `initial_state` or
+            the call before.
+        self_attention_cache_update_index: Position of `decoder_sequence[:, 0]`: how
+            many positions were given before. The state knows it by itself, so it may
+            be left out; one that would count positions twice is an error, where it is
+            known (in a traced function it is not).
+        cross_attention_cache: State of the source, from `initial_cross_state` or the
+            call before.
+        cross_attention_cache_update_index: 0 to sum up `encoder_sequence`, `None` to
+            read `cross_attention_cache` as it is, masks included.
+        use_causal_mask: Whether a position sees only those at and before it.
+        training: Whether dropout is active.
+
+    Returns:
+        Tensor of shape (B, T, F); with caches, a tuple of it, the new
+        `self_attention_cache` and, where the block has cross-attention, the
+        `cross_attention_cache`.
+
+    Raises:
+        ValueError: If a size is not positive, F is less than `num_heads`, an attention
+            mask differs between queries, or caches are not as above.
+
+    Example:
+
+    >>> import numpy as np
+    >>> block = PerformerDecoder(intermediate_dim=32, num_heads=2, seed=0)
+    >>> book = np.random.default_rng(0).random((1, 9, 16), "float32")
+    >>> whole = block(book)
+    >>> state = block.initial_state(batch_size=1)
+    >>> start, state = block(book[:, :8], self_attention_cache=state)
+    >>> last, state = block(book[:, 8:], self_attention_cache=state)
+    >>> bool(np.allclose(whole[:, 8:], last, atol=1e-5))
+    True
+    """
+
+    _num_seeds = 5
+    # A state stays wide where a policy computes in half precision.
+    _autocasts_arguments = False
+
+    def build(self, decoder_sequence_shape, encoder_sequence_shape=None):
+        shape = decoder_sequence_shape
+        self._self_attention_layer = self._self_attention("self_attention", shape, 0)
+        self._self_attention_layer_norm = self._norm("self_attention_layer_norm", shape)
+        self._self_attention_dropout = self._drop("self_attention_dropout", 1)
+        self._cross_attention_layer = None
+        if encoder_sequence_shape is not None:
+            self._cross_attention_layer = self._cross_attention(
+                "cross_attention", shape, encoder_sequence_shape, 2
+            )
+            self._cross_attention_layer_norm = self._norm(
+                "cross_attention_layer_norm", shape
+            )
+            self._cross_attention_dropout = self._drop("cross_attention_dropout", 3)
+        self._build_feedforward(shape, 4)
+        self._feedforward_layer_norm = self._norm("feedforward_layer_norm", shape)
+
+    def call(
+        self,
+        decoder_sequence,
+        encoder_sequence=None,
+        decoder_padding_mask=None,
+        decoder_attention_mask=None,
+        encoder_padding_mask=None,
+        encoder_attention_mask=None,
+        self_attention_cache=None,
+        self_attention_cache_update_index=None,
+        cross_attention_cache=None,
+        cross_attention_cache_update_index=None,
+        use_causal_mask=True,
+        training=None,
+    ):
+        self._check_sequences(encoder_sequence)
+        arguments.check_caches(
+            self_attention_cache,
+            self_attention_cache_update_index,
+            cross_attention_cache,
+            cross_attention_cache_update_index,
+            self._cross_attention_layer is not None,
+        )
+        if self_attention_cache is not None:
+            arguments.check_streamable(use_causal_mask, training, self.dropout)
+            arguments.check_update_index(
+                self_attention_cache_update_index, self_attention_cache
+            )
+        x, query_mask, key_mask = self._masked(
+            "decoder", decoder_sequence, decoder_padding_mask, decoder_attention_mask
+        )
+
+        def attend(x):
+            if self_attention_cache is None:
+                output = self._self_attention_layer(
+                    x,
+                    x,
+                    query_mask=query_mask,
+                    value_mask=key_mask,
+                    use_causal_mask=use_causal_mask,
+                    training=training,
+                )
+                return output, None
+            layer = self._self_attention_layer
+            advance = layer.step if x.shape[1] == 1 else layer.prefill
+            return advance(x, self_attention_cache, mask=key_mask)
+
+        x, self_attention_cache = self._residual(
+            x,
+            attend,
+            self._self_attention_layer_norm,
+            self._self_attention_dropout,
+            training,
+        )
+        if self._cross_attention_layer is not None:
+            source, _, source_mask = self._masked(
+                "encoder",
+                encoder_sequence,
+                encoder_padding_mask,
+                encoder_attention_mask,
+            )
+
+            def attend_source(x):
+                layer, state = self._cross_attention_layer, cross_attention_cache
+                if state is None:
+                    output = layer(
+                        x,
+                        source,
+                        query_mask=query_mask,
+                        value_mask=source_mask,
+                        training=training,
+                    )
+                    return output, None
+                if cross_attention_cache_update_index is not None:
+                    state = layer.summarize(source, key_mask=source_mask)
+                return layer.read(x, state), state
+
+            x, cross_attention_cache = self._residual(
+                x,
+                attend_source,
+                self._cross_attention_layer_norm,
+                self._cross_attention_dropout,
+                training,
+            )
+        x = self._feedforward(x, training)
+        return _with_caches(x, self_attention_cache, cross_attention_cache)
+
+    def initial_state(self, batch_size):
+        """The `self_attention_cache` before the first position.
+
+        Args:
+            batch_size: B.
+
+        Returns:
+            A pytree of tensors with leading B, of constant size.
+
+        Raises:
+            ValueError: If the block is not built.
+        """
+        self._check_built()
+        return self._self_attention_layer.initial_state(batch_size)
+
+    def initial_cross_state(self, batch_size):
+        """The `cross_attention_cache` of an empty source, which attends to nothing.
+
+        Args:
+            batch_size: B.
+
+        Returns:
+            A pytree of tensors with leading B, of constant size.
+
+        Raises:
+            ValueError: If the block is not built with cross-attention.
+        """
+        self._check_built()
+        if self._cross_attention_layer is None:
+            raise ValueError(
+                f"The block {self.name!r} has no cross-attention: build it with "
+                "`encoder_sequence_shape`, or call it with an `encoder_sequence`."
+            )
+        return self._cross_attention_layer.initial_state(batch_size).attention
+
+    def compute_output_shape(self, decoder_sequence_shape):
+        return decoder_sequence_shape
+
+    def compute_output_spec(
+        self,
+        decoder_sequence,
+        encoder_sequence=None,
+        decoder_padding_mask=None,
+        decoder_attention_mask=None,
+        encoder_padding_mask=None,
+        encoder_attention_mask=None,
+        self_attention_cache=None,
+        self_attention_cache_update_index=None,
+        cross_attention_cache=None,
+        cross_attention_cache_update_index=None,
+        use_causal_mask=True,
+        training=None,
+    ):
+        output = keras.KerasTensor(decoder_sequence.shape, dtype=self.compute_dtype)
+        given = _with_caches(output, self_attention_cache, cross_attention_cache)
+        return keras.tree.map_structure(
+            lambda x: keras.KerasTensor(x.shape, dtype=x.dtype), given
+        )
+
+    @classmethod
+    def from_config(cls, config):
+        # The config of KerasHub's block has the shapes that it was built with; Keras
+        # saves those of ours beside its config.
+        config = dict(config)
+        shape = config.pop("decoder_sequence_shape", None)
+        source_shape = config.pop("encoder_sequence_shape", None)
+        block = super().from_config(config)
+        if shape is not None:
+            block.build(shape, source_shape)
+        return block
+
+    def _masked(self, name, sequence, padding_mask, attention_mask):
+        """A sequence in the compute dtype, its padding mask, and its mask of keys."""
+        if padding_mask is None:
+            padding_mask = masks.get_keras_mask(sequence)
+        key_mask = arguments.key_mask(name, padding_mask, attention_mask)
+        return ops.cast(sequence, self.compute_dtype), padding_mask, key_mask
+
+    def _check_sequences(self, encoder_sequence):
+        given = encoder_sequence is not None
+        if given != (self._cross_attention_layer is not None):
+            built, called = ("without", "with") if given else ("with", "without")
+            raise ValueError(
+                "A block has cross-attention or not from its first call on: "
+                "`layer(decoder_sequence, encoder_sequence)` or "
+                f"`layer(decoder_sequence)`. Received: a call {called} "
+                f"`encoder_sequence`, of the block {self.name!r} that was built "
+                f"{built}"
+            )
+
+    def _check_built(self):
+        if not self.built:
+            raise ValueError(
+                f"The block {self.name!r} is not built yet: build it, or call it once "
+                "without a cache, before asking for its state."
+            )
+
+
+def _with_caches(output, self_attention_cache, cross_attention_cache):
+    """What a call returns: the caches there are after the output."""
+    caches = (self_attention_cache, cross_attention_cache)
+    given = tuple(cache for cache in caches if cache is not None)
+    return (output, *given) if given else output

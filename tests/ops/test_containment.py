@@ -1,0 +1,124 @@
+"""What is not finite stays in its own row and, causally, in its own future."""
+
+import numpy as np
+import pytest
+from attention_inputs import DV, B, D, H, M, T, draw, draw_map
+from gradients import on_arrays, to_numpy
+from keras import ops as keras_ops
+
+from keras_performer import ops
+
+CHUNKS = {"chunk_size": 2, "outer_chunk_size": 8}
+IDS = np.zeros((B, T), "int32")
+BROKEN = 6  # in the middle of an inner chunk's outer chunk
+HEAD = 1
+
+
+def packed(*arguments, **options):
+    return ops.packed_causal_attention(*arguments, IDS, **options)
+
+
+def windowed(*arguments, **options):
+    return ops.windowed_causal_attention(*arguments, 3, **options)
+
+
+def streamed(*arguments, **options):
+    state = ops.initial_state(B, H, M, DV)
+    return in_spans(ops.prefill, ops.step, state, *arguments, **options)
+
+
+def streamed_with_window(*arguments, **options):
+    state = ops.windowed_initial_state(B, H, M, D, DV, 3)
+    return in_spans(
+        ops.windowed_prefill, ops.windowed_step, state, *arguments, **options
+    )
+
+
+def in_spans(prefill, step, state, *arguments, key_mask=None, **options):
+    """A span, two steps, of which the second is at `BROKEN`, and a span."""
+    *inputs, feature_map, parameters = arguments
+    outputs, bounds = [], [0, BROKEN - 1, BROKEN, BROKEN + 1, T]
+    for start, end in zip(bounds, bounds[1:], strict=False):
+        attend, sizes = (step, {}) if end - start == 1 else (prefill, options)
+        output, state = attend(
+            state,
+            *(x[:, start:end] for x in inputs),
+            feature_map,
+            parameters,
+            key_mask=None if key_mask is None else key_mask[:, start:end],
+            **sizes,
+        )
+        outputs.append(output)
+    return keras_ops.concatenate(outputs, axis=1)
+
+
+CAUSAL = {
+    "causal": ops.causal_attention,
+    "packed": packed,
+    "windowed": windowed,
+    "streamed": streamed,
+    "streamed_with_window": streamed_with_window,
+}
+BIDIRECTIONAL = {
+    "whole": ops.bidirectional_attention,
+    "windowed": lambda *x: ops.windowed_bidirectional_attention(*x, 3),
+    "packed": lambda *x: ops.packed_bidirectional_attention(*x, IDS),
+}
+
+
+def broken(inputs, which, value):
+    inputs = [x.copy() for x in inputs]
+    inputs[which][0, BROKEN, HEAD, 2] = value
+    return inputs
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("which", [1, 2], ids=["key", "value"])
+@pytest.mark.parametrize("name", CAUSAL)
+def test_a_broken_key_reaches_its_future_alone(name, which, value):
+    attend = on_arrays(CAUSAL[name])
+    inputs, arguments = draw("float32"), draw_map("softmax", "float32")
+    sound = to_numpy(attend(*inputs, *arguments, **CHUNKS))
+    output = to_numpy(attend(*broken(inputs, which, value), *arguments, **CHUNKS))
+    assert np.array_equal(output[0, :BROKEN], sound[0, :BROKEN])
+    assert np.array_equal(output[1], sound[1])
+    assert not np.any(np.isfinite(output[0, BROKEN:, HEAD, 2]))
+    others = [head for head in range(H) if head != HEAD]
+    assert np.array_equal(output[0][:, others], sound[0][:, others])
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_a_broken_query_reaches_its_own_position_alone(name):
+    attend = on_arrays(CAUSAL[name])
+    inputs, arguments = draw("float32"), draw_map("softmax", "float32")
+    sound = to_numpy(attend(*inputs, *arguments, **CHUNKS))
+    output = to_numpy(attend(*broken(inputs, 0, np.nan), *arguments, **CHUNKS))
+    assert np.all(np.isnan(output[0, BROKEN, HEAD]))
+    output[0, BROKEN, HEAD] = sound[0, BROKEN, HEAD]
+    assert np.array_equal(output, sound)
+
+
+@pytest.mark.parametrize("which", [1, 2], ids=["key", "value"])
+@pytest.mark.parametrize("name", CAUSAL)
+def test_what_is_hidden_may_be_broken(name, which):
+    attend = on_arrays(CAUSAL[name])
+    inputs, arguments = draw("float32"), draw_map("softmax", "float32")
+    mask = np.ones((B, T), dtype="bool")
+    mask[0, BROKEN] = False
+    sound = to_numpy(attend(*inputs, *arguments, key_mask=mask, **CHUNKS))
+    inputs = broken(inputs, which, np.nan)
+    output = to_numpy(attend(*inputs, *arguments, key_mask=mask, **CHUNKS))
+    assert np.array_equal(output, sound)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["query", "key", "value"])
+@pytest.mark.parametrize("name", BIDIRECTIONAL)
+def test_a_row_of_the_batch_keeps_what_is_broken(name, which):
+    attend = on_arrays(BIDIRECTIONAL[name])
+    inputs, arguments = draw("float32"), draw_map("softmax", "float32")
+    sound = to_numpy(attend(*inputs, *arguments))
+    output = to_numpy(attend(*broken(inputs, which, np.nan), *arguments))
+    assert np.array_equal(output[1], sound[1])
+    assert np.any(np.isnan(output[0]))
+    if which:
+        assert np.all(np.isnan(output[0, :, HEAD]).any(axis=-1))
