@@ -11,10 +11,13 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # JAX has float64 only where this is asked for. It compiles each operation for each
-# shape, which is most of the time of these tests: what one compiled, all take.
+# shape, which is most of the time of these tests: what was compiled once is kept. Each
+# worker has a cache of its own: JAX reads what another process has half written.
 os.environ.setdefault("JAX_ENABLE_X64", "1")
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ.setdefault(
-    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".jax_cache")
+    "JAX_COMPILATION_CACHE_DIR",
+    str(Path(__file__).parents[1] / ".jax_cache" / _WORKER),
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 if os.environ["KERAS_BACKEND"] == "jax":
@@ -43,6 +46,14 @@ def _seeded():
     """Seeds every generator, so that a test gives the same result in any order."""
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(7)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_executables():
+    """Lets go of what JAX has compiled: a process can map only so much code."""
+    yield
+    if os.environ["KERAS_BACKEND"] == "jax":
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture

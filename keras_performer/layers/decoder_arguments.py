@@ -1,4 +1,4 @@
-"""Masks and caches of a decoder block's call, with errors that teach."""
+"""Source, masks and caches of a decoder block's call, with errors that teach."""
 
 from keras import ops
 from keras.src.utils.backend_utils import in_tf_graph
@@ -47,6 +47,24 @@ def key_mask(name, padding_mask, attention_mask):
     if len(given) == 2:
         return ops.logical_and(*given)
     return ops.cast(given[0], "bool") if given else None
+
+
+def check_source(name, has_cross, encoder_sequence):
+    """Raises a `ValueError` where a call is not of the kind that a block was built for.
+
+    Args:
+        name: The block's name.
+        has_cross: Whether the block has cross-attention.
+        encoder_sequence: As the call has it.
+    """
+    if has_cross != (encoder_sequence is not None):
+        built, called = ("with", "without") if has_cross else ("without", "with")
+        raise ValueError(
+            "A block has cross-attention or not from its first call on: "
+            "`layer(decoder_sequence, encoder_sequence)` or "
+            f"`layer(decoder_sequence)`. Received: a call {called} "
+            f"`encoder_sequence`, of the block {name!r} that was built {built}"
+        )
 
 
 def check_caches(self_cache, self_index, cross_cache, cross_index, has_cross):

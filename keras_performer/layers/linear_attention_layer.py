@@ -28,6 +28,8 @@ class LinearAttentionLayer(FeatureMapLayer):
         arguments.check_optional_size("exact_window", exact_window)
         self._rotary_base = rotary_base
         self._exact_window = exact_window
+        # Another way to the same result: see `distribution.sequence_parallel`.
+        self.attend = linear_attention
 
     @property
     def rotary_base(self):
@@ -74,7 +76,7 @@ class LinearAttentionLayer(FeatureMapLayer):
 
     def _attend(self, queries, keys, values, parameters, key_mask, segment_ids, causal):
         """Output (B', T, H, Dv) of folded heads, as `_heads` returns them."""
-        return linear_attention(
+        return self.attend(
             queries,
             keys,
             values,

@@ -122,13 +122,14 @@ class PerformerDecoder(TransformerBlock):
         use_causal_mask=True,
         training=None,
     ):
-        self._check_sequences(encoder_sequence)
+        has_cross = self._cross_attention_layer is not None
+        arguments.check_source(self.name, has_cross, encoder_sequence)
         arguments.check_caches(
             self_attention_cache,
             self_attention_cache_update_index,
             cross_attention_cache,
             cross_attention_cache_update_index,
-            self._cross_attention_layer is not None,
+            has_cross,
         )
         if self_attention_cache is not None:
             arguments.check_streamable(use_causal_mask, training, self.dropout)
@@ -161,7 +162,7 @@ class PerformerDecoder(TransformerBlock):
             self._self_attention_dropout,
             training,
         )
-        if self._cross_attention_layer is not None:
+        if has_cross:
             source, _, source_mask = self._masked(
                 "encoder",
                 encoder_sequence,
@@ -271,18 +272,6 @@ class PerformerDecoder(TransformerBlock):
             padding_mask = masks.get_keras_mask(sequence)
         key_mask = arguments.key_mask(name, padding_mask, attention_mask)
         return ops.cast(sequence, self.compute_dtype), padding_mask, key_mask
-
-    def _check_sequences(self, encoder_sequence):
-        given = encoder_sequence is not None
-        if given != (self._cross_attention_layer is not None):
-            built, called = ("without", "with") if given else ("with", "without")
-            raise ValueError(
-                "A block has cross-attention or not from its first call on: "
-                "`layer(decoder_sequence, encoder_sequence)` or "
-                f"`layer(decoder_sequence)`. Received: a call {called} "
-                f"`encoder_sequence`, of the block {self.name!r} that was built "
-                f"{built}"
-            )
 
     def _check_built(self):
         if not self.built:

@@ -190,6 +190,7 @@ class StreamingLayer(LinearAttentionLayer):
             key_mask=mask,
         )
         counts = ops.sum(ops.cast(counted, "int32"), axis=1)
+        counts = ops.cast(counts, "int32")  # JAX with float64 sums up in int64
         state = StreamState(attention, state.position + counts)
         return self._joined(output, gate, x), state
 

@@ -1,12 +1,13 @@
 """`TransformerBlock`: what an encoder and a decoder block have in common."""
 
 import keras
-from keras import activations, initializers
+from keras import activations, dtype_policies, initializers
 
 from keras_performer import feature_maps
 from keras_performer.layers.attention_arguments import check_size
 from keras_performer.layers.fast_attention import FastAttention
 from keras_performer.layers.reseeded import reseeded
+from keras_performer.layers.saved_policy import policy_at, saved_policy
 from keras_performer.ops import projections
 
 
@@ -67,6 +68,7 @@ class TransformerBlock(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
+            "dtype": dtype_policies.serialize(saved_policy(self)),
             "intermediate_dim": self.intermediate_dim,
             "num_heads": self.num_heads,
             "dropout": self.dropout,
@@ -125,7 +127,7 @@ class TransformerBlock(keras.layers.Layer):
             num_features=self.num_features,
             projection=self.projection,
             seed=self._seed(seed_index),
-            dtype=self.dtype_policy,
+            dtype=self.dtype_policy,  # a map as it is: for the sublayers
             name=name,
             **arguments,
         )
@@ -134,7 +136,7 @@ class TransformerBlock(keras.layers.Layer):
 
     def _norm(self, name, shape):
         norm = keras.layers.LayerNormalization(
-            epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name=name
+            epsilon=self.layer_norm_epsilon, dtype=self._policy(name), name=name
         )
         norm.build(shape)
         return norm
@@ -143,7 +145,7 @@ class TransformerBlock(keras.layers.Layer):
         return keras.layers.Dropout(
             self.dropout,
             seed=self._seed(seed_index),
-            dtype=self.dtype_policy,
+            dtype=self._policy(name),
             name=name,
         )
 
@@ -192,11 +194,14 @@ class TransformerBlock(keras.layers.Layer):
             activation=activation,
             kernel_initializer=reseeded(self.kernel_initializer, name),
             bias_initializer=reseeded(self.bias_initializer, name),
-            dtype=self.dtype_policy,
+            dtype=self._policy(name),
             name=name,
         )
         dense.build(shape)
         return dense
+
+    def _policy(self, name):
+        return policy_at(self.dtype_policy, f"{self.path}/{name}")
 
     def _seed(self, index):
         # Seeds of their own: with one seed all would drop the same features.

@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_performer.ops import chunking, kernel_sums
-from keras_performer.ops.packed import POSITIONS, entered, states_of_runs
+from keras_performer.ops.packed import entered, flipped, same_run, states_of_runs
 from keras_performer.ops.scan import chunked_scan
 
 
@@ -25,12 +25,13 @@ class ScaledSums(NamedTuple):
     def plus(self, other):
         """Sums of both, at the larger of the two scales."""
         scale = ops.maximum(self.scale, other.scale)
-        parts = (x.sums * ops.exp(x.scale - scale)[..., None] for x in (self, other))
-        return sum(parts)
+        factors = (ops.exp(x.scale - scale) for x in (self, other))
+        first, second = (ops.expand_dims(factor, -1) for factor in factors)
+        return self.sums * first + other.sums * second
 
     def flipped(self):
         """The sums from the last position to the first."""
-        return ScaledSums(*(ops.flip(x, axis=POSITIONS) for x in self))
+        return ScaledSums(*map(flipped, self))
 
 
 class Carry(NamedTuple):
@@ -55,11 +56,17 @@ class Carry(NamedTuple):
 
 def first_carry(chunks, feature_map, parameters):
     """A `Carry` of nothing, for `PackedChunks`."""
-    nothing = (ops.zeros_like(x[0, :, :, 0]) for x in (chunks.key, chunks.value))
-    key, value = map(chunking.wide, nothing)
-    runs, mask = (ops.zeros_like(x[0, :, 0]) for x in (chunks.runs, chunks.mask))
+    batch, heads = ops.shape(chunks.key)[1:3]
+    key, value = (
+        ops.zeros((batch, heads, *x.shape[-2:]), dtype=chunking.wide_dtype(x))
+        for x in (chunks.key, chunks.value)
+    )
+    runs, mask = (
+        ops.zeros((batch, x.shape[-1]), dtype=x.dtype)
+        for x in (chunks.runs, chunks.mask)
+    )
     sums = kernel_sums.initial_sums(chunks.key, chunks.value, feature_map, parameters)
-    return Carry(sums, ops.zeros_like(runs[:, 0]), key, value, runs, mask)
+    return Carry(sums, ops.zeros((batch,), dtype=runs.dtype), key, value, runs, mask)
 
 
 def scan(chunks, carry, feature_map, parameters, window_size, log_weight, nearest=0):
@@ -129,7 +136,9 @@ def _attend_within(
     groups = query.shape[-2] // size
     near, far = [], []
     for before, part in ((size, slice(None, -1)), (0, slice(1, None))):
-        same = _same_run(chunk.runs, runs[:, part], mask[:, part])
+        present = ops.expand_dims(mask[:, part], -2) > 0
+        same = same_run(chunk.runs, runs[:, part])
+        same = ops.logical_and(same, present)  # (B, n, C, C)
         distance = np.arange(size)[:, None] - np.arange(size) + before
         is_near = (nearest <= distance) & (distance < window_size)
         is_near, is_far = (
@@ -149,11 +158,6 @@ def _attend_within(
     )
     last = (x[:, :, -1] for x in (key, value))
     return sums_of_each, Carry(sums, run, *last, runs[:, -1], mask[:, -1])
-
-
-def _same_run(query_runs, key_runs, mask):
-    same = query_runs[..., :, None] == key_runs[..., None, :]
-    return ops.logical_and(same, mask[..., None, :] > 0)  # (B, n, C, C)
 
 
 def near_and_far(query, queries, near, far, log_weight, states, reads=1):
@@ -185,13 +189,13 @@ def near_and_far(query, queries, near, far, log_weight, states, reads=1):
         scale = ops.maximum(scale, ops.max(block, axis=-1))
     scale = ops.stop_gradient(scale)
 
-    features = features * ops.exp(log_scale - scale)[..., None]
+    features = features * ops.expand_dims(ops.exp(log_scale - scale), -1)
     sums = kernel_sums.read(features, states) * reads
     for keys, weighted, seen in far:
         kernel = features @ ops.swapaxes(keys, -1, -2)
         sums = sums + ops.where(seen, kernel, ops.zeros_like(kernel)) @ weighted
     for (_, value, _), block in zip(near, logits, strict=True):
         ones = ops.ones_like(value[..., :1])
-        kernel = ops.exp(block - scale[..., None])
+        kernel = ops.exp(block - ops.expand_dims(scale, -1))
         sums = sums + kernel @ ops.concatenate([value, ones], axis=-1)
     return ScaledSums(sums, scale)

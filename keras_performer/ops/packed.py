@@ -57,8 +57,8 @@ def packed_causal_attention(
     lengths, inputs = split_packed(query, key, value, segment_ids, key_mask, *sizes)
     past = ops.tril(ops.ones((chunk_size, chunk_size), dtype="bool"))
     sums = _scan(inputs, feature_map, parameters, past)
-    outputs = kernel_sums.normalize(sums, inputs.value.dtype)
-    return chunking.join_heads(outputs, lengths, ops.shape(query)[1], query.shape[2])
+    sums = chunking.join_heads(sums, lengths, ops.shape(query)[1], query.shape[2])
+    return kernel_sums.normalize(sums, inputs.value.dtype)
 
 
 def packed_bidirectional_attention(
@@ -93,13 +93,9 @@ def packed_bidirectional_attention(
     everything = ops.ones((chunk_size, chunk_size), dtype="bool")
     left = _scan(inputs, feature_map, parameters, everything)
     right = _scan(inputs.flipped(), feature_map, parameters, ~everything)
-    sums = left + ops.flip(right, axis=POSITIONS)
-    outputs = kernel_sums.normalize(sums, inputs.value.dtype)
-    return chunking.join_heads(outputs, lengths, ops.shape(query)[1], query.shape[2])
-
-
-# Axes of (N, B, Hk, n, C, D) that count chunks, inner chunks and positions.
-POSITIONS = (0, 3, 4)
+    sums = left + flipped(right)
+    sums = chunking.join_heads(sums, lengths, ops.shape(query)[1], query.shape[2])
+    return kernel_sums.normalize(sums, inputs.value.dtype)
 
 
 class PackedChunks(NamedTuple):
@@ -114,9 +110,19 @@ class PackedChunks(NamedTuple):
     def flipped(self):
         """The inputs from the end to the beginning."""
         return PackedChunks(
-            *(ops.flip(x, axis=POSITIONS) for x in self[:3]),
-            *(ops.flip(x, axis=(0, 2, 3)) for x in self[3:]),
+            *map(flipped, self[:3]), *(flipped(x, axes=(2, 3)) for x in self[3:])
         )
+
+
+def flipped(x, axes=(3, 4)):
+    """Chunks (N, B, Hk, n, C, ...) from the last position to the first.
+
+    Args:
+        x: Tensor whose first axis counts outer chunks.
+        axes: Those of the inner chunks and of the positions.
+    """
+    # Not all at once: LiteRT reverses no axes that are apart.
+    return ops.flip(ops.flip(x, axis=0), axis=axes)
 
 
 def split_packed(
@@ -172,7 +178,7 @@ def _scan(inputs, feature_map, parameters, visible):
 def _attend_within(carry, queries, keys, values, runs, visible):
     """As `causal.attend_within`, for runs of shape (B, n, C) and the run of `carry`."""
     groups = queries.shape[-2] // keys.shape[-2]
-    same = ops.logical_and(runs[..., :, None] == runs[..., None, :], visible)
+    same = ops.logical_and(same_run(runs, runs), visible)
     same = ops.tile(same, (1, 1, groups, 1))[:, None]  # (B, 1, n, G·C, C)
     scores = queries @ ops.swapaxes(keys, -1, -2)
     scores = ops.where(same, scores, ops.zeros_like(scores))
@@ -186,6 +192,11 @@ def number_runs(segment_ids):
     """Numbers the runs of equal ids, (B, T) to (B, T), in float32 from zero on."""
     changes = ops.cast(segment_ids[:, 1:] != segment_ids[:, :-1], "float32")
     return ops.pad(ops.cumsum(changes, axis=1), [(0, 0), (1, 0)])
+
+
+def same_run(of_queries, of_keys):
+    """Which pairs are of one run: (..., T) and (..., S) to (..., T, S)."""
+    return ops.expand_dims(of_queries, -1) == ops.expand_dims(of_keys, -2)
 
 
 def states_of_runs(carry, keys, values, runs):
@@ -205,10 +216,11 @@ def states_of_runs(carry, keys, values, runs):
     before, open_run = carry
     last = runs[:, :, -1]  # (B, n)
     ends = ops.concatenate([open_run[:, None], last], axis=1)  # (B, 1 + n)
-    lasting = ops.cast(runs == last[..., None], values.dtype)[:, None, ..., None]
+    lasting = ops.cast(runs == ops.expand_dims(last, -1), values.dtype)
+    lasting = ops.expand_dims(lasting, (1, -1))
     added = kernel_sums.outer_sum(values * lasting, keys)
     added = ops.concatenate([before[:, :, None], added], axis=2)
-    of_one_run = ops.tril(ops.cast(ends[:, :, None] == ends[:, None, :], values.dtype))
+    of_one_run = ops.tril(ops.cast(same_run(ends, ends), values.dtype))
     states = kernel_sums.sum_chunks(of_one_run[:, None], added)
     number = ops.shape(runs)[1]
     after = (states[:, :, number], ends[:, number])
@@ -217,5 +229,5 @@ def states_of_runs(carry, keys, values, runs):
 
 def entered(runs, ends, groups, dtype):
     """Which positions go on with the run before their chunk: (B, 1, n, G·C, 1)."""
-    same = ops.cast(runs == ends[..., None], dtype)
-    return ops.tile(same, (1, 1, groups))[:, None, ..., None]
+    same = ops.cast(runs == ops.expand_dims(ends, -1), dtype)
+    return ops.expand_dims(ops.tile(same, (1, 1, groups)), (1, -1))

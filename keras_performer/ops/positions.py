@@ -33,7 +33,7 @@ def count_positions(mask, segment_ids=None):
     counts = ops.cumsum(mask, axis=1)
     if segment_ids is not None:
         counts = counts - _counted_before(mask, counts, segment_ids)
-    return ops.maximum(counts - 1, 0)
+    return ops.cast(ops.maximum(counts - 1, 0), "int32")
 
 
 def _counted_before(mask, counts, segment_ids):

@@ -61,7 +61,7 @@ def _angles(positions, dim, base):
     """Angles of shape (..., T, 1, D/2), float32, without whole turns of the blocks."""
     frequencies = base ** (-np.arange(0, dim, 2) / dim)
     of_block = np.remainder(_BLOCK * frequencies, 2 * np.pi)
-    positions = ops.cast(positions, "int32")[..., None, None]
+    positions = ops.expand_dims(ops.cast(positions, "int32"), (-2, -1))
     block = ops.cast(positions // _BLOCK, "float32")
     within = ops.cast(positions % _BLOCK, "float32")
     of_block, frequencies = (

@@ -83,8 +83,8 @@ def windowed_causal_attention(
         outer_chunk_size,
     )
     sums = attend(chunks, log_weight, nearest=0).sums
-    outputs = kernel_sums.normalize(sums, chunks.value.dtype)
-    return chunking.join_heads(outputs, lengths, ops.shape(query)[1], query.shape[2])
+    sums = chunking.join_heads(sums, lengths, ops.shape(query)[1], query.shape[2])
+    return kernel_sums.normalize(sums, chunks.value.dtype)
 
 
 def windowed_bidirectional_attention(
@@ -137,8 +137,9 @@ def windowed_bidirectional_attention(
     groups = ops.flip(ops.reshape(log_weight, (key_heads, -1)), axis=1)
     backward = attend(chunks.flipped(), ops.reshape(groups, (-1,)), nearest=1)
     right = backward.flipped()
-    outputs = kernel_sums.normalize(left.plus(right), chunks.value.dtype)
-    return chunking.join_heads(outputs, lengths, ops.shape(query)[1], query.shape[2])
+    sums = left.plus(right)
+    sums = chunking.join_heads(sums, lengths, ops.shape(query)[1], query.shape[2])
+    return kernel_sums.normalize(sums, chunks.value.dtype)
 
 
 def _prepared(

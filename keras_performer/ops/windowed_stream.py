@@ -142,8 +142,8 @@ def windowed_prefill(
     )
     carry = first_carry(chunks, feature_map, parameters)._replace(sums=state.sums)
     outputs, carry = scan(chunks, carry, feature_map, parameters, kept + 1, log_weight)
-    outputs = kernel_sums.normalize(outputs.sums, value.dtype)
-    outputs = chunking.join_heads(outputs, lengths, whole, heads)[:, whole - length :]
+    outputs = chunking.join_heads(outputs.sums, lengths, whole, heads)
+    outputs = kernel_sums.normalize(outputs[:, whole - length :], value.dtype)
 
     left = inner - kept
     leaving = (x[:, :, None, :left] for x in (carry.key, carry.value))
@@ -191,10 +191,10 @@ def windowed_step(
     checks.check_shapes(query, key, value, key_mask)
     checks.check_one_position(query, key)
     check_windowed_state(state, key, value, feature_map, parameters)
-    heads, key_heads, one = query.shape[2], key.shape[2], (1, 1, 1)
+    heads, key_heads = query.shape[2], key.shape[2]
     if key_mask is None:
         key_mask = ops.ones(ops.shape(key)[:2], dtype="bool")
-    new = (chunking.split_heads(x, one, key_heads)[0] for x in (key, value))
+    new = (_as_inner_chunk(x, key_heads) for x in (key, value))
     new_mask = ops.cast(key_mask, state.mask.dtype)
     key, value, broken = kernel_sums.set_aside_broken(*new, new_mask[:, None])
     poison, last_poison = kernel_sums.poison(broken, heads // key_heads)
@@ -202,7 +202,7 @@ def windowed_step(
     key = ops.concatenate([state.key[:, :, None], key], axis=3)  # (B, Hk, 1, w, D)
     value = ops.concatenate([state.value[:, :, None], value], axis=3)
     mask = ops.concatenate([state.mask, new_mask], axis=1)
-    query_chunk = chunking.wide(chunking.split_heads(query, one, key_heads)[0])
+    query_chunk = chunking.wide(_as_inner_chunk(query, key_heads))
     log_weight = near_log_weight(window_log_weight, query)
     log_weight = ops.reshape(log_weight, (key_heads, 1, -1, 1))
     outputs = near_and_far(
@@ -214,7 +214,7 @@ def windowed_step(
         state.sums[:, :, None],
     )
     outputs = kernel_sums.normalize(outputs.sums + poison, value.dtype)
-    outputs = chunking.join_heads(outputs[None], one, 1, heads)
+    outputs = ops.reshape(outputs, (-1, 1, heads, value.shape[-1]))
 
     leaving = (x[:, :, :, :1] for x in (key, value))
     keys, values = kernel_sums.weighted_keys(
@@ -242,6 +242,12 @@ def check_windowed_state(state, key, value, feature_map, parameters):
     checks.check_part("key", state.key, (batch, heads, kept, head_dim))
     checks.check_part("value", state.value, (batch, heads, kept, value.shape[3]))
     checks.check_part("mask", state.mask, (batch, kept))
+
+
+def _as_inner_chunk(x, key_heads):
+    """One position as a chunk of one: (B, 1, Hk·G, D) to (B, Hk, 1, G, D)."""
+    heads, dim = x.shape[2:]
+    return ops.reshape(x, (-1, key_heads, 1, heads // key_heads, dim))
 
 
 def _padded_on_the_left(x, whole):

@@ -169,6 +169,17 @@ def test_any_cut_gives_the_whole(crossed, cuts):
     assert_close(actual, whole)
 
 
+@pytest.mark.parametrize("cuts", [(5,), tuple(range(1, T))], ids=str)
+def test_positions_window_and_groups_go_on_from_a_cache(cuts):
+    block = decoder(rotary_base=100, exact_window=3, num_key_value_heads=1)
+    block.build((None, None, 4 * H), (None, None, FS))  # heads that can be rotated
+    x, source = draw(B, T, 4 * H), draw_source(True)
+    mask = np.arange(T) >= np.array([0, 2])[:, None]
+    whole = numpy(block(x, *source, decoder_padding_mask=mask))
+    actual, _ = stream(block, x, cuts, *source, mask=mask)
+    assert_close(actual[mask], whole[mask])
+
+
 def test_rows_of_unequal_length_are_padded_on_the_left():
     block, lengths = built(False), (T, 4)
     x = draw(B, T, F)
@@ -199,15 +210,17 @@ def test_a_loop_of_the_backend_gives_the_whole():
         )
         outputs = ops.slice_update(ops.zeros((B, T, F)), (0, 0, 0), start)
 
+        zero = ops.zeros((), dtype="int32")  # JAX slices by indices of one dtype
+
         def body(index, outputs, state, summary):
             step, state, summary = block(
-                ops.slice(x, (0, index, 0), (B, 1, F)),
+                ops.slice(x, (zero, index, zero), (B, 1, F)),
                 source,
                 self_attention_cache=state,
                 self_attention_cache_update_index=index,
                 cross_attention_cache=summary,
             )
-            outputs = ops.slice_update(outputs, (0, index, 0), step)
+            outputs = ops.slice_update(outputs, (zero, index, zero), step)
             return index + 1, outputs, state, summary
 
         index = ops.convert_to_tensor(3, dtype="int32")

@@ -8,16 +8,40 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from layer_inputs import attention
+from layer_inputs import attention, draw, numpy
 from tolerances import assert_close
 
 import keras_performer
+from keras_performer.layers import (
+    FastAttention,
+    MaskedAveragePooling,
+    PerformerEncoder,
+    SinusoidalPositions,
+)
 
 VOCABULARY, FEATURES = 11, 6
 LENGTHS = (7, 1100)  # less than a chunk, and more than the largest one
-# A feature map, and whether attention is causal.
-FEW = [("softmax", False), ("relu", True)]
-ALL = [*FEW, ("softmax", True), ("relu", False), ("favor_sharp", False)]
+ROTARY = {"rotary_base": 100, "key_dim": 4}
+# Arguments of a layer, and of its call.
+FEW = [({}, {}), ({"feature_map": "relu"}, {"use_causal_mask": True})]
+SEQUENCES = [
+    (ROTARY, {}),
+    ({**ROTARY, "exact_window": 5}, {"use_causal_mask": True}),
+    ({"exact_window": 5}, {}),
+    ({}, {"packed": True}),
+    (ROTARY, {"packed": True, "use_causal_mask": True}),
+    ({"exact_window": 5}, {"packed": True, "use_causal_mask": True}),
+]
+ALL = [
+    *FEW,
+    ({}, {"use_causal_mask": True}),
+    ({"feature_map": "relu"}, {}),
+    ({"feature_map": "favor_sharp"}, {}),
+    *SEQUENCES,
+]
+OF_TENSORFLOW = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="a format of TensorFlow's"
+)
 
 SCRIPT = """
 import sys
@@ -30,20 +54,20 @@ import numpy as np
 
 
 def of_keras(path):
-    return keras.saving.load_model(path).predict
+    return keras.saving.load_model(path)
 
 
 def of_weights(path):
     model = keras.models.model_from_json(path.with_suffix(".json").read_text())
     model.load_weights(path)
-    return model.predict
+    return model
 
 
 def of_saved_model(path):
     import tensorflow as tf
 
     model = tf.saved_model.load(path)
-    return lambda batch, verbose: [x.numpy() for x in model.serve(batch)]
+    return lambda batch: model.serve(batch)
 
 
 def of_litert(path):
@@ -53,13 +77,13 @@ def of_litert(path):
     (tokens,) = interpreter.get_input_details()
     names = interpreter.get_signature_list()["serving_default"]["outputs"]
 
-    def predict(batch, verbose):
+    def predict(batch):
         interpreter.resize_tensor_input(tokens["index"], batch.shape, strict=True)
         interpreter.allocate_tensors()
         runner = interpreter.get_signature_runner("serving_default")
         (name,) = runner.get_input_details()
         outputs = runner(**{name: batch})
-        return [outputs[name] for name in sorted(names)]
+        return [outputs[name] for name in sorted(names, key=lambda x: (len(x), x))]
 
     return predict
 
@@ -71,12 +95,12 @@ with np.load(sys.argv[1]) as arrays:
     batches = list(arrays.values())
 for path in map(Path, sys.argv[2:]):
     # What Orbax writes is a folder as well, and of Keras.
-    read = of_keras if path.name == "orbax" else READERS[path.suffix]
-    predict = read(path)
+    predict = (of_keras if path.name == "orbax" else READERS[path.suffix])(path)
+    # NumPy's files know no bfloat16; in float64 each value is still itself.
     outputs = {
-        f"{i}_{j}": x
+        f"{i}_{j}": keras.ops.convert_to_numpy(x).astype("float64")
         for i, batch in enumerate(batches)
-        for j, x in enumerate(predict(batch, verbose=0))
+        for j, x in enumerate(keras.tree.flatten(predict(batch)))
     }
     np.savez(f"{path}.npz", **outputs)
 """
@@ -87,17 +111,36 @@ def attentions(kinds):
     tokens = keras.Input((None,), dtype="int32")
     x = keras.layers.Embedding(VOCABULARY, FEATURES, mask_zero=True)(tokens)
     outputs = []
-    for feature_map, use_causal_mask in kinds:
-        layer = attention(
-            num_heads=4,
-            num_key_value_heads=2,
-            num_features=None,
-            seed=None,
-            feature_map=feature_map,
-            name=f"{feature_map}_{'causal' if use_causal_mask else 'bidirectional'}",
-        )
-        outputs.append(layer(x, x, use_causal_mask=use_causal_mask))
+    for arguments, call in kinds:
+        heads = {"num_heads": 4, "num_key_value_heads": 2, "num_features": None}
+        layer = attention(**{**heads, "seed": None, **arguments})
+        options = {"use_causal_mask": call.get("use_causal_mask", False)}
+        if call.get("packed"):
+            options["segment_ids"] = tokens // 4
+        outputs.append(layer(x, x, **options))
     return keras.Model(tokens, outputs)
+
+
+def layers():
+    """A model with other layers, and with attention of other arguments."""
+    tokens = keras.Input((None,), dtype="int32")
+    x = keras.layers.Embedding(VOCABULARY, FEATURES, mask_zero=True)(tokens)
+    positions = SinusoidalPositions(max(LENGTHS))(x)
+    plain = keras.layers.Dense(FEATURES)(x)
+    return keras.Model(
+        tokens,
+        [
+            # Without seeds: what was drawn comes back from the file.
+            attention(seed=None)(x, x),
+            attention(feature_map="relu", num_features=None, use_gate=True)(plain, x),
+            attention(projection="gaussian", value_dim=7)(x, x, use_causal_mask=True),
+            attention(output_shape=(4, 3))(
+                x[:, :5], plain, x, return_attention_scores=True
+            ),
+            FastAttention(3, 8, dtype="mixed_bfloat16")(x, x),
+            MaskedAveragePooling()(PerformerEncoder(8, num_heads=2)(positions)),
+        ],
+    )
 
 
 @pytest.fixture
@@ -106,11 +149,16 @@ def batches():
     return [generator.integers(0, VOCABULARY, (3, n)).astype("int32") for n in LENGTHS]
 
 
-def check(model, paths, batches, folder, equal=np.array_equal):
-    """Compares what another process answers, from the files, with what a model does."""
+def check(predicts, batches, folder, equal=np.array_equal):
+    """Compares what another process answers, from the files, with what is expected.
+
+    Args:
+        predicts: For each file, the function from a batch to what is expected. For
+            bit-equality it is as the file's: in eager mode, or compiled.
+    """
     np.savez(folder / "batches.npz", *batches)
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, folder / "batches.npz", *paths],
+        [sys.executable, "-c", SCRIPT, folder / "batches.npz", *predicts],
         capture_output=True,
         text=True,
         cwd=folder,
@@ -120,14 +168,14 @@ def check(model, paths, batches, folder, equal=np.array_equal):
         },
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    names = [layer.name for layer in model.layers[2:]]
-    for i, batch in enumerate(batches):
-        expected = dict(zip(names, model.predict(batch, verbose=0), strict=True))
-        for path in paths:
+    for path, predict in predicts.items():
+        for i, batch in enumerate(batches):
+            expected = keras.tree.flatten(predict(batch))
             with np.load(f"{path}.npz") as arrays:
-                for j, name in enumerate(names):
-                    same = equal(arrays[f"{i}_{j}"], expected[name])
-                    assert same, f"{path.name}, {name}, length {batch.shape[1]}"
+                assert sum(name.startswith(f"{i}_") for name in arrays) == len(expected)
+                for j, x in enumerate(expected):
+                    same = equal(arrays[f"{i}_{j}"], numpy(x).astype("float64"))
+                    assert same, f"{path.name}, output {j}, length {batch.shape[1]}"
 
 
 def is_close(a, b):
@@ -135,30 +183,72 @@ def is_close(a, b):
     return True
 
 
-def test_weights_alone_and_saved_models_are_bit_equal(batches, tmp_path):
-    model = attentions(FEW)
-    weights = tmp_path / "model.weights.h5"
+def test_saved_models_are_bit_equal(batches, tmp_path):
+    """Several formats in one process: to start it takes longer than all else."""
+    whole, path = layers(), tmp_path / "model.keras"
+    whole.save(path)
+    model, weights = attentions(FEW), tmp_path / "model.weights.h5"
     model.save_weights(weights)
     weights.with_suffix(".json").write_text(model.to_json())
-    paths = [weights]
-    if keras.backend.backend() == "tensorflow":
-        paths.append(tmp_path / "saved_model")
-        model.export(paths[-1], format="tf_saved_model", verbose=False)
-    check(model, paths, batches, tmp_path)
+    check({path: whole, weights: model}, batches, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="a format of TensorFlow's"
-)
+@OF_TENSORFLOW
+def test_a_saved_model_of_tensorflow_is_bit_equal(batches, tmp_path):
+    model, path = attentions(FEW), tmp_path / "saved_model"
+    model.export(path, format="tf_saved_model", verbose=False)
+    predicts = {path: lambda batch: model.predict(batch, verbose=0)}
+    check(predicts, batches, tmp_path)
+
+
+@pytest.mark.slow
+@OF_TENSORFLOW
 def test_litert_takes_any_length_with_its_own_operations(batches, tmp_path):
-    model = attentions(ALL)
     tf = pytest.importorskip("tensorflow")
-    path = tmp_path / "model.tflite"
+    model, path = attentions(ALL), tmp_path / "model.tflite"
     own = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
     model.export(path, format="litert", verbose=False, target_spec=own)
     shorter = [batches[0][:1, :1], *batches]
-    check(model, [path], shorter, tmp_path, equal=is_close)
+    check({path: model}, shorter, tmp_path, equal=is_close)
+
+
+@pytest.mark.slow
+@OF_TENSORFLOW
+@pytest.mark.filterwarnings("ignore:(?s).*tf.lite.Interpreter is deprecated")
+@pytest.mark.parametrize("arguments", [{}, {**ROTARY, "exact_window": 3}], ids=str)
+def test_litert_steps_through_a_stream(arguments, tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    layer = attention(num_heads=4, num_key_value_heads=2, **arguments)
+    x = draw(3, 9, FEATURES)
+    whole = numpy(layer(x, x, use_causal_mask=True))
+    state = layer.initial_state(3)
+
+    def step(x, *parts):
+        output, after = layer.step(x, keras.tree.pack_sequence_as(state, parts))
+        return {"output": output} | named(keras.tree.flatten(after))
+
+    def named(parts):
+        return {f"state_{i}": part for i, part in enumerate(parts)}
+
+    parts = named(keras.tree.flatten(state))
+    specs = [tf.TensorSpec(v.shape, v.dtype, name) for name, v in parts.items()]
+    archive = keras.export.ExportArchive()
+    archive.track(layer)
+    archive.add_endpoint(
+        "step", step, [tf.TensorSpec((3, 1, FEATURES), name="x"), *specs]
+    )
+    archive.write_out(tmp_path, verbose=False)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    interpreter = tf.lite.Interpreter(model_content=converter.convert())
+    runner = interpreter.get_signature_runner("step")
+    outputs = []
+    parts = {name: numpy(part) for name, part in parts.items()}
+    for t in range(x.shape[1]):
+        parts = runner(x=x[:, t : t + 1], **parts)
+        outputs.append(parts.pop("output"))
+    assert_close(np.concatenate(outputs, axis=1), whole)
 
 
 def test_orbax(batches, tmp_path):
@@ -168,4 +258,4 @@ def test_orbax(batches, tmp_path):
     targets = model.predict(batches[0], verbose=0)
     checkpoint = keras.callbacks.OrbaxCheckpoint(tmp_path / "orbax", monitor="loss")
     model.fit(batches[0], targets, verbose=0, callbacks=[checkpoint])
-    check(model, [tmp_path / "orbax"], batches, tmp_path)
+    check({tmp_path / "orbax": model}, batches, tmp_path)

@@ -1,5 +1,10 @@
 """A stream through the layer: any cut gives the whole, in constant memory."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -16,6 +21,8 @@ from layer_inputs import (
     numpy,
 )
 from tolerances import assert_close
+
+import keras_performer
 
 ARGUMENTS = [
     {},
@@ -107,6 +114,41 @@ def test_a_state_may_be_stored(tmp_path):
         target.assign(source)
     rest, _ = stream(other, x[:, 6:], (), state=restored)
     assert np.array_equal(rest, whole[:, 6:])
+
+
+RESUME = """
+import keras_performer
+import keras
+import numpy as np
+
+layer = keras.saving.load_model("model.keras").layers[-1]
+with np.load("state.npz") as stored:
+    parts = [keras.ops.convert_to_tensor(x) for x in stored.values()]
+x = np.load("rest.npy")
+state = keras.tree.pack_sequence_as(layer.initial_state(len(x)), parts)
+output, _ = layer.prefill(x, state)
+np.save("outputs.npy", keras.ops.convert_to_numpy(output))
+"""
+
+
+def test_another_process_resumes_a_stream(tmp_path):
+    inputs = keras.Input((None, F))
+    layer = attention(rotary_base=100, key_dim=4, exact_window=3)
+    model = keras.Model(inputs, layer(inputs, inputs, use_causal_mask=True))
+    x = draw(B, T, F)
+    whole, _ = stream(layer, x, (6,))
+    _, state = stream(layer, x[:, :6], ())
+    model.save(tmp_path / "model.keras")
+    np.savez(tmp_path / "state.npz", *map(numpy, keras.tree.flatten(state)))
+    np.save(tmp_path / "rest.npy", x[:, 6:])
+    package = str(Path(keras_performer.__file__).parents[1])
+    subprocess.run(
+        [sys.executable, "-c", RESUME],
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": package},
+    )
+    assert np.array_equal(np.load(tmp_path / "outputs.npy"), whole[:, 6:])
 
 
 def test_a_state_of_another_layer_is_refused():
