@@ -139,6 +139,11 @@ ARGUMENTS = {
     "num_features": 19,
     "seed": 13,
     "dtype": "mixed_bfloat16",
+    "causal": False,
+    "positions": "sinusoidal",
+    "max_sequence_length": None,
+    "exact_window": [None, 5],
+    "num_key_value_heads": 1,
     "name": "other_name",
     "trainable": False,
 }

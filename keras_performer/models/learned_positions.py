@@ -1,0 +1,90 @@
+"""`LearnedPositions`: a trained embedding for each position, up to a longest one."""
+
+import keras
+from keras import ops
+
+from keras_performer.ops import count_positions
+
+
+@keras.saving.register_keras_serializable(package="keras_performer")
+class LearnedPositions(keras.layers.Layer):
+    """Adds a trained vector for each position.
+
+    Padding takes no position, so that a sequence has the positions that it would have
+    alone, wherever it is padded.
+
+    Args:
+        max_sequence_length: The longest sequence.
+        stddev: Standard deviation of the vectors before training.
+        seed: Integer that seeds the vectors, or `None`.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Tensor of shape (B, T, F).
+        mask: Boolean tensor of shape (B, T), True at the positions that count.
+            Defaults to the Keras mask of `inputs`; beside a tensor as `start_index`
+            Keras gives none, so there it must be passed.
+        start_index: Position of the first element that counts: an int, or an integer
+            tensor of shape (B,).
+
+    Returns:
+        Tensor of shape (B, T, F).
+
+    Raises:
+        ValueError: If `max_sequence_length` is not positive, or T is larger.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = LearnedPositions(max_sequence_length=5)
+    >>> x = np.asarray(layer(np.zeros((2, 3, 4), "float32"), start_index=1))
+    >>> bool((x[0] == np.asarray(layer.embeddings)[1:4]).all())
+    True
+    """
+
+    def __init__(self, max_sequence_length, stddev=0.02, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(max_sequence_length, int) or max_sequence_length < 1:
+            raise ValueError(
+                "`max_sequence_length` must be a positive integer. Received: "
+                f"max_sequence_length={max_sequence_length!r}"
+            )
+        self.supports_masking = True
+        self.max_sequence_length = max_sequence_length
+        self.stddev = stddev
+        self.seed = seed
+
+    def build(self, inputs_shape):
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.max_sequence_length, inputs_shape[-1]),
+            initializer=keras.initializers.TruncatedNormal(
+                stddev=self.stddev, seed=self.seed
+            ),
+        )
+
+    def call(self, inputs, mask=None, start_index=0):
+        length = inputs.shape[1]
+        if length is not None and length > self.max_sequence_length:
+            raise ValueError(
+                "The sequence is longer than the positions that are learned: make the "
+                "layer with a larger `max_sequence_length`, or use positions that end "
+                f"nowhere. Received: inputs.shape={tuple(inputs.shape)}, "
+                f"max_sequence_length={self.max_sequence_length}"
+            )
+        if mask is None:
+            mask = ops.ones(ops.shape(inputs)[:2], dtype="bool")
+        start = ops.reshape(ops.convert_to_tensor(start_index, "int32"), (-1, 1))
+        positions = start + count_positions(mask)  # (B, T), or (1, T) of one start
+        return inputs + ops.take(self.embeddings, positions, axis=0)
+
+    def compute_output_shape(self, inputs_shape):
+        return inputs_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "max_sequence_length": self.max_sequence_length,
+            "stddev": self.stddev,
+            "seed": self.seed,
+        }

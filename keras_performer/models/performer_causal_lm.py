@@ -1,0 +1,183 @@
+"""`PerformerCausalLM`: the next token of a sequence of any length."""
+
+import keras
+
+from keras_performer.models import generation_arguments as arguments
+from keras_performer.models import samplers
+from keras_performer.models.token_generator import TokenGenerator
+
+
+@keras.saving.register_keras_serializable(package="keras_performer")
+class PerformerCausalLM(keras.Model):
+    """Predicts the next token: a causal backbone, and its token embedding in reverse.
+
+    Train it by `fit(token_ids[:, :-1], token_ids[:, 1:], sample_weight)` with the loss
+    `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`; a sample weight of
+    0 at targets that are padding leaves them out. Generation takes constant memory and
+    a constant time for each token, however far it goes.
+
+    Args:
+        backbone: A `PerformerBackbone` with `causal=True`.
+        **kwargs: Arguments of `keras.Model`, such as `name`.
+
+    Call arguments:
+        token_ids: Integer tensor of shape (B, T), 0 where there is padding.
+
+    Returns:
+        Logits of the tokens that follow, float32 tensor of shape (B, T, V).
+
+    Raises:
+        ValueError: If the backbone is not causal.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_performer.models import PerformerBackbone
+    >>> backbone = PerformerBackbone(
+    ...     vocabulary_size=257, num_layers=1, num_heads=2, hidden_dim=16,
+    ...     intermediate_dim=32, causal=True, seed=0,
+    ... )
+    >>> model = PerformerCausalLM(backbone)
+    >>> model(np.ones((1, 100), "int32")).shape
+    TensorShape([1, 100, 257])
+    >>> model.generate([[5, 3, 2], [7]], max_new_tokens=4).shape
+    (2, 4)
+    """
+
+    def __init__(self, backbone, **kwargs):
+        if not backbone.causal:
+            raise ValueError(
+                "The backbone must be made with `causal=True`: in another one a "
+                "position sees the token that it shall predict. Received: "
+                f"causal={backbone.causal}"
+            )
+        # === Layers ===
+        logits = keras.layers.Activation("linear", dtype="float32", name="logits")
+
+        # === Functional model ===
+        vectors = backbone(backbone.input)
+        outputs = logits(backbone.token_embedding(vectors, reverse=True))
+        super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
+
+        # === Config ===
+        self.backbone = backbone
+        self._token_generator = None
+
+    def generate(
+        self,
+        prompt_ids,
+        max_new_tokens,
+        sampler="greedy",
+        stop_token_ids=None,
+        seed=None,
+    ):
+        """Generates tokens that go on from prompts.
+
+        The prompt is read and the loop runs in compiled functions, which are compiled
+        once for a batch size, `max_new_tokens` and sampler. Give the same sampler
+        again, rather than a new one, to use what was compiled for it.
+
+        Args:
+            prompt_ids: Rows of token ids, of any lengths: a list of lists or arrays,
+                or an integer array of shape (B, T). Zeros are padding and left out.
+            max_new_tokens: How many tokens are generated for each row.
+            sampler: `"greedy"`, `"random"`, `"top_k"`, `"top_p"`, `"beam"`, an object
+                of `samplers`, or one of `keras_hub.samplers`.
+            stop_token_ids: Tokens after which a row ends; `None` for none.
+            seed: Integer from which a sampler that draws starts anew; `None` to go on
+                with its random numbers.
+
+        Returns:
+            The new tokens, int32 array of shape (B, max_new_tokens), 0 after the first
+            stop token of a row.
+
+        Raises:
+            ValueError: If a prompt has no token, a token is not of the vocabulary,
+                `max_new_tokens` is not positive, the sampler is unknown, or the
+                backbone cannot stream or cannot go so far.
+        """
+        sampler = self._seeded(sampler, seed)
+        prompts, stops = self._checked(prompt_ids, max_new_tokens, stop_token_ids)
+        return self._generator().generate(prompts, max_new_tokens, sampler, stops)
+
+    def stream(
+        self,
+        prompt_ids,
+        max_new_tokens,
+        sampler="greedy",
+        stop_token_ids=None,
+        seed=None,
+    ):
+        """Generates the tokens of `generate` and yields them as they come.
+
+        Args:
+            prompt_ids: As for `generate`.
+            max_new_tokens: As for `generate`.
+            sampler: As for `generate`; not one with beams, which are known only at the
+                end.
+            stop_token_ids: As for `generate`.
+            seed: As for `generate`.
+
+        Returns:
+            A Python generator of int32 arrays of shape (B,), which ends where all rows
+            have stopped.
+
+        Raises:
+            ValueError: As `generate`, or if the sampler has beams.
+        """
+        sampler = self._seeded(sampler, seed)
+        if hasattr(sampler, "num_beams"):
+            raise ValueError(
+                "The tokens of a beam are known only when all are chosen: use "
+                "`generate`, or another sampler. Received: sampler="
+                f"{type(sampler).__name__}"
+            )
+        prompts, stops = self._checked(prompt_ids, max_new_tokens, stop_token_ids)
+        return self._generator().stream(prompts, max_new_tokens, sampler, stops)
+
+    def quantize(self, *args, **kwargs):
+        super().quantize(*args, **kwargs)
+        self._token_generator = None  # compiled for the weights before
+
+    def get_config(self):
+        return {
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"])
+        return cls(**config)
+
+    def _generator(self):
+        if self._token_generator is None:
+            self._token_generator = TokenGenerator(self.backbone, self._logits, self)
+        return self._token_generator
+
+    def _logits(self, vectors):
+        logits = self.backbone.token_embedding(vectors, reverse=True)
+        return self.get_layer("logits")(logits)
+
+    def _seeded(self, identifier, seed):
+        """The sampler of a name, always the same one, or an object; with its seed."""
+        is_name = isinstance(identifier, str)
+        get = self._generator().named_sampler if is_name else samplers.get
+        sampler = get(identifier)
+        if seed is not None:
+            state = keras.random.SeedGenerator(seed).state
+            for variable in sampler.variables:
+                variable.assign(state)
+        return sampler
+
+    def _checked(self, prompt_ids, max_new_tokens, stop_token_ids):
+        """Prompts as an array, padded on the left, and stop tokens as a tuple."""
+        backbone = self.backbone
+        prompts = arguments.left_padded(prompt_ids, backbone.vocabulary_size)
+        arguments.check_length(
+            prompts.shape[1], max_new_tokens, backbone.max_sequence_length
+        )
+        stops = arguments.stop_tokens(stop_token_ids, backbone.vocabulary_size)
+        return prompts, stops

@@ -1,0 +1,146 @@
+"""`TokenGenerator`: from prompts to new tokens by compiled loops."""
+
+import functools
+
+import numpy as np
+from keras import ops
+
+from keras_performer.models import samplers
+from keras_performer.models.compiled import compiled
+
+MAX_SPAN_LENGTH = 512
+IMPOSSIBLE = -1e9  # a logit whose probability is zero, and still a number
+
+
+class TokenGenerator:
+    """Generates tokens with a causal model, whose state does not grow.
+
+    Prompts are read in spans whose lengths are powers of two: few shapes to compile,
+    and memory that does not depend on the prompt's length. What is compiled is kept.
+
+    Args:
+        backbone: A `PerformerBackbone` that can stream.
+        logits: Function from vectors (B, T, F) to logits (B, T, V).
+        model: The `keras.Model` with the weights of both.
+
+    Attributes:
+        named_sampler: `samplers.get` of names, which returns the same one each time.
+    """
+
+    def __init__(self, backbone, logits, model):
+        self._backbone = backbone
+        self._logits = logits
+        self._model = model
+        self._read_span = compiled(self._span_state, model)
+        self.named_sampler = functools.cache(samplers.get)
+        # Bounded, as a sampler may be made for each call.
+        self._loop = functools.lru_cache(maxsize=16)(self._make_loop)
+        self._step = functools.lru_cache(maxsize=16)(self._make_step)
+
+    def generate(self, prompts, max_new_tokens, sampler, stop_token_ids):
+        """New tokens, as an int32 array of shape (B, max_new_tokens).
+
+        Args:
+            prompts: int32 array of shape (B, T), padded with 0 on the left.
+            max_new_tokens: How many tokens are generated.
+            sampler: A sampler.
+            stop_token_ids: Tuple of tokens, after which a row has only 0.
+        """
+        tokens = np.pad(prompts[:, -1:], [(0, 0), (0, max_new_tokens)])
+        mask = np.pad(
+            np.ones_like(prompts[:, -1:], "bool"), [(0, 0), (0, max_new_tokens)]
+        )
+        loop = self._loop(sampler, stop_token_ids)
+        tokens = loop(_tensor(tokens), self._read(prompts[:, :-1]), _tensor(mask))
+        tokens = ops.convert_to_numpy(tokens)[:, 1:]
+        stops = np.cumsum(np.isin(tokens, stop_token_ids), axis=1)
+        after = np.pad(stops, [(0, 0), (1, 0)])[:, :-1] > 0
+        return np.where(after, 0, tokens)
+
+    def stream(self, prompts, max_new_tokens, sampler, stop_token_ids):
+        """New tokens one position after the other, as int32 arrays of shape (B,).
+
+        It ends where all rows have stopped. Arguments are as for `generate`.
+        """
+        step, state = self._step(sampler), self._read(prompts[:, :-1])
+        tokens, stopped = prompts[:, -1], np.zeros(len(prompts), dtype="bool")
+        for _ in range(max_new_tokens):
+            chosen, state = step(_tensor(tokens[:, None]), state)
+            tokens = np.where(stopped, 0, ops.convert_to_numpy(chosen))
+            yield tokens
+            stopped |= np.isin(tokens, stop_token_ids)
+            if stopped.all():
+                return
+
+    def next(self, prompt, cache, index):
+        """The logits of the token at an index: what samplers call.
+
+        Args:
+            prompt: Integer tensor of shape (B, T).
+            cache: State after all tokens before the last one before the index.
+            index: int32 scalar.
+
+        Returns:
+            Logits of shape (B, V), vectors of shape (B, F), and the new state.
+        """
+        token = ops.take(prompt, index - 1, axis=1)[:, None]
+        vectors, cache = self._backbone.stream(token, cache)
+        logits = self._logits(vectors)[:, 0]
+        # Padding is no token: it would neither be seen nor counted later.
+        is_padding = ops.arange(logits.shape[-1]) == 0
+        return ops.where(is_padding, IMPOSSIBLE, logits), vectors[:, 0], cache
+
+    def _read(self, prompts):
+        """The state after prompts of shape (B, T)."""
+        batch, length = prompts.shape
+        state = self._backbone.initial_state(batch)
+        span = min(MAX_SPAN_LENGTH, 1 << (length - 1).bit_length()) if length else 1
+        padded = np.pad(prompts, [(0, 0), (-length % span, 0)])
+        for start in range(0, padded.shape[1], span):
+            state = self._read_span(_tensor(padded[:, start : start + span]), state)
+        return state
+
+    def _span_state(self, token_ids, state):
+        return self._backbone.stream(token_ids, state)[1]
+
+    def _make_loop(self, sampler, stop_token_ids):
+        def loop(tokens, state, mask):
+            generated = sampler(
+                self.next,
+                tokens,
+                cache=state,
+                index=1,
+                mask=mask,
+                stop_token_ids=stop_token_ids or None,
+                model=self._model,
+            )
+            if not ops.is_tensor(generated) or generated.shape != tokens.shape:
+                raise ValueError(
+                    "A sampler must return one sequence for each row: a tensor of the "
+                    f"shape {tuple(tokens.shape)} of its prompt. Received: "
+                    f"{type(sampler).__name__} returned {generated!r}"
+                )
+            return generated
+
+        return compiled(loop, self._model, sampler)
+
+    def _make_step(self, sampler):
+        def step(token, state):
+            logits, vectors, state = self.next(token, state, 1)
+
+            def known(prompt, cache, index):
+                return logits, vectors, cache
+
+            # A sampler keeps the cache for itself: it gets one step that was made.
+            tokens = ops.pad(token, [(0, 0), (0, 1)])
+            mask = ops.pad(ops.ones_like(token), [(0, 0), (0, 1)])
+            tokens = sampler(
+                known, tokens, index=1, mask=ops.cast(mask, "bool"), model=self._model
+            )
+            return tokens[:, 1], state
+
+        return compiled(step, self._model, sampler)
+
+
+def _tensor(array):
+    return ops.convert_to_tensor(array)
