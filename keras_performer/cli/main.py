@@ -5,9 +5,9 @@ import os
 import sys
 
 from keras_performer import __version__
-from keras_performer.cli import demo, export, predict, serve, train
+from keras_performer.cli import demo, export, plan, predict, serve, train
 
-COMMANDS = (train, export, serve, predict, demo)
+COMMANDS = (train, export, serve, predict, demo, plan)
 
 
 def main(arguments=None):
@@ -17,11 +17,11 @@ def main(arguments=None):
         arguments: List of arguments; defaults to the command line's.
 
     Returns:
-        Exit status: 0, or 2 after an error in what was given.
+        Exit status: 0, what the command says, or 2 after an error in what was given.
     """
     parsed = parser().parse_args(arguments)
     try:
-        parsed.run(parsed)
+        return parsed.run(parsed) or 0
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         if os.environ.get("KERAS_PERFORMER_TRACEBACK"):
             raise
@@ -34,7 +34,6 @@ def main(arguments=None):
             file=sys.stderr,
         )
         return 130
-    return 0
 
 
 def parser():

@@ -15,7 +15,9 @@ def parse(*arguments):
     return command_line.parser().parse_args(arguments)
 
 
-@pytest.mark.parametrize("command", ["train", "export", "serve", "predict", "demo"])
+@pytest.mark.parametrize(
+    "command", ["train", "export", "serve", "predict", "demo", "plan"]
+)
 def test_help_teaches(command, capsys):
     with pytest.raises(SystemExit) as end:
         command_line.main([command, "--help"])

@@ -1,0 +1,25 @@
+"""Floor 4: one model on several devices, and plans for devices that one has not."""
+
+from keras_performer.distribution.compilation_error import CompilationError
+from keras_performer.distribution.compiled_plan import (
+    CompiledPlan,
+    compile_plan,
+    longest_sequence,
+)
+from keras_performer.distribution.plan_settings import PlanSettings
+from keras_performer.distribution.sequence_parallel import (
+    sequence_parallel,
+    sequence_parallel_attention,
+)
+from keras_performer.distribution.tpu_topology import TpuTopology
+
+__all__ = [
+    "CompilationError",
+    "CompiledPlan",
+    "PlanSettings",
+    "TpuTopology",
+    "compile_plan",
+    "longest_sequence",
+    "sequence_parallel",
+    "sequence_parallel_attention",
+]

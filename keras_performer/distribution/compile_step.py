@@ -1,0 +1,162 @@
+"""Compiles a step for a TPU; a process of its own, with JAX as the backend of Keras.
+
+`python -m keras_performer.distribution.compile_step RESULT` reads the settings of a
+plan as JSON from its input and writes what the compiler says as JSON to RESULT.
+"""
+
+import json
+import pathlib
+import re
+import sys
+
+import jax
+import keras
+import numpy as np
+from jax.experimental import topologies
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from keras_performer.distribution.plan_settings import PlanSettings
+from keras_performer.distribution.planned_model import planned_model
+from keras_performer.distribution.product_flops import product_flops
+from keras_performer.distribution.tpu_topology import TpuTopology
+
+# Which axis of a weight goes over the devices that share the heads: queries, keys and
+# values by heads; the feed-forward network by its hidden features.
+LAYOUT = {
+    r"/(query|key|value)/kernel$": (None, "model", None),
+    r"/(query|key|value)/bias$": ("model", None),
+    r"/attention_output/kernel$": ("model", None, None),
+    r"/feedforward_intermediate_dense/kernel$": (None, "model"),
+    r"/feedforward_intermediate_dense/bias$": ("model",),
+    r"/feedforward_output_dense/kernel$": ("model", None),
+    r"/(query|key)_mean$": ("model", None),
+    r"/(query|key)_square$": ("model", None, None),
+}
+
+
+def trace_step(settings):
+    """Traces the step of a plan for its topology, with arguments that have no values.
+
+    Args:
+        settings: A `PlanSettings`.
+
+    Returns:
+        A `jax.stages.Traced`.
+    """
+    mesh = _mesh(settings)
+    optimizer = keras.optimizers.Adam(1e-3)
+    with keras.StatelessScope(initialize_variables=False):
+        model = planned_model(settings)
+        optimizer.build(model.trainable_variables)
+
+    def arguments(variables):
+        return [
+            jax.ShapeDtypeStruct(
+                variable.shape,
+                variable.dtype,
+                sharding=NamedSharding(mesh, PartitionSpec(*layout(variable.path))),
+            )
+            for variable in variables
+        ]
+
+    shape = (settings.batch, settings.seq_len)
+    rows = NamedSharding(mesh, PartitionSpec("batch"))
+    ids = jax.ShapeDtypeStruct(shape, "int32", sharding=rows)
+    trainable = arguments(model.trainable_variables)
+    non_trainable = arguments(model.non_trainable_variables)
+    if settings.step == "forward":
+        step = jax.jit(_forward_step(model))
+        return step.trace(trainable, non_trainable, ids)
+    weights = jax.ShapeDtypeStruct(shape, "float32", sharding=rows)
+    step = jax.jit(_training_step(model, optimizer), donate_argnums=(0, 1, 2))
+    state = (trainable, non_trainable, arguments(optimizer.variables))
+    return step.trace(*state, ids, ids, weights)
+
+
+def layout(path):
+    """The axis of the mesh for each axis of a weight, by the weight's path.
+
+    Adam's moments have the path of their weight with `_` for `/`, and go with it.
+
+    Example:
+
+    >>> layout("performer_encoder_0/self_attention_layer/query/kernel")
+    (None, 'model', None)
+    """
+    for pattern, axes in LAYOUT.items():
+        if re.search(pattern, path) or re.search(_of_moments(pattern), path):
+            return axes
+    return ()
+
+
+def _of_moments(pattern):
+    return pattern.replace("/", "_").replace("$", "_(momentum|velocity)$")
+
+
+def _mesh(settings):
+    topology = TpuTopology.parse(settings.topology)
+    devices = topologies.get_topology_desc(
+        platform="tpu", topology_name=str(topology), **topology.compiler_options
+    ).devices
+    grid = np.array(devices).reshape(settings.data_parallel, settings.model_parallel)
+    return Mesh(grid, ("batch", "model"))
+
+
+def _forward_step(model):
+    def step(trainable, non_trainable, token_ids):
+        return model.stateless_call(trainable, non_trainable, token_ids)[0]
+
+    return step
+
+
+def _training_step(model, optimizer):
+    def loss(trainable, non_trainable, token_ids, targets, weights):
+        logits, non_trainable = model.stateless_call(
+            trainable, non_trainable, token_ids, training=True
+        )
+        losses = keras.ops.sparse_categorical_crossentropy(
+            targets, keras.ops.cast(logits, "float32"), from_logits=True
+        )
+        total = keras.ops.sum(losses * weights)
+        return total / keras.ops.maximum(keras.ops.sum(weights), 1), non_trainable
+
+    gradients = jax.value_and_grad(loss, has_aux=True)
+
+    def step(trainable, non_trainable, optimizer_state, *batch):
+        (value, non_trainable), slopes = gradients(trainable, non_trainable, *batch)
+        trainable, optimizer_state = optimizer.stateless_apply(
+            optimizer_state, slopes, trainable
+        )
+        return trainable, non_trainable, optimizer_state, value
+
+    return step
+
+
+def measure(traced):
+    """Compiles a traced step; returns the fields of a `CompiledPlan`."""
+    compiled = traced.lower().compile()
+    memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
+    return {
+        "arguments": memory.argument_size_in_bytes,
+        "outputs": memory.output_size_in_bytes,
+        "aliased": memory.alias_size_in_bytes,
+        "temporaries": memory.temp_size_in_bytes,
+        "code": memory.generated_code_size_in_bytes,
+        "product_flops": product_flops(traced.jaxpr.jaxpr),
+        "flops": cost["flops"],
+        "bytes_accessed": cost["bytes accessed"],
+    }
+
+
+def main(result):
+    """Compiles what the input asks for and writes what came of it."""
+    settings = PlanSettings(**json.load(sys.stdin))
+    try:
+        outcome = {"measured": measure(trace_step(settings))}
+    except jax.errors.JaxRuntimeError as error:
+        outcome = {"error": str(error)}
+    pathlib.Path(result).write_text(json.dumps(outcome), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

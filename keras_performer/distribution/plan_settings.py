@@ -1,0 +1,136 @@
+"""`PlanSettings`: a model, its training step, and the chips it is planned for."""
+
+import dataclasses
+
+from keras_performer import feature_maps
+from keras_performer.distribution.tpu_topology import TpuTopology
+
+# Sizes of models by name, from the appendix of arXiv 2009.14794.
+SIZES = {
+    "protein": {
+        "num_layers": 36,
+        "hidden_dim": 512,
+        "intermediate_dim": 1024,
+        "num_heads": 8,
+        "vocabulary_size": 30,
+    },
+    "imagenet64": {
+        "num_layers": 6,
+        "hidden_dim": 512,
+        "intermediate_dim": 2048,
+        "num_heads": 8,
+        "vocabulary_size": 257,
+        "causal": True,
+    },
+}
+ATTENTIONS = ("favor", "exact")
+STEPS = ("training", "forward")
+DTYPES = ("float32", "mixed_bfloat16", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class PlanSettings:
+    """What is compiled, and for which chips.
+
+    Args:
+        topology: Name of the chips, as for `TpuTopology.parse`.
+        seq_len: T, tokens of a sequence.
+        batch: B, sequences of a step on all chips together.
+        num_layers: As for `PerformerBackbone`, as the sizes that follow.
+        hidden_dim: F.
+        intermediate_dim: Hidden size of the feed-forward networks.
+        num_heads: H.
+        vocabulary_size: Number of token ids.
+        causal: Whether a position sees only those at and before it.
+        attention: `"favor"`, of this package, or `"exact"`, the same model with
+            `keras.layers.MultiHeadAttention`.
+        feature_map: As for `FastAttention`, by name.
+        num_features: As for `FastAttention`.
+        dropout: Dropout rate.
+        dtype: Dtype policy of the layers.
+        remat: Whether the backward pass computes each block again instead of keeping
+            what it computed.
+        model_parallel: Number of devices that share the heads of one model; the
+            others share the batch.
+        step: `"training"`: forward, loss, gradients and Adam's update; or
+            `"forward"` alone.
+
+    Raises:
+        ValueError: If a value is out of its range, or sizes do not divide.
+
+    Example:
+
+    >>> settings = PlanSettings("v5e:2x2", seq_len=4096, batch=4, **SIZES["protein"])
+    >>> settings.data_parallel
+    4
+    """
+
+    topology: str
+    seq_len: int
+    batch: int
+    num_layers: int
+    hidden_dim: int
+    intermediate_dim: int
+    num_heads: int
+    vocabulary_size: int
+    causal: bool = False
+    attention: str = "favor"
+    feature_map: str = "softmax"
+    num_features: int | None = None
+    dropout: float = 0.1
+    dtype: str = "mixed_bfloat16"
+    remat: bool = False
+    model_parallel: int = 1
+    step: str = "training"
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type in (int, int | None) and value is not None and value < 1:
+                raise ValueError(
+                    f"`{field.name}` must be a positive integer. Received: {value}"
+                )
+        for name, choices in (
+            ("attention", ATTENTIONS),
+            ("step", STEPS),
+            ("dtype", DTYPES),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"`{name}` must be one of {', '.join(choices)}. Received: "
+                    f"{getattr(self, name)!r}"
+                )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(
+                f"`dropout` must be a rate in [0, 1). Received: {self.dropout}"
+            )
+        feature_maps.get(self.feature_map)
+        self._check_division("hidden_dim", self.hidden_dim, "num_heads", self.num_heads)
+        if self.hidden_dim % 2:
+            raise ValueError(
+                "`hidden_dim` must be even: sines and cosines of a position come in "
+                f"pairs. Received: {self.hidden_dim}"
+            )
+        devices = TpuTopology.parse(self.topology).num_devices
+        sharers = "model_parallel", self.model_parallel
+        self._check_division("the topology's devices", devices, *sharers)
+        self._check_division("num_heads", self.num_heads, *sharers)
+        self._check_division("intermediate_dim", self.intermediate_dim, *sharers)
+        self._check_division(
+            "batch",
+            self.batch,
+            "the number of devices that share it, devices / model_parallel",
+            self.data_parallel,
+        )
+
+    @property
+    def data_parallel(self):
+        """Number of parts that the batch is divided into."""
+        return TpuTopology.parse(self.topology).num_devices // self.model_parallel
+
+    @staticmethod
+    def _check_division(name, size, by_name, by):
+        if size % by:
+            raise ValueError(
+                f"`{name}` must be a multiple of {by_name}. Received: {size} and {by}"
+            )
