@@ -13,21 +13,23 @@ BACKEND_TESTS ?= tests/ops tests/feature_maps tests/layers tests/callbacks tests
 # Of these, what a backend could get wrong by itself: the loop and its gradient, every
 # form, the exponentials, causality, training. JAX compiles for ten minutes for all.
 FORMS_TESTS := $(addprefix tests/ops/test_,scan.py reference.py bidirectional.py \
-  causal.py recurrent.py packed.py rotary.py) $(addprefix tests/feature_maps/test_,\
+  causal.py packed.py windowed.py rotary.py) $(addprefix tests/feature_maps/test_,\
   softmax.py normalized_exp.py moments.py) $(addprefix tests/layers/test_,\
-  causality.py training_curves.py) tests/callbacks
+  causality.py training_curves.py)
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TORCH_VENV := .venv-torch
 TORCH_INSTALLED := $(TORCH_VENV)/.installed
+TPU_VENV := .venv-tpu
+TPU_INSTALLED := $(TPU_VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-tensorflow test-jax-forms test-jax test-torch lint \
-  format snapshots build clean benchmark-attention benchmark-crossovers \
-  benchmark-approximation
+.PHONY: help demo test test-tensorflow test-jax-forms test-jax test-torch test-tpu \
+  test-slow lint format snapshots build clean benchmark-attention \
+  benchmark-crossovers benchmark-approximation benchmark-layer benchmark-stream
 
 help:
 	@echo 'make demo       train, export, serve and query a classifier of long documents'
@@ -38,13 +40,16 @@ help:
 	@echo '                in ten minutes; test-jax-forms: the attention forms and training'
 	@echo 'make test-torch the same on PyTorch, in .venv-torch: a download of 200 MB for a'
 	@echo '                processor, of gigabytes for what the package index has by default'
+	@echo 'make test-slow  what make test leaves out: longer trainings, LiteRT, other cases'
+	@echo 'make test-tpu   plans by the compiler of TPUs, in .venv-tpu; no TPU is needed'
 	@echo 'make lint       ruff: rules and format'
 	@echo 'make format     let ruff mend both'
 	@echo 'make snapshots  accept the present names and weights; read the diff before you commit'
 	@echo 'make build      sdist and wheel, in dist/'
-	@echo 'make benchmark-attention, benchmark-crossovers, benchmark-approximation'
+	@echo 'make benchmark-attention, benchmark-crossovers, benchmark-approximation,'
+	@echo '                benchmark-layer, benchmark-stream'
 	@echo '                the figures of benchmarks/README.md; nothing else should run'
-	@echo 'make clean      remove .venv, .venv-torch, builds and caches'
+	@echo 'make clean      remove .venv, .venv-torch, .venv-tpu, builds and caches'
 	@echo
 	@echo 'All take PYTHON=python3.12, say, for the Python of .venv: 3.10 to 3.13.'
 
@@ -59,11 +64,21 @@ test-tensorflow: $(INSTALLED)
 test-jax-forms: $(INSTALLED)
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PYTEST_FLAGS) $(FORMS_TESTS)
 
+test-slow: $(INSTALLED)
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PYTEST_FLAGS) -m slow
+
 test-jax: $(INSTALLED)
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PYTEST_FLAGS) $(BACKEND_TESTS)
 
 test-torch: $(TORCH_INSTALLED)
 	KERAS_BACKEND=torch $(TORCH_VENV)/bin/python -m pytest $(PYTEST_FLAGS) $(BACKEND_TESTS)
+
+# One at a time: each compilation is a process of its own that takes a core for minutes.
+test-tpu: $(TPU_INSTALLED)
+	KERAS_BACKEND=tensorflow $(TPU_VENV)/bin/python -m pytest -n 0 -m '' \
+	  $(wildcard tests/distribution/test_plan*.py)
+	KERAS_BACKEND=jax $(TPU_VENV)/bin/python -m pytest -n 0 \
+	  tests/distribution/test_plan_model.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -87,12 +102,20 @@ benchmark-crossovers: $(INSTALLED)
 benchmark-approximation: $(INSTALLED)
 	$(BIN)/python benchmarks/approximation_error.py --output approximation_error.png
 
+benchmark-layer: $(INSTALLED)
+	$(BIN)/python benchmarks/layer_crossover.py
+
+benchmark-stream: $(INSTALLED)
+	$(BIN)/python benchmarks/stream_steps.py
+	$(BIN)/python benchmarks/stream_steps.py --rotary-base 10000
+	$(BIN)/python benchmarks/stream_steps.py --exact-window 64
+
 build: $(INSTALLED)
 	rm -rf build dist
 	$(BIN)/python -m build
 
 clean:
-	rm -rf $(VENV) $(TORCH_VENV) build dist *.egg-info .pytest_cache .ruff_cache \
+	rm -rf $(VENV) $(TORCH_VENV) $(TPU_VENV) build dist *.egg-info .pytest_cache .ruff_cache \
 	  .jax_cache
 	find keras_performer tests -name __pycache__ -prune -exec rm -rf {} +
 
@@ -135,4 +158,11 @@ $(TORCH_INSTALLED): pyproject.toml constraints.txt
 	$(TORCH_VENV)/bin/python -m pip install -c constraints.txt \
 	  'torch==2.13.0' keras numpy pytest pytest-xdist
 	$(TORCH_VENV)/bin/python -m pip install --no-deps -e .
+	@touch $@
+
+$(TPU_INSTALLED): pyproject.toml constraints.txt
+	rm -rf $(TPU_VENV)
+	$(PYTHON) -m venv $(TPU_VENV)
+	$(TPU_VENV)/bin/python -m pip install -c constraints.txt -e '.[tpu]' pytest \
+	  pytest-xdist
 	@touch $@

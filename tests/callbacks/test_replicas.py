@@ -53,7 +53,9 @@ print("identical")
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="a strategy of TensorFlow"
 )
-@pytest.mark.parametrize("feature_map", ["softmax", "favor_sharp"])
+@pytest.mark.parametrize(
+    "feature_map", [pytest.param("softmax", marks=pytest.mark.slow), "favor_sharp"]
+)
 def test_replicas_are_identical_after_redraws(feature_map):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, feature_map],

@@ -106,9 +106,11 @@ def kill_at(patch, owner, name, when):
 @pytest.mark.parametrize(
     ("owner", "name", "when"),
     [
-        (BestWeights, "on_epoch_end", 1),  # nothing is backed up yet
-        (os, "replace", 8),  # a file is written aside and not renamed
-        (Backup, "on_epoch_end", 3),  # all is done but the last backup
+        # Nothing is backed up yet; a file is written aside and not renamed; all is done
+        # but the last backup.
+        pytest.param(BestWeights, "on_epoch_end", 1, marks=pytest.mark.slow),
+        (os, "replace", 8),
+        pytest.param(Backup, "on_epoch_end", 3, marks=pytest.mark.slow),
     ],
     ids=["first epoch", "rename", "last epoch"],
 )
@@ -133,6 +135,7 @@ def test_a_killed_training_resumes_to_the_same_weights(
         assert ours == pytest.approx(theirs, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_model(complete, settings, tmp_path):
     other = dataclasses.replace(settings, seed=1, epochs=1)
     model = train_classifier(other, tmp_path / "run", verbose=0)
@@ -274,6 +277,7 @@ def test_settings_out_of_range_are_named(name, value):
         ClassifierSettings(data="d", **{**SMALL, name: value})
 
 
+@pytest.mark.slow
 def test_the_global_seed_does_not_matter(complete, settings, tmp_path):
     keras.utils.set_random_seed(12345)
     model = train_classifier(settings, tmp_path / "run", verbose=0)
