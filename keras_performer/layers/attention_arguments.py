@@ -56,9 +56,11 @@ def refuse_quadratic(sliding_window, flash_attention):
     """Raises a `ValueError` for what linear attention cannot do."""
     if sliding_window is not None:
         raise ValueError(
-            "`sliding_window` has no linear form of this kind: a kernel's sums cannot "
-            "be cut at a distance. Use `keras.layers.MultiHeadAttention` where a local "
-            f"window is wanted. Received: sliding_window={sliding_window}"
+            "`sliding_window` hides all that is farther, which the sums of linear "
+            "attention are there for. For exact attention to the nearest positions "
+            "beside these use `exact_window`, for a window alone "
+            "`keras.layers.MultiHeadAttention`. Received: sliding_window="
+            f"{sliding_window}"
         )
     if flash_attention:
         raise ValueError(

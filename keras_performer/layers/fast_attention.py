@@ -36,7 +36,8 @@ class FastAttention(StreamingLayer):
         attention_axes: The axes that attention runs over, an int or a tuple, of
             inputs that have more than one axis of length. Defaults to all between
             batch and features. Over several it is attention over their product.
-        sliding_window: Not available in linear attention; must be `None`.
+        sliding_window: Not available in linear attention; must be `None`. See
+            `exact_window`.
         flash_attention: Not available in linear attention; must be `None` or `False`.
         kernel_initializer: Initializer of the kernels.
         bias_initializer: Initializer of the biases.
