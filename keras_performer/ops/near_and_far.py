@@ -16,6 +16,11 @@ def chunk_sizes(window_size, chunk_size, outer_chunk_size):
     return inner, max(outer_chunk_size // inner, 1) * inner
 
 
+def larger(a, b):
+    """The larger of each two numbers: `ops.maximum` narrows float64 on PyTorch."""
+    return ops.where(a > b, a, b)
+
+
 class ScaledSums(NamedTuple):
     """Numerators and denominators, (..., Dv + 1), that stand for sums · exp(scale)."""
 
@@ -24,7 +29,7 @@ class ScaledSums(NamedTuple):
 
     def plus(self, other):
         """Sums of both, at the larger of the two scales."""
-        scale = ops.maximum(self.scale, other.scale)
+        scale = larger(self.scale, other.scale)
         factors = (ops.exp(x.scale - scale) for x in (self, other))
         first, second = (ops.expand_dims(factor, -1) for factor in factors)
         return self.sums * first + other.sums * second
@@ -186,7 +191,7 @@ def near_and_far(query, queries, near, far, log_weight, states, reads=1):
     # The largest exponent: what it is cancels in the quotient.
     scale = log_scale
     for block in logits:
-        scale = ops.maximum(scale, ops.max(block, axis=-1))
+        scale = larger(scale, ops.max(block, axis=-1))
     scale = ops.stop_gradient(scale)
 
     features = features * ops.expand_dims(ops.exp(log_scale - scale), -1)

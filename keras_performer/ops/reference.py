@@ -68,7 +68,8 @@ def windowed_attention_scores(
     near = ops.where(is_near, near, -float("inf"))
     if mask is not None:
         near = ops.where(mask, near, -float("inf"))
-    scale = ops.maximum(log_scale, ops.max(near, axis=-1, keepdims=True))
+    nearest = ops.max(near, axis=-1, keepdims=True)
+    scale = ops.where(log_scale > nearest, log_scale, nearest)
     far = ops.where(is_near, ops.zeros_like(far), far * ops.exp(log_scale - scale))
     return _normalized(ops.exp(near - scale) + far, mask)
 
