@@ -25,7 +25,7 @@ def product_flops(jaxpr):
         if equation.primitive.name == "dot_general":
             total += _of_product(equation)
             continue
-        within = sum(map(product_flops, core.jaxprs_in_params(equation.params)))
+        within = sum(map(product_flops, _jaxprs_within(equation.params)))
         if within and equation.primitive.name in ("while", "cond"):
             raise ValueError(
                 "How often matrix products run is not known: they stand in a loop or "
@@ -37,6 +37,16 @@ def product_flops(jaxpr):
             repeats = equation.params["length"]
         total += repeats * within
     return total
+
+
+def _jaxprs_within(parameters):
+    """What an equation calls: a jaxpr, closed or not, or several in a sequence."""
+    for value in parameters.values():
+        for part in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(part, core.ClosedJaxpr):
+                yield part.jaxpr
+            elif isinstance(part, core.Jaxpr):
+                yield part
 
 
 def _of_product(equation):

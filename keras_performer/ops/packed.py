@@ -121,8 +121,10 @@ def flipped(x, axes=(3, 4)):
         x: Tensor whose first axis counts outer chunks.
         axes: Those of the inner chunks and of the positions.
     """
-    # Not all at once: LiteRT reverses no axes that are apart.
-    return ops.flip(ops.flip(x, axis=0), axis=axes)
+    # One at a time: LiteRT reverses no axes that are apart, Keras 3.12 no tuples.
+    for axis in (0, *axes):
+        x = ops.flip(x, axis=axis)
+    return x
 
 
 def split_packed(
