@@ -115,7 +115,11 @@ def scan(chunks, carry, feature_map, parameters, window_size, log_weight, neares
     carry, outputs = chunked_scan(
         step, tuple(carry), tuple(chunks), (log_weight, *tensors)
     )
-    return ScaledSums(*outputs), Carry(*carry)
+    sums, scale = outputs
+    # The loop's outputs may have forgotten lengths that are known (Keras 3.12).
+    rows = ops.shape(chunks.query)[:-1]
+    sums = ops.reshape(sums, (*rows, chunks.value.shape[-1] + 1))
+    return ScaledSums(sums, scale), Carry(*carry)
 
 
 def _attend_within(
@@ -157,12 +161,19 @@ def _attend_within(
         feature_map.queries(query, parameters),
         near,
         far,
-        ops.repeat(ops.reshape(log_weight, (-1, 1, groups)), size, axis=-1)[..., None],
+        _for_each_position(log_weight, key.shape[1], groups, size),
         states,
         entered(chunk.runs, ends, groups, query.dtype),
     )
     last = (x[:, :, -1] for x in (key, value))
     return sums_of_each, Carry(sums, run, *last, runs[:, -1], mask[:, -1])
+
+
+def _for_each_position(log_weight, key_heads, groups, size):
+    """Numbers of the heads, (H,), for their rows of a chunk: (Hk, 1, G·C, 1)."""
+    of_heads = ops.reshape(log_weight, (key_heads, 1, groups, 1))
+    of_positions = ops.tile(of_heads, (1, 1, 1, size))
+    return ops.reshape(of_positions, (key_heads, 1, groups * size, 1))
 
 
 def near_and_far(query, queries, near, far, log_weight, states, reads=1):
