@@ -33,6 +33,14 @@ def check_optional_size(name, size):
         check_size(name, size, "a positive integer or `None`")
 
 
+def check_choice(name, value, choices):
+    """Raises a `ValueError` where a value is none of the choices."""
+    if value not in choices:
+        raise ValueError(
+            f"`{name}` must be one of {tuple(choices)}. Received: {name}={value!r}"
+        )
+
+
 def axes_tuple(attention_axes):
     """Returns `attention_axes` as a tuple of ints, or `None` where there are none."""
     if attention_axes is None:

@@ -7,7 +7,7 @@ from keras import ops
 from keras.src import backend
 
 from keras_performer.layers.attention_axes import compatible
-from keras_performer.ops.packed import number_runs
+from keras_performer.ops.packed import number_runs, same_run
 
 
 def merge_key_masks(axes, key, value_mask, key_mask, attention_mask):
@@ -102,7 +102,7 @@ def visible(key_mask, use_causal_mask, segment_ids, target, source):
         parts.append(ops.arange(target)[:, None] >= ops.arange(source))
     if segment_ids is not None:
         runs = number_runs(segment_ids)
-        parts.append(runs[:, None, :, None] == runs[:, None, None, :])
+        parts.append(same_run(runs, runs)[:, None])
     return functools.reduce(ops.logical_and, parts) if parts else None
 
 

@@ -114,14 +114,37 @@ def check_caches(self_cache, self_index, cross_cache, cross_index, has_cross):
         )
 
 
-def check_streamable(use_causal_mask, training, dropout):
+def check_linear(attention):
+    """Raises a `ValueError` where a block's attention has no state of constant size.
+
+    Args:
+        attention: The block's `attention`.
+    """
+    if attention != "favor":
+        raise ValueError(
+            "A stream needs attention whose state does not grow, `attention='favor'`: "
+            "exact attention would have to keep every key and value. An `exact_window` "
+            f"keeps the nearest. Received: attention={attention!r}"
+        )
+
+
+def check_streamable(use_causal_mask, segment_ids, training, dropout, attention):
     """Raises a `ValueError` where a call with caches could not do what is asked.
 
     Args:
         use_causal_mask: As the call has it.
+        segment_ids: As the call has it.
         training: As the call has it.
         dropout: The block's dropout rate.
+        attention: The block's `attention`.
     """
+    check_linear(attention)
+    if segment_ids is not None:
+        raise ValueError(
+            "A stream is one sequence: leave out `segment_ids`, and start each "
+            "sequence from a state of its own. Received: segment_ids.shape="
+            f"{tuple(segment_ids.shape)} and a `self_attention_cache`"
+        )
     if not use_causal_mask:
         raise ValueError(
             "`use_causal_mask=False` needs all positions at once: leave out the "

@@ -5,7 +5,6 @@ from keras import ops
 
 from keras_performer.feature_maps import Moments
 from keras_performer.layers import attention_masks as masks
-from keras_performer.layers.sequence_arguments import positions_of
 from keras_performer.layers.streaming_layer import StreamingLayer
 from keras_performer.ops.chunking import wide_dtype
 
@@ -193,31 +192,20 @@ class FastAttention(StreamingLayer):
         segment_ids=None,
         positions=None,
     ):
-        key = value if key is None else key
-        given_masks = (query_mask, value_mask, key_mask, attention_mask)
-        self.check_call(query, value, key, given_masks, use_causal_mask)
-        self.check_positions(query, value, segment_ids, positions)
-        key_mask = masks.merge_key_masks(self._axes, key, *given_masks[1:])
-        counted = masks.fold_mask(self._axes, query, query_mask)
-        if segment_ids is not None:
-            segment_ids = self._axes.fold(ops.convert_to_tensor(segment_ids))
-        (queries, keys, values), gate = self._heads(query, key, value)
-        if self.rotary_base is not None:
-            of_queries, of_keys = positions_of(
-                self._axes,
-                (queries, keys),
-                positions,
-                (counted, key_mask),
-                segment_ids,
-                is_causal=use_causal_mask or segment_ids is not None,
-            )
-            queries = self._rotated(queries, of_queries)
-            keys = self._rotated(keys, of_keys)
+        heads, gate, counted, key_mask, segment_ids = self._sequence(
+            query,
+            value,
+            key,
+            (query_mask, value_mask, key_mask, attention_mask),
+            use_causal_mask,
+            segment_ids,
+            positions,
+        )
+        queries, keys, values = heads
         if self.probe is not None:
             self.probe(self, queries, keys, counted, key_mask, use_causal_mask)
         parameters = self._feature_weights.tensors(wide_dtype(queries))
 
-        heads = (queries, keys, values)
         output = self._attend(
             *heads, parameters, key_mask, segment_ids, use_causal_mask
         )
@@ -234,5 +222,5 @@ class FastAttention(StreamingLayer):
         lengths = ops.shape(queries)[1], ops.shape(keys)[1]
         visible = masks.visible(key_mask, use_causal_mask, segment_ids, *lengths)
         scores = self._scores(queries, keys, parameters, visible)
-        scores = self._axes.unfold_scores(scores, query, key)
+        scores = self._axes.unfold_scores(scores, query, value if key is None else key)
         return output, ops.cast(scores, self.compute_dtype)

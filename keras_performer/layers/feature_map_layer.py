@@ -6,11 +6,11 @@ from keras_performer.layers.attention_arguments import (
     default_num_features,
 )
 from keras_performer.layers.feature_weights import FeatureWeights
-from keras_performer.layers.multi_head_layer import MultiHeadLayer
+from keras_performer.layers.rotary_layer import RotaryLayer
 from keras_performer.ops import projections
 
 
-class FeatureMapLayer(MultiHeadLayer):
+class FeatureMapLayer(RotaryLayer):
     """The feature map of an attention layer, and the weights that it has.
 
     A base class: a subclass attends with `feature_map` and `feature_parameters`.
@@ -19,7 +19,7 @@ class FeatureMapLayer(MultiHeadLayer):
         feature_map: As for `FastAttention`.
         num_features: As for `FastAttention`.
         projection: As for `FastAttention`.
-        **kwargs: Arguments of `MultiHeadLayer`.
+        **kwargs: Arguments of `RotaryLayer`.
     """
 
     def __init__(

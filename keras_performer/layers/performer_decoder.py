@@ -31,12 +31,21 @@ class PerformerDecoder(TransformerBlock):
         bias_initializer: Initializer of the biases.
         normalize_first: Whether a branch's input is normalized (pre-norm), rather
             than the sum after it (post-norm).
+        normalization: `"layer_norm"` or `"rms_norm"`.
+        feedforward: `"dense"`, or `"gated"`: then the hidden features are multiplied
+            by as many others, to which the activation is applied (arXiv 2002.05202).
+        feedforward_chunk: How many positions at a time go through the feed-forward
+            network; the backward pass computes its hidden features again instead of
+            keeping them. `None` for all at once.
+        attention: `"favor"`, linear attention by `FastAttention`, or `"exact"`, softmax
+            attention by `ExactAttention`, for which the feature map has no meaning.
         feature_map: As for `FastAttention`.
         num_features: As for `FastAttention`.
         projection: As for `FastAttention`.
         rotary_base: As for `FastAttention`, in self-attention.
         exact_window: As for `FastAttention`, in self-attention.
         num_key_value_heads: As for `FastAttention`, in self-attention.
+        remat: As for `PerformerEncoder`.
         seed: Integer that seeds the projections and dropout, or `None`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
@@ -63,6 +72,7 @@ class PerformerDecoder(TransformerBlock):
             read `cross_attention_cache` as it is, masks included.
         use_causal_mask: Whether a position sees only those at and before it.
         training: Whether dropout is active.
+        segment_ids: As for `FastAttention`, in self-attention; not with a cache.
 
     Returns:
         Tensor of shape (B, T, F); with caches, a tuple of it, the new
@@ -121,6 +131,8 @@ class PerformerDecoder(TransformerBlock):
         cross_attention_cache_update_index=None,
         use_causal_mask=True,
         training=None,
+        *,
+        segment_ids=None,
     ):
         has_cross = self._cross_attention_layer is not None
         arguments.check_source(self.name, has_cross, encoder_sequence)
@@ -131,37 +143,10 @@ class PerformerDecoder(TransformerBlock):
             cross_attention_cache_update_index,
             has_cross,
         )
-        if self_attention_cache is not None:
-            arguments.check_streamable(use_causal_mask, training, self.dropout)
-            arguments.check_update_index(
-                self_attention_cache_update_index, self_attention_cache
-            )
         x, query_mask, key_mask = self._masked(
             "decoder", decoder_sequence, decoder_padding_mask, decoder_attention_mask
         )
-
-        def attend(x):
-            if self_attention_cache is None:
-                output = self._self_attention_layer(
-                    x,
-                    x,
-                    query_mask=query_mask,
-                    value_mask=key_mask,
-                    use_causal_mask=use_causal_mask,
-                    training=training,
-                )
-                return output, None
-            layer = self._self_attention_layer
-            advance = layer.step if x.shape[1] == 1 else layer.prefill
-            return advance(x, self_attention_cache, mask=key_mask)
-
-        x, self_attention_cache = self._residual(
-            x,
-            attend,
-            self._self_attention_layer_norm,
-            self._self_attention_dropout,
-            training,
-        )
+        inputs, source_mask = (x,), None
         if has_cross:
             source, _, source_mask = self._masked(
                 "encoder",
@@ -169,31 +154,54 @@ class PerformerDecoder(TransformerBlock):
                 encoder_padding_mask,
                 encoder_attention_mask,
             )
+            inputs = (x, source)
+
+        def forward(x, source=None):
+            def attend(x):
+                output = self._self_attention_layer(
+                    x,
+                    x,
+                    query_mask=query_mask,
+                    value_mask=key_mask,
+                    use_causal_mask=use_causal_mask,
+                    training=training,
+                    segment_ids=segment_ids,
+                )
+                return output, None
 
             def attend_source(x):
-                layer, state = self._cross_attention_layer, cross_attention_cache
-                if state is None:
-                    output = layer(
-                        x,
-                        source,
-                        query_mask=query_mask,
-                        value_mask=source_mask,
-                        training=training,
-                    )
-                    return output, None
-                if cross_attention_cache_update_index is not None:
-                    state = layer.summarize(source, key_mask=source_mask)
-                return layer.read(x, state), state
+                output = self._cross_attention_layer(
+                    x,
+                    source,
+                    query_mask=query_mask,
+                    value_mask=source_mask,
+                    training=training,
+                )
+                return output, None
 
-            x, cross_attention_cache = self._residual(
-                x,
-                attend_source,
-                self._cross_attention_layer_norm,
-                self._cross_attention_dropout,
-                training,
-            )
-        x = self._feedforward(x, training)
-        return _with_caches(x, self_attention_cache, cross_attention_cache)
+            return self._branches(x, attend, attend_source, training)[0]
+
+        if self_attention_cache is None:
+            return self._perhaps_recomputed(forward, inputs, training)
+        arguments.check_streamable(
+            use_causal_mask, segment_ids, training, self.dropout, self.attention
+        )
+        arguments.check_update_index(
+            self_attention_cache_update_index, self_attention_cache
+        )
+
+        def advance(x):
+            layer = self._self_attention_layer
+            advance = layer.step if x.shape[1] == 1 else layer.prefill
+            return advance(x, self_attention_cache, mask=key_mask)
+
+        def read(x):
+            layer, state = self._cross_attention_layer, cross_attention_cache
+            if cross_attention_cache_update_index is not None:
+                state = layer.summarize(source, key_mask=source_mask)
+            return layer.read(x, state), state
+
+        return _with_caches(*self._branches(x, advance, read, training))
 
     def initial_state(self, batch_size):
         """The `self_attention_cache` before the first position.
@@ -247,6 +255,8 @@ class PerformerDecoder(TransformerBlock):
         cross_attention_cache_update_index=None,
         use_causal_mask=True,
         training=None,
+        *,
+        segment_ids=None,
     ):
         output = keras.KerasTensor(decoder_sequence.shape, dtype=self.compute_dtype)
         given = _with_caches(output, self_attention_cache, cross_attention_cache)
@@ -273,7 +283,28 @@ class PerformerDecoder(TransformerBlock):
         key_mask = arguments.key_mask(name, padding_mask, attention_mask)
         return ops.cast(sequence, self.compute_dtype), padding_mask, key_mask
 
+    def _branches(self, x, attend, attend_source, training):
+        """The output, and the other of both branches `(x) -> (output, other)`."""
+        x, of_self = self._residual(
+            x,
+            attend,
+            self._self_attention_layer_norm,
+            self._self_attention_dropout,
+            training,
+        )
+        of_source = None
+        if self._cross_attention_layer is not None:
+            x, of_source = self._residual(
+                x,
+                attend_source,
+                self._cross_attention_layer_norm,
+                self._cross_attention_dropout,
+                training,
+            )
+        return self._feedforward(x, training), of_self, of_source
+
     def _check_built(self):
+        arguments.check_linear(self.attention)
         if not self.built:
             raise ValueError(
                 f"The block {self.name!r} is not built yet: build it, or call it once "

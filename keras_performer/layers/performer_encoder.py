@@ -23,12 +23,22 @@ class PerformerEncoder(TransformerBlock):
         bias_initializer: Initializer of the biases.
         normalize_first: Whether a branch's input is normalized (pre-norm), rather
             than the sum after it (post-norm).
+        normalization: `"layer_norm"` or `"rms_norm"`.
+        feedforward: `"dense"`, or `"gated"`: then the hidden features are multiplied
+            by as many others, to which the activation is applied (arXiv 2002.05202).
+        feedforward_chunk: How many positions at a time go through the feed-forward
+            network; the backward pass computes its hidden features again instead of
+            keeping them. `None` for all at once.
+        attention: `"favor"`, linear attention by `FastAttention`, or `"exact"`, softmax
+            attention by `ExactAttention`, for which the feature map has no meaning.
         feature_map: As for `FastAttention`.
         num_features: As for `FastAttention`.
         projection: As for `FastAttention`.
         rotary_base: As for `FastAttention`.
         exact_window: As for `FastAttention`.
         num_key_value_heads: As for `FastAttention`.
+        remat: Whether the backward pass computes the block again instead of keeping
+            what it computed: exactly, dropout included.
         seed: Integer that seeds the projection and dropout, or `None`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
@@ -40,6 +50,7 @@ class PerformerEncoder(TransformerBlock):
         training: Whether dropout is active.
         return_attention_scores: Whether to return the attention matrix too, of shape
             (B, H, T, T). It costs O(T²).
+        segment_ids: As for `FastAttention`.
 
     Returns:
         Tensor of shape (B, T, F); with `return_attention_scores`, a pair of it and
@@ -79,6 +90,8 @@ class PerformerEncoder(TransformerBlock):
         attention_mask=None,
         training=None,
         return_attention_scores=False,
+        *,
+        segment_ids=None,
     ):
         if padding_mask is None:
             padding_mask = masks.get_keras_mask(inputs)
@@ -92,18 +105,23 @@ class PerformerEncoder(TransformerBlock):
                 attention_mask=attention_mask,
                 training=training,
                 return_attention_scores=return_attention_scores,
+                segment_ids=segment_ids,
             )
             return output if return_attention_scores else (output, None)
 
-        x, scores = self._residual(
-            inputs,
-            attend,
-            self._self_attention_layer_norm,
-            self._self_attention_dropout,
-            training,
-        )
-        x = self._feedforward(x, training)
-        return (x, scores) if return_attention_scores else x
+        def forward(x):
+            x, scores = self._residual(
+                x,
+                attend,
+                self._self_attention_layer_norm,
+                self._self_attention_dropout,
+                training,
+            )
+            return self._feedforward(x, training), scores
+
+        if return_attention_scores:
+            return forward(inputs)
+        return self._perhaps_recomputed(lambda x: forward(x)[0], (inputs,), training)
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape
@@ -115,6 +133,8 @@ class PerformerEncoder(TransformerBlock):
         attention_mask=None,
         training=None,
         return_attention_scores=False,
+        *,
+        segment_ids=None,
     ):
         output = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
         if not return_attention_scores:

@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from keras_performer.ops import count_positions
+
 
 @keras.saving.register_keras_serializable(package="keras_performer")
 class SinusoidalPositions(keras.layers.Layer):
@@ -25,6 +27,8 @@ class SinusoidalPositions(keras.layers.Layer):
     Call arguments:
         inputs: Tensor of shape (B, T, F), F even.
         start_index: Position of the first element, an int or scalar tensor.
+        segment_ids: Integer tensor of shape (B, T), for several sequences in a row:
+            each run of equal ids starts at `start_index`. Or `None`.
 
     Returns:
         Tensor of shape (B, T, F).
@@ -58,14 +62,18 @@ class SinusoidalPositions(keras.layers.Layer):
                 f"Received: inputs.shape={tuple(inputs_shape)}"
             )
 
-    def call(self, inputs, start_index=0):
+    def call(self, inputs, start_index=0, segment_ids=None):
         length, half = ops.shape(inputs)[1], inputs.shape[-1] // 2
         # In float32 whatever the policy: half types cannot count past a few thousand.
-        positions = ops.cast(start_index + ops.arange(length), "float32")
+        positions = ops.arange(length)
+        if segment_ids is not None:
+            everything = ops.ones(ops.shape(inputs)[:2], dtype="bool")
+            positions = count_positions(everything, segment_ids)
+        positions = ops.cast(start_index + positions, "float32")
         rates = ops.exp(
             ops.arange(half, dtype="float32") * (-math.log(self.max_wavelength) / half)
         )
-        angles = positions[:, None] * rates  # (T, F/2)
+        angles = positions[..., None] * rates  # (T, F/2) or (B, T, F/2)
         table = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
         return inputs + ops.cast(table * self.scale, inputs.dtype)
 

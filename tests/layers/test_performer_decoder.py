@@ -367,12 +367,17 @@ ARGUMENTS = {
     "kernel_initializer": keras.initializers.RandomNormal(stddev=0.3),
     "bias_initializer": keras.initializers.Constant(0.5),
     "normalize_first": True,
+    "normalization": "rms_norm",
+    "feedforward": "gated",
+    "feedforward_chunk": 5,
+    "attention": "favor",
     "feature_map": "softmax",
     "num_features": 19,
     "projection": "gaussian",
     "rotary_base": 100.0,
     "exact_window": 3,
     "num_key_value_heads": 1,
+    "remat": True,
     "seed": 13,
     "name": "other_name",
     "dtype": "mixed_bfloat16",
@@ -387,8 +392,11 @@ def test_round_trip_of_every_argument():
     assert json.loads(json.dumps(restored.get_config())) == config
     assert restored.dtype_policy.name == "mixed_bfloat16"
     defaults = PerformerDecoder(HIDDEN, H).get_config()
-    for name in set(ARGUMENTS) - {"intermediate_dim", "num_heads", "feature_map"}:
+    same = {"intermediate_dim", "num_heads", "feature_map", "attention"}
+    for name in set(ARGUMENTS) - same:
         assert defaults[name] != config[name], name
+    exact = PerformerDecoder(HIDDEN, H, attention="exact").get_config()
+    assert PerformerDecoder.from_config(exact).attention == "exact"
 
 
 def test_arguments_reach_the_sublayers():

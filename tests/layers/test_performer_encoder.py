@@ -187,12 +187,17 @@ ARGUMENTS = {
     "kernel_initializer": keras.initializers.RandomNormal(stddev=0.3),
     "bias_initializer": keras.initializers.Constant(0.5),
     "normalize_first": True,
+    "normalization": "rms_norm",
+    "feedforward": "gated",
+    "feedforward_chunk": 5,
+    "attention": "favor",
     "feature_map": "softmax",
     "num_features": 19,
     "projection": "gaussian",
     "rotary_base": 100.0,
     "exact_window": 3,
     "num_key_value_heads": 1,
+    "remat": True,
     "seed": 13,
     "name": "other_name",
     "dtype": "mixed_bfloat16",
@@ -210,8 +215,11 @@ def test_round_trip_of_every_argument():
         assert getattr(restored, name) == ARGUMENTS[name]
     assert restored.dtype_policy.name == "mixed_bfloat16"
     defaults = PerformerEncoder(HIDDEN, H).get_config()
-    for name in set(ARGUMENTS) - {"intermediate_dim", "num_heads", "feature_map"}:
+    same = {"intermediate_dim", "num_heads", "feature_map", "attention"}
+    for name in set(ARGUMENTS) - same:
         assert defaults[name] != config[name], name
+    exact = PerformerEncoder(HIDDEN, H, attention="exact").get_config()
+    assert PerformerEncoder.from_config(exact).attention == "exact"
     relu = PerformerEncoder(HIDDEN, H, feature_map="relu")
     restored = PerformerEncoder.from_config(relu.get_config())
     assert restored.feature_map == feature_maps.get("relu")
@@ -234,7 +242,7 @@ def test_arguments_reach_the_sublayers():
         assert getattr(block, f"_{name}").epsilon == 1e-3
     for name in ("self_attention_dropout", "feedforward_dropout"):
         assert getattr(block, f"_{name}").rate == 0.25
-    assert block._feedforward_intermediate_dense.activation is keras.activations.gelu
+    assert block._feedforward_gate_dense.activation is keras.activations.gelu
     for sublayer in block._flatten_layers(include_self=False):
         assert sublayer.dtype_policy.name == "mixed_bfloat16", sublayer.name
 
