@@ -11,11 +11,11 @@ from keras_performer.distribution import (
     longest_sequence,
 )
 from keras_performer.distribution.plan_settings import (
-    ATTENTIONS,
     DTYPES,
-    SIZES,
     STEPS,
 )
+from keras_performer.layers.transformer_block import ATTENTIONS
+from keras_performer.models.presets import PRESETS, preset
 
 GIB = 2**30
 OF_MODEL = {
@@ -62,7 +62,7 @@ def add_parser(commands):
     add(
         "--preset",
         default="protein",
-        choices=SIZES,
+        choices=PRESETS,
         help="sizes of the model; the flags that follow change one of them each",
     )
     for name, text in OF_MODEL.items():
@@ -74,7 +74,7 @@ def add_parser(commands):
         help="a position sees those at and before it only (the preset's)",
     )
     for name, choices, text in (
-        ("attention", ATTENTIONS, "linear, or that of keras.layers.MultiHeadAttention"),
+        ("attention", ATTENTIONS, "linear, or that of softmax"),
         ("step", STEPS, "training, or a forward pass alone"),
         ("dtype", DTYPES, "dtype policy of the layers"),
     ):
@@ -108,7 +108,7 @@ def settings(arguments):
         for field in dataclasses.fields(PlanSettings)
     }
     chosen = {name: value for name, value in given.items() if value is not None}
-    return PlanSettings(**{**SIZES[arguments.preset], **chosen})
+    return PlanSettings(**preset(arguments.preset, **chosen))
 
 
 def run(arguments):

@@ -4,26 +4,8 @@ import dataclasses
 
 from keras_performer import feature_maps
 from keras_performer.distribution.tpu_topology import TpuTopology
+from keras_performer.layers.transformer_block import ATTENTIONS
 
-# Sizes of models by name, from the appendix of arXiv 2009.14794.
-SIZES = {
-    "protein": {
-        "num_layers": 36,
-        "hidden_dim": 512,
-        "intermediate_dim": 1024,
-        "num_heads": 8,
-        "vocabulary_size": 30,
-    },
-    "imagenet64": {
-        "num_layers": 6,
-        "hidden_dim": 512,
-        "intermediate_dim": 2048,
-        "num_heads": 8,
-        "vocabulary_size": 257,
-        "causal": True,
-    },
-}
-ATTENTIONS = ("favor", "exact")
 STEPS = ("training", "forward")
 DTYPES = ("float32", "mixed_bfloat16", "bfloat16")
 
@@ -42,8 +24,8 @@ class PlanSettings:
         num_heads: H.
         vocabulary_size: Number of token ids.
         causal: Whether a position sees only those at and before it.
-        attention: `"favor"`, of this package, or `"exact"`, the same model with
-            `keras.layers.MultiHeadAttention`.
+        attention: `"favor"`, linear, or `"exact"`, the same model with softmax
+            attention.
         feature_map: As for `FastAttention`, by name.
         num_features: As for `FastAttention`.
         dropout: Dropout rate.
@@ -60,7 +42,8 @@ class PlanSettings:
 
     Example:
 
-    >>> settings = PlanSettings("v5e:2x2", seq_len=4096, batch=4, **SIZES["protein"])
+    >>> from keras_performer.models.presets import preset
+    >>> settings = PlanSettings("v5e:2x2", seq_len=4096, batch=4, **preset("protein"))
     >>> settings.data_parallel
     4
     """

@@ -26,6 +26,8 @@ class LearnedPositions(keras.layers.Layer):
             Keras gives none, so there it must be passed.
         start_index: Position of the first element that counts: an int, or an integer
             tensor of shape (B,).
+        segment_ids: Integer tensor of shape (B, T), for several sequences in a row:
+            each run of equal ids starts at `start_index`. Or `None`.
 
     Returns:
         Tensor of shape (B, T, F).
@@ -63,7 +65,7 @@ class LearnedPositions(keras.layers.Layer):
             ),
         )
 
-    def call(self, inputs, mask=None, start_index=0):
+    def call(self, inputs, mask=None, start_index=0, segment_ids=None):
         length = inputs.shape[1]
         if length is not None and length > self.max_sequence_length:
             raise ValueError(
@@ -75,7 +77,7 @@ class LearnedPositions(keras.layers.Layer):
         if mask is None:
             mask = ops.ones(ops.shape(inputs)[:2], dtype="bool")
         start = ops.reshape(ops.convert_to_tensor(start_index, "int32"), (-1, 1))
-        positions = start + count_positions(mask)  # (B, T), or (1, T) of one start
+        positions = start + count_positions(mask, segment_ids)  # (B, T)
         return inputs + ops.take(self.embeddings, positions, axis=0)
 
     def compute_output_shape(self, inputs_shape):

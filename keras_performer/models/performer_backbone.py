@@ -4,19 +4,27 @@ import keras
 
 from keras_performer import feature_maps
 from keras_performer.layers import PerformerDecoder, PerformerEncoder
+from keras_performer.layers.normalizations import normalization_layer
+from keras_performer.models import presets
+from keras_performer.models.block_stack import (
+    BLOCK_EPSILON,
+    INITIAL_STDDEV,
+    block_stack,
+    get_feature_maps,
+    initializer,
+)
+from keras_performer.models.causal_stream import CausalStream
 from keras_performer.models.per_layer import per_layer
 from keras_performer.models.positions import position_layer, rotary_base
 
-INITIAL_STDDEV = 0.02
-
 
 @keras.saving.register_keras_serializable(package="keras_performer")
-class PerformerBackbone(keras.Model):
+class PerformerBackbone(CausalStream):
     """Embeddings and a stack of `PerformerEncoder` or `PerformerDecoder` blocks.
 
-    Blocks normalize first, with a normalization after the last one. Token 0 is
-    padding: it is masked everywhere and changes nothing. Sequences may be of any
-    length.
+    Token 0 is padding: it is masked everywhere and changes nothing. Sequences may be
+    of any length. `from_preset` makes one of a known size, `from_depth` one whose
+    sizes follow from its depth.
 
     Args:
         vocabulary_size: Number of token ids, padding included.
@@ -38,10 +46,28 @@ class PerformerBackbone(keras.Model):
         max_sequence_length: The longest sequence, where positions are learned.
         exact_window: As for `FastAttention`, or a list with one for each block.
         num_key_value_heads: As for `FastAttention`.
+        attention: `"favor"`, linear attention, `"exact"`, softmax attention, or a list
+            with one for each block. Where it is exact, `feature_map` and
+            `exact_window` have no meaning.
+        activation: Activation of the feed-forward networks.
+        normalize_first: Whether blocks normalize before attention and feed-forward
+            networks, with a normalization after the last block (pre-norm); or after
+            each, and the embeddings too (post-norm).
+        normalization: `"layer_norm"` or `"rms_norm"`.
+        feedforward: `"dense"` or `"gated"`, as for `PerformerEncoder`.
+        feedforward_chunk: As for `PerformerEncoder`.
+        remat: Whether the backward pass computes each block again instead of keeping
+            what it computed.
+        tie_embeddings: Whether the token embedding in reverse, which gives logits, has
+            the same weights.
+        packed: Whether rows hold several sequences: then the input is a dictionary of
+            `token_ids` and `segment_ids`, and none sees another.
         **kwargs: Arguments of `keras.Model`, such as `name`.
 
     Call arguments:
-        token_ids: Integer tensor of shape (B, T).
+        inputs: `token_ids`, an integer tensor of shape (B, T); where `packed`, a
+            dictionary of it and `segment_ids`, of the same shape, whose runs of equal
+            ids are sequences.
 
     Returns:
         Tensor of shape (B, T, F).
@@ -80,21 +106,26 @@ class PerformerBackbone(keras.Model):
         max_sequence_length=None,
         exact_window=None,
         num_key_value_heads=None,
+        attention="favor",
+        activation="gelu",
+        normalize_first=True,
+        normalization="layer_norm",
+        feedforward="dense",
+        feedforward_chunk=None,
+        remat=False,
+        tie_embeddings=True,
+        packed=False,
         **kwargs,
     ):
         # === Layers ===
         if positions is None:
             positions = "rotary" if causal else "sinusoidal"
-        if isinstance(feature_map, (list, tuple)):
-            feature_map = [feature_maps.get(each) for each in feature_map]
-        else:
-            feature_map = feature_maps.get(feature_map)
-        maps = per_layer("feature_map", feature_map, num_layers)
-        windows = per_layer("exact_window", exact_window, num_layers)
+        feature_map = get_feature_maps(feature_map)
         embedding = keras.layers.ReversibleEmbedding(
             vocabulary_size,
             hidden_dim,
-            embeddings_initializer=_initializer(seed, 0),
+            tie_weights=tie_embeddings,
+            embeddings_initializer=initializer(seed, 0),
             mask_zero=True,
             reverse_dtype="float32",
             dtype=dtype,
@@ -112,40 +143,52 @@ class PerformerBackbone(keras.Model):
         embedding_dropout = keras.layers.Dropout(
             dropout, seed=seed, dtype=dtype, name="embedding_dropout"
         )
-        make_block = PerformerDecoder if causal else PerformerEncoder
-        block_name = "performer_decoder" if causal else "performer_encoder"
-        blocks = [
-            make_block(
-                intermediate_dim,
-                num_heads,
-                dropout=dropout,
-                activation="gelu",
-                kernel_initializer=_initializer(seed, index + 1),
-                normalize_first=True,
-                feature_map=maps[index],
-                num_features=num_features,
-                rotary_base=rotary_base(positions, max_wavelength),
-                exact_window=windows[index],
-                num_key_value_heads=num_key_value_heads,
-                seed=None if seed is None else seed + index + 1,
-                dtype=dtype,
-                name=f"{block_name}_{index}",
-            )
-            for index in range(num_layers)
-        ]
-        norm = keras.layers.LayerNormalization(
-            epsilon=1e-5, dtype=dtype, name="output_norm"
+        blocks = block_stack(
+            PerformerDecoder if causal else PerformerEncoder,
+            "performer_decoder" if causal else "performer_encoder",
+            num_layers,
+            seed=None if seed is None else seed + 1,
+            attention=attention,
+            feature_map=feature_map,
+            exact_window=exact_window,
+            intermediate_dim=intermediate_dim,
+            num_heads=num_heads,
+            dropout=dropout,
+            activation=activation,
+            normalize_first=normalize_first,
+            normalization=normalization,
+            feedforward=feedforward,
+            feedforward_chunk=feedforward_chunk,
+            num_features=num_features,
+            rotary_base=rotary_base(positions, max_wavelength),
+            num_key_value_heads=num_key_value_heads,
+            remat=remat,
+            dtype=dtype,
+        )
+        norm = normalization_layer(
+            normalization,
+            epsilon=BLOCK_EPSILON,
+            dtype=dtype,
+            name="output_norm" if normalize_first else "embedding_norm",
         )
 
         # === Functional model ===
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        inputs, segments = token_ids, {}
+        if packed:
+            segment_ids = keras.Input((None,), dtype="int32", name="segment_ids")
+            inputs = {"token_ids": token_ids, "segment_ids": segment_ids}
+            segments = {"segment_ids": segment_ids}
         x = embedding(token_ids)
         if add_positions is not None:
-            x = add_positions(x)
+            x = add_positions(x, **segments)
+        if not normalize_first:
+            x = norm(x)
         x = embedding_dropout(x)
         for block in blocks:
-            x = block(x)
-        super().__init__(inputs=token_ids, outputs=norm(x), **kwargs)
+            x = block(x, **segments)
+        outputs = norm(x) if normalize_first else x
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
 
         # === Config ===
         self.vocabulary_size = vocabulary_size
@@ -163,6 +206,15 @@ class PerformerBackbone(keras.Model):
         self.max_sequence_length = max_sequence_length
         self.exact_window = exact_window
         self.num_key_value_heads = num_key_value_heads
+        self.attention = attention
+        self.activation = keras.activations.get(activation)
+        self.normalize_first = normalize_first
+        self.normalization = normalization
+        self.feedforward = feedforward
+        self.feedforward_chunk = feedforward_chunk
+        self.remat = remat
+        self.tie_embeddings = tie_embeddings
+        self.packed = packed
         self.token_embedding = embedding
         self.blocks = blocks
         self._add_positions = add_positions
@@ -174,68 +226,41 @@ class PerformerBackbone(keras.Model):
         maps = per_layer("feature_map", self.feature_map, self.num_layers)
         return any(each.draws_projection and not each.trainable for each in maps)
 
-    def initial_state(self, batch_size):
-        """The state of a causal stream before its first token.
-
-        Its size does not depend on how long the stream becomes.
+    @classmethod
+    def from_preset(cls, preset, **arguments):
+        """A backbone of a known size, without trained weights.
 
         Args:
-            batch_size: B, the number of streams side by side.
-
-        Returns:
-            A tuple with the `StreamState` of each block.
+            preset: One of `presets.PRESETS`, such as `"small"`.
+            **arguments: Arguments that are added, or differ.
 
         Raises:
-            ValueError: If the backbone cannot stream.
+            ValueError: If the preset is unknown, or `vocabulary_size` is missing.
 
         Example:
 
-        >>> import numpy as np
-        >>> backbone = PerformerBackbone(
-        ...     vocabulary_size=257, num_layers=1, num_heads=2, hidden_dim=16,
-        ...     intermediate_dim=32, causal=True, seed=0,
-        ... )
-        >>> token_ids = np.arange(1, 10)[None]
-        >>> state = backbone.initial_state(batch_size=1)
-        >>> start, state = backbone.stream(token_ids[:, :8], state)
-        >>> last, state = backbone.stream(token_ids[:, 8:], state)
-        >>> bool(np.allclose(backbone(token_ids)[:, 8:], last, atol=1e-5))
-        True
+        >>> PerformerBackbone.from_preset("tiny", vocabulary_size=257).hidden_dim
+        128
         """
-        self._check_streams()
-        return tuple(block.initial_state(batch_size) for block in self.blocks)
+        return cls(**presets.preset(preset, **arguments))
 
-    def stream(self, token_ids, state):
-        """The vectors of a span of tokens, from the state before it.
-
-        Padding leaves the state as it is: rows of unequal length are padded on the
-        left.
+    @classmethod
+    def from_depth(cls, depth, **arguments):
+        """A backbone whose sizes follow from its depth: see `presets.of_depth`.
 
         Args:
-            token_ids: Integer tensor of shape (B, T), 0 where there is padding.
-            state: What `initial_state` or the call before returned.
-
-        Returns:
-            Tensor of shape (B, T, F), and the new state.
+            depth: Number of blocks.
+            **arguments: Arguments that are added, or differ.
 
         Raises:
-            ValueError: If the backbone cannot stream, or the state is of another one.
+            ValueError: If the depth is not positive, or `vocabulary_size` is missing.
+
+        Example:
+
+        >>> PerformerBackbone.from_depth(3, vocabulary_size=257).hidden_dim
+        192
         """
-        self._check_streams()
-        mask = keras.ops.not_equal(token_ids, 0)
-        x = self.token_embedding(token_ids)
-        if self._add_positions is not None:
-            x = self._add_positions(x, mask=mask, start_index=state[0].position)
-        states = []
-        for block, before in zip(self.blocks, state, strict=True):
-            x, after = block(
-                x,
-                decoder_padding_mask=mask,
-                self_attention_cache=before,
-                training=False,
-            )
-            states.append(after)
-        return self._norm(x), tuple(states)
+        return cls(**presets.of_depth(depth, **arguments))
 
     def get_config(self):
         return {
@@ -251,12 +276,21 @@ class PerformerBackbone(keras.Model):
             ),
             "num_features": self.num_features,
             "seed": self.seed,
-            "dtype": keras.dtype_policies.serialize(self.layers[-1].dtype_policy),
+            "dtype": keras.dtype_policies.serialize(self._norm.dtype_policy),
             "causal": self.causal,
             "positions": self.positions,
             "max_sequence_length": self.max_sequence_length,
             "exact_window": self.exact_window,
             "num_key_value_heads": self.num_key_value_heads,
+            "attention": self.attention,
+            "activation": keras.activations.serialize(self.activation),
+            "normalize_first": self.normalize_first,
+            "normalization": self.normalization,
+            "feedforward": self.feedforward,
+            "feedforward_chunk": self.feedforward_chunk,
+            "remat": self.remat,
+            "tie_embeddings": self.tie_embeddings,
+            "packed": self.packed,
             "name": self.name,
             "trainable": self.trainable,
         }
@@ -268,16 +302,3 @@ class PerformerBackbone(keras.Model):
         if isinstance(dtype, dict):
             config["dtype"] = keras.dtype_policies.deserialize(dtype)
         return cls(**config)
-
-    def _check_streams(self):
-        if not self.causal or self.positions == "sinusoidal":
-            raise ValueError(
-                "A stream needs a backbone with `causal=True`, whose positions are "
-                "'rotary' or 'learned', which go on from a state. Received: "
-                f"causal={self.causal}, positions={self.positions!r}"
-            )
-
-
-def _initializer(seed, index):
-    seed = None if seed is None else seed + index
-    return keras.initializers.TruncatedNormal(stddev=INITIAL_STDDEV, seed=seed)

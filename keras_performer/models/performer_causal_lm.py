@@ -2,13 +2,11 @@
 
 import keras
 
-from keras_performer.models import generation_arguments as arguments
-from keras_performer.models import samplers
-from keras_performer.models.token_generator import TokenGenerator
+from keras_performer.models.language_model import LanguageModel
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
-class PerformerCausalLM(keras.Model):
+class PerformerCausalLM(LanguageModel):
     """Predicts the next token: a causal backbone, and its token embedding in reverse.
 
     Train it by `fit(token_ids[:, :-1], token_ids[:, 1:], sample_weight)` with the loss
@@ -51,17 +49,7 @@ class PerformerCausalLM(keras.Model):
                 "position sees the token that it shall predict. Received: "
                 f"causal={backbone.causal}"
             )
-        # === Layers ===
-        logits = keras.layers.Activation("linear", dtype="float32", name="logits")
-
-        # === Functional model ===
-        vectors = backbone(backbone.input)
-        outputs = logits(backbone.token_embedding(vectors, reverse=True))
-        super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
-
-        # === Config ===
-        self.backbone = backbone
-        self._token_generator = None
+        super().__init__(backbone, backbone(backbone.input), **kwargs)
 
     def generate(
         self,
@@ -96,9 +84,14 @@ class PerformerCausalLM(keras.Model):
                 `max_new_tokens` is not positive, the sampler is unknown, or the
                 backbone cannot stream or cannot go so far.
         """
-        sampler = self._seeded(sampler, seed)
-        prompts, stops = self._checked(prompt_ids, max_new_tokens, stop_token_ids)
-        return self._generator().generate(prompts, max_new_tokens, sampler, stops)
+        return self._generate(
+            self.backbone.initial_state,
+            prompt_ids,
+            max_new_tokens,
+            sampler,
+            stop_token_ids,
+            seed,
+        )
 
     def stream(
         self,
@@ -125,59 +118,11 @@ class PerformerCausalLM(keras.Model):
         Raises:
             ValueError: As `generate`, or if the sampler has beams.
         """
-        sampler = self._seeded(sampler, seed)
-        if hasattr(sampler, "num_beams"):
-            raise ValueError(
-                "The tokens of a beam are known only when all are chosen: use "
-                "`generate`, or another sampler. Received: sampler="
-                f"{type(sampler).__name__}"
-            )
-        prompts, stops = self._checked(prompt_ids, max_new_tokens, stop_token_ids)
-        return self._generator().stream(prompts, max_new_tokens, sampler, stops)
-
-    def quantize(self, *args, **kwargs):
-        super().quantize(*args, **kwargs)
-        self._token_generator = None  # compiled for the weights before
-
-    def get_config(self):
-        return {
-            "backbone": keras.saving.serialize_keras_object(self.backbone),
-            "name": self.name,
-            "trainable": self.trainable,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"])
-        return cls(**config)
-
-    def _generator(self):
-        if self._token_generator is None:
-            self._token_generator = TokenGenerator(self.backbone, self._logits, self)
-        return self._token_generator
-
-    def _logits(self, vectors):
-        logits = self.backbone.token_embedding(vectors, reverse=True)
-        return self.get_layer("logits")(logits)
-
-    def _seeded(self, identifier, seed):
-        """The sampler of a name, always the same one, or an object; with its seed."""
-        is_name = isinstance(identifier, str)
-        get = self._generator().named_sampler if is_name else samplers.get
-        sampler = get(identifier)
-        if seed is not None:
-            state = keras.random.SeedGenerator(seed).state
-            for variable in sampler.variables:
-                variable.assign(state)
-        return sampler
-
-    def _checked(self, prompt_ids, max_new_tokens, stop_token_ids):
-        """Prompts as an array, padded on the left, and stop tokens as a tuple."""
-        backbone = self.backbone
-        prompts = arguments.left_padded(prompt_ids, backbone.vocabulary_size)
-        arguments.check_length(
-            prompts.shape[1], max_new_tokens, backbone.max_sequence_length
+        return self._stream(
+            self.backbone.initial_state,
+            prompt_ids,
+            max_new_tokens,
+            sampler,
+            stop_token_ids,
+            seed,
         )
-        stops = arguments.stop_tokens(stop_token_ids, backbone.vocabulary_size)
-        return prompts, stops

@@ -19,7 +19,8 @@ class TokenGenerator:
     and memory that does not depend on the prompt's length. What is compiled is kept.
 
     Args:
-        backbone: A `PerformerBackbone` that can stream.
+        backbone: A backbone that can stream: `stream(token_ids, state)` gives vectors
+            and the state after them, `initial_state` the one before.
         logits: Function from vectors (B, T, F) to logits (B, T, V).
         model: The `keras.Model` with the weights of both.
 
@@ -32,16 +33,26 @@ class TokenGenerator:
         self._logits = logits
         self._model = model
         self._read_span = compiled(self._span_state, model)
+        self._read_source = compiled(backbone.initial_state, model)
         self.named_sampler = functools.cache(samplers.get)
         # Bounded, as a sampler may be made for each call.
         self._loop = functools.lru_cache(maxsize=16)(self._make_loop)
         self._step = functools.lru_cache(maxsize=16)(self._make_step)
 
-    def generate(self, prompts, max_new_tokens, sampler, stop_token_ids):
+    def read_source(self, source):
+        """The state before the first token, where the backbone has an encoder.
+
+        Args:
+            source: int32 array of shape (B, S), 0 where there is padding.
+        """
+        return self._read_source(_tensor(source))
+
+    def generate(self, prompts, state, max_new_tokens, sampler, stop_token_ids):
         """New tokens, as an int32 array of shape (B, max_new_tokens).
 
         Args:
             prompts: int32 array of shape (B, T), padded with 0 on the left.
+            state: The backbone's state before them.
             max_new_tokens: How many tokens are generated.
             sampler: A sampler.
             stop_token_ids: Tuple of tokens, after which a row has only 0.
@@ -51,18 +62,19 @@ class TokenGenerator:
             np.ones_like(prompts[:, -1:], "bool"), [(0, 0), (0, max_new_tokens)]
         )
         loop = self._loop(sampler, stop_token_ids)
-        tokens = loop(_tensor(tokens), self._read(prompts[:, :-1]), _tensor(mask))
+        state = self._read(prompts[:, :-1], state)
+        tokens = loop(_tensor(tokens), state, _tensor(mask))
         tokens = ops.convert_to_numpy(tokens)[:, 1:]
         stops = np.cumsum(np.isin(tokens, stop_token_ids), axis=1)
         after = np.pad(stops, [(0, 0), (1, 0)])[:, :-1] > 0
         return np.where(after, 0, tokens)
 
-    def stream(self, prompts, max_new_tokens, sampler, stop_token_ids):
+    def stream(self, prompts, state, max_new_tokens, sampler, stop_token_ids):
         """New tokens one position after the other, as int32 arrays of shape (B,).
 
         It ends where all rows have stopped. Arguments are as for `generate`.
         """
-        step, state = self._step(sampler), self._read(prompts[:, :-1])
+        step, state = self._step(sampler), self._read(prompts[:, :-1], state)
         tokens, stopped = prompts[:, -1], np.zeros(len(prompts), dtype="bool")
         for _ in range(max_new_tokens):
             chosen, state = step(_tensor(tokens[:, None]), state)
@@ -90,10 +102,9 @@ class TokenGenerator:
         is_padding = ops.arange(logits.shape[-1]) == 0
         return ops.where(is_padding, IMPOSSIBLE, logits), vectors[:, 0], cache
 
-    def _read(self, prompts):
+    def _read(self, prompts, state):
         """The state after prompts of shape (B, T)."""
-        batch, length = prompts.shape
-        state = self._backbone.initial_state(batch)
+        length = prompts.shape[1]
         span = min(MAX_SPAN_LENGTH, 1 << (length - 1).bit_length()) if length else 1
         padded = np.pad(prompts, [(0, 0), (-length % span, 0)])
         for start in range(0, padded.shape[1], span):

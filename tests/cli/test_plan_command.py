@@ -79,7 +79,7 @@ def test_every_setting_has_a_flag_that_acts(planned):
         arguments += [flag] if value is True else [flag, str(value)]
     assert command_line.main(arguments) == 0
     assert planned == [given]
-    small = PlanSettings("v5e:2x2", 8192, 4, **plan.SIZES["protein"])
+    small = PlanSettings("v5e:2x2", 8192, 4, **presets.preset("protein"))
     values, defaults = dataclasses.asdict(given), dataclasses.asdict(small)
     assert [name for name in values if values[name] == defaults[name]] == []
 

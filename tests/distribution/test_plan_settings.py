@@ -3,7 +3,7 @@
 import pytest
 
 from keras_performer.distribution import PlanSettings, TpuTopology
-from keras_performer.distribution.plan_settings import SIZES
+from keras_performer.models.presets import PRESETS, preset
 from keras_performer.distribution.tpu_topology import GENERATIONS, GIB
 
 SMALL = {
@@ -52,9 +52,9 @@ def test_one_chip_is_a_host_of_its_own():
     assert TpuTopology.parse("v5e:2x2").compiler_options == {}
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", PRESETS)
 def test_named_sizes_are_sound(name):
-    PlanSettings("v5e:2x2", seq_len=8192, batch=4, **SIZES[name])
+    PlanSettings("v5e:2x2", seq_len=8192, batch=4, **preset(name, vocabulary_size=257))
 
 
 def test_the_devices_share_the_batch_and_the_heads():

@@ -1,0 +1,101 @@
+"""`LanguageModel`: what models that generate tokens have in common."""
+
+import keras
+
+from keras_performer.models import generation_arguments as arguments
+from keras_performer.models import samplers
+from keras_performer.models.token_generator import TokenGenerator
+
+
+class LanguageModel(keras.Model):
+    """Logits of a backbone's token embedding in reverse, and the way to new tokens.
+
+    A base class: a subclass says by which of the backbone's vectors it predicts, and
+    from which state it generates.
+
+    Args:
+        backbone: A model with `vocabulary_size`, `max_sequence_length`,
+            `token_embedding` and `stream`.
+        vectors: Symbolic tensor of shape (B, T, F), an output of the backbone.
+        **kwargs: Arguments of `keras.Model`, such as `name`.
+    """
+
+    def __init__(self, backbone, vectors, **kwargs):
+        to_float32 = keras.layers.Activation("linear", dtype="float32", name="logits")
+
+        def logits(vectors):
+            return to_float32(backbone.token_embedding(vectors, reverse=True))
+
+        super().__init__(inputs=backbone.input, outputs=logits(vectors), **kwargs)
+        self.backbone = backbone
+        self._logits = logits
+        self._token_generator = None
+
+    def quantize(self, *args, **kwargs):
+        super().quantize(*args, **kwargs)
+        self._token_generator = None  # compiled for the weights before
+
+    def get_config(self):
+        return {
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"])
+        return cls(**config)
+
+    def _generate(
+        self, start, prompt_ids, max_new_tokens, sampler, stop_token_ids, seed
+    ):
+        """`generate` from the state that `start` gives for a number of rows."""
+        sampler = self._seeded(sampler, seed)
+        prompts, stops = self._checked(prompt_ids, max_new_tokens, stop_token_ids)
+        return self._generator().generate(
+            prompts, start(len(prompts)), max_new_tokens, sampler, stops
+        )
+
+    def _stream(self, start, prompt_ids, max_new_tokens, sampler, stop_token_ids, seed):
+        """`stream` from the state that `start` gives for a number of rows."""
+        sampler = self._seeded(sampler, seed)
+        if hasattr(sampler, "num_beams"):
+            raise ValueError(
+                "The tokens of a beam are known only when all are chosen: use "
+                "`generate`, or another sampler. Received: sampler="
+                f"{type(sampler).__name__}"
+            )
+        prompts, stops = self._checked(prompt_ids, max_new_tokens, stop_token_ids)
+        return self._generator().stream(
+            prompts, start(len(prompts)), max_new_tokens, sampler, stops
+        )
+
+    def _generator(self):
+        if self._token_generator is None:
+            self._token_generator = TokenGenerator(self.backbone, self._logits, self)
+        return self._token_generator
+
+    def _seeded(self, identifier, seed):
+        """The sampler of a name, always the same one, or an object; with its seed."""
+        is_name = isinstance(identifier, str)
+        get = self._generator().named_sampler if is_name else samplers.get
+        sampler = get(identifier)
+        if seed is not None:
+            state = keras.random.SeedGenerator(seed).state
+            for variable in sampler.variables:
+                variable.assign(state)
+        return sampler
+
+    def _checked(self, prompt_ids, max_new_tokens, stop_token_ids):
+        """Prompts as an array, padded on the left, and stop tokens as a tuple."""
+        backbone = self.backbone
+        prompts = arguments.left_padded(
+            arguments.token_rows(prompt_ids, backbone.vocabulary_size, "prompt_ids")
+        )
+        arguments.check_length(
+            prompts.shape[1], max_new_tokens, backbone.max_sequence_length
+        )
+        stops = arguments.stop_tokens(stop_token_ids, backbone.vocabulary_size)
+        return prompts, stops

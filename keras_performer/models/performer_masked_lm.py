@@ -1,0 +1,90 @@
+"""`PerformerMaskedLM`: the tokens that a sequence hides, from both sides."""
+
+import keras
+
+from keras_performer.layers.normalizations import normalization_layer
+from keras_performer.models.block_stack import BLOCK_EPSILON, initializer
+
+
+@keras.saving.register_keras_serializable(package="keras_performer")
+class PerformerMaskedLM(keras.Model):
+    """Predicts masked tokens: a backbone, and its token embedding in reverse.
+
+    As BERT's (arXiv 1810.04805): a dense layer, a normalization, and logits by the
+    weights of the token embedding. Train it on what `text.TokenMasking` makes of
+    batches, `(inputs, targets, sample_weight)`, with
+    `keras.losses.SparseCategoricalCrossentropy(from_logits=True,
+    reduction="mean_with_sample_weight")`, so that the masked positions alone count.
+
+    Args:
+        backbone: A `PerformerBackbone` that is not causal.
+        seed: Integer that seeds the dense layer, or `None`.
+        **kwargs: Arguments of `keras.Model`, such as `name`.
+
+    Call arguments:
+        inputs: As the backbone's: token ids (B, T), 0 where there is padding.
+
+    Returns:
+        Logits of the tokens, float32 tensor of shape (B, T, V).
+
+    Raises:
+        ValueError: If the backbone is causal.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_performer.models import PerformerBackbone
+    >>> backbone = PerformerBackbone(
+    ...     vocabulary_size=30, num_layers=1, num_heads=2, hidden_dim=16,
+    ...     intermediate_dim=32, seed=0,
+    ... )
+    >>> PerformerMaskedLM(backbone, seed=0)(np.ones((1, 100), "int32")).shape
+    TensorShape([1, 100, 30])
+    """
+
+    def __init__(self, backbone, seed=None, **kwargs):
+        if backbone.causal:
+            raise ValueError(
+                "The backbone must be made with `causal=False`: in a causal one a "
+                "masked position sees nothing behind it. For the next token there is "
+                f"`PerformerCausalLM`. Received: causal={backbone.causal}"
+            )
+        # === Layers ===
+        dtype = backbone.token_embedding.dtype_policy
+        transform = keras.layers.Dense(
+            backbone.hidden_dim,
+            activation=backbone.activation,
+            kernel_initializer=initializer(seed, 0),
+            dtype=dtype,
+            name="transform",
+        )
+        norm = normalization_layer(
+            backbone.normalization,
+            epsilon=BLOCK_EPSILON,
+            dtype=dtype,
+            name="transform_norm",
+        )
+        logits = keras.layers.Activation("linear", dtype="float32", name="logits")
+
+        # === Functional model ===
+        vectors = norm(transform(backbone(backbone.input)))
+        outputs = logits(backbone.token_embedding(vectors, reverse=True))
+        super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
+
+        # === Config ===
+        self.backbone = backbone
+        self.seed = seed
+
+    def get_config(self):
+        return {
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "seed": self.seed,
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"])
+        return cls(**config)

@@ -1,0 +1,159 @@
+"""`PerformerSeq2SeqLM`: a sequence from another one, of any length both."""
+
+import functools
+
+import keras
+
+from keras_performer.models import generation_arguments as arguments
+from keras_performer.models.language_model import LanguageModel
+from keras_performer.models.performer_seq2seq_backbone import PerformerSeq2SeqBackbone
+
+
+@keras.saving.register_keras_serializable(package="keras_performer")
+class PerformerSeq2SeqLM(LanguageModel):
+    """Predicts the next token of a target, from what came before and from a source.
+
+    Train it by `fit({"encoder_token_ids": source, "decoder_token_ids": target[:, :-1]},
+    target[:, 1:], sample_weight)` with the loss
+    `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`, where each target
+    starts with a token that marks the start; a sample weight of 0 at targets that are
+    padding leaves them out. Generation reads the source once, and then takes constant
+    memory and a constant time for each token, whatever the lengths of both.
+
+    Args:
+        backbone: A `PerformerSeq2SeqBackbone`.
+        **kwargs: Arguments of `keras.Model`, such as `name`.
+
+    Call arguments:
+        inputs: Dictionary of `encoder_token_ids`, an integer tensor of shape (B, S),
+            and `decoder_token_ids`, one of shape (B, T), 0 where there is padding.
+
+    Returns:
+        Logits of the target's tokens that follow, float32 tensor of shape (B, T, V).
+
+    Raises:
+        ValueError: If the backbone is another one.
+
+    Example:
+
+    >>> import numpy as np
+    >>> backbone = PerformerSeq2SeqBackbone(
+    ...     vocabulary_size=257, num_layers=1, num_heads=2, hidden_dim=16,
+    ...     intermediate_dim=32, seed=0,
+    ... )
+    >>> model = PerformerSeq2SeqLM(backbone)
+    >>> model({
+    ...     "encoder_token_ids": np.ones((1, 100), "int32"),
+    ...     "decoder_token_ids": np.ones((1, 7), "int32"),
+    ... }).shape
+    TensorShape([1, 7, 257])
+    >>> sources = [[5, 3, 2], [7]]
+    >>> model.generate(sources, max_new_tokens=4, prompt_ids=[[1], [1]]).shape
+    (2, 4)
+    """
+
+    def __init__(self, backbone, **kwargs):
+        if not isinstance(backbone, PerformerSeq2SeqBackbone):
+            raise ValueError(
+                "The backbone must be a `PerformerSeq2SeqBackbone`, which has an "
+                "encoder and a decoder; for one stack there is `PerformerCausalLM`. "
+                f"Received: backbone={backbone!r}"
+            )
+        vectors = backbone(backbone.input)["decoder_sequence_output"]
+        super().__init__(backbone, vectors, **kwargs)
+
+    def generate(
+        self,
+        encoder_token_ids,
+        max_new_tokens,
+        prompt_ids,
+        sampler="greedy",
+        stop_token_ids=None,
+        seed=None,
+    ):
+        """Generates tokens for sources, which go on from prompts.
+
+        See `PerformerCausalLM.generate` for what is compiled and when. The source is
+        read at once, padded to a power of two.
+
+        Args:
+            encoder_token_ids: The sources: rows of token ids, of any lengths: a list of
+                lists or arrays, or an integer array of shape (B, S). Zeros are padding
+                and left out.
+            max_new_tokens: How many tokens are generated for each row.
+            prompt_ids: What each target starts with, rows as those of the sources; the
+                token that marks the start at the least, such as `[[1]] * B`.
+            sampler: As for `PerformerCausalLM.generate`.
+            stop_token_ids: Tokens after which a row ends; `None` for none.
+            seed: Integer from which a sampler that draws starts anew; `None` to go on
+                with its random numbers.
+
+        Returns:
+            The new tokens, int32 array of shape (B, max_new_tokens), 0 after the first
+            stop token of a row.
+
+        Raises:
+            ValueError: If a source or a prompt has no token, there are not as many
+                of them, a token is not of the vocabulary, `max_new_tokens` is not
+                positive, the sampler is unknown, or the backbone cannot stream or
+                cannot go so far.
+        """
+        return self._generate(
+            functools.partial(self._read_source, encoder_token_ids),
+            prompt_ids,
+            max_new_tokens,
+            sampler,
+            stop_token_ids,
+            seed,
+        )
+
+    def stream(
+        self,
+        encoder_token_ids,
+        max_new_tokens,
+        prompt_ids,
+        sampler="greedy",
+        stop_token_ids=None,
+        seed=None,
+    ):
+        """Generates the tokens of `generate` and yields them as they come.
+
+        Args:
+            encoder_token_ids: As for `generate`.
+            max_new_tokens: As for `generate`.
+            prompt_ids: As for `generate`.
+            sampler: As for `generate`; not one with beams, which are known only at the
+                end.
+            stop_token_ids: As for `generate`.
+            seed: As for `generate`.
+
+        Returns:
+            A Python generator of int32 arrays of shape (B,), which ends where all rows
+            have stopped.
+
+        Raises:
+            ValueError: As `generate`, or if the sampler has beams.
+        """
+        return self._stream(
+            functools.partial(self._read_source, encoder_token_ids),
+            prompt_ids,
+            max_new_tokens,
+            sampler,
+            stop_token_ids,
+            seed,
+        )
+
+    def _read_source(self, encoder_token_ids, num_prompts):
+        """The state before the first token of each target."""
+        backbone = self.backbone
+        rows = arguments.token_rows(
+            encoder_token_ids, backbone.vocabulary_size, "encoder_token_ids"
+        )
+        if len(rows) != num_prompts:
+            raise ValueError(
+                "There must be one prompt for each source. Received: "
+                f"{len(rows)} rows of `encoder_token_ids`, {num_prompts} rows of "
+                "`prompt_ids`"
+            )
+        source = arguments.right_padded(rows, backbone.max_sequence_length)
+        return self._generator().read_source(source)

@@ -1,0 +1,119 @@
+"""Sizes of models: by name, and by one number."""
+
+HEAD_DIM = 64
+
+PRESETS = {
+    # For trials; the sizes of BERT and GPT-2 where they have such names.
+    "tiny": {
+        "num_layers": 2,
+        "num_heads": 2,
+        "hidden_dim": 128,
+        "intermediate_dim": 512,
+    },
+    "small": {
+        "num_layers": 6,
+        "num_heads": 8,
+        "hidden_dim": 512,
+        "intermediate_dim": 2048,
+    },
+    "base": {
+        "num_layers": 12,
+        "num_heads": 12,
+        "hidden_dim": 768,
+        "intermediate_dim": 3072,
+    },
+    "large": {
+        "num_layers": 24,
+        "num_heads": 16,
+        "hidden_dim": 1024,
+        "intermediate_dim": 4096,
+    },
+    # Of the appendix of arXiv 2009.14794.
+    "protein": {
+        "vocabulary_size": 30,
+        "num_layers": 36,
+        "num_heads": 8,
+        "hidden_dim": 512,
+        "intermediate_dim": 1024,
+    },
+    "imagenet64": {
+        "vocabulary_size": 257,
+        "num_layers": 6,
+        "num_heads": 8,
+        "hidden_dim": 512,
+        "intermediate_dim": 2048,
+        "causal": True,
+    },
+}
+
+
+def preset(name, **arguments):
+    """The arguments of a `PerformerBackbone` of a known size.
+
+    Args:
+        name: One of `PRESETS`.
+        **arguments: Those that are added, or differ.
+
+    Returns:
+        Dictionary of arguments.
+
+    Raises:
+        ValueError: If the name is unknown, or no `vocabulary_size` is given where the
+            preset has none.
+
+    Example:
+
+    >>> preset("small", vocabulary_size=257)["hidden_dim"]
+    512
+    """
+    if name not in PRESETS:
+        raise ValueError(
+            f"There is no preset {name!r}. Known presets: {', '.join(PRESETS)}; "
+            "another size is made by `from_depth`, or by naming its arguments."
+        )
+    return _with_vocabulary({**PRESETS[name], **arguments})
+
+
+def of_depth(depth, **arguments):
+    """The arguments of a `PerformerBackbone` whose sizes follow from its depth.
+
+    Width grows with depth, F = 64·depth, at heads of 64 features and feed-forward
+    networks of 4·F: so one number scales a model from a trial (2) over BERT's and
+    GPT-2's small form (12) on, with weights that grow as its cube.
+
+    Args:
+        depth: Number of blocks.
+        **arguments: Those that are added, or differ.
+
+    Returns:
+        Dictionary of arguments.
+
+    Raises:
+        ValueError: If the depth is not positive, or no `vocabulary_size` is given.
+
+    Example:
+
+    >>> of_depth(12, vocabulary_size=257)["hidden_dim"]
+    768
+    """
+    if not isinstance(depth, int) or isinstance(depth, bool) or depth < 1:
+        raise ValueError(
+            f"`depth` must be a positive integer. Received: depth={depth!r}"
+        )
+    hidden_dim = HEAD_DIM * depth
+    sizes = {
+        "num_layers": depth,
+        "num_heads": depth,
+        "hidden_dim": hidden_dim,
+        "intermediate_dim": 4 * hidden_dim,
+    }
+    return _with_vocabulary({**sizes, **arguments})
+
+
+def _with_vocabulary(arguments):
+    if "vocabulary_size" not in arguments:
+        raise ValueError(
+            "A size says nothing of the tokens: pass `vocabulary_size` too, such as "
+            "`ByteTokenizer().vocabulary_size`."
+        )
+    return arguments
