@@ -1,10 +1,11 @@
 """Batches of windows of documents: cut, shuffled and bucketed by length."""
 
-import numbers
 import os
 
 import numpy as np
 import tensorflow as tf
+
+from keras_performer.text.checks import check_integer
 
 _OPEN_DOCUMENTS = 4  # give a window in turn
 _TOKENIZERS = 2  # threads, each with a document
@@ -75,8 +76,8 @@ def training_batches(
                 "tf.Variable(0, dtype=tf.int64)."
             )
     else:
-        _check_integer("epoch", epoch, 0)
-    _check_integer("seed", seed, 0)
+        check_integer("epoch", epoch, 0)
+    check_integer("seed", seed, 0)
     shortest_piece = min(_SHORTEST_PIECE, context_length // 2)
     rows = _rows(documents)
 
@@ -221,17 +222,5 @@ def _check(documents, context_length, tokens_per_batch):
     if not len(documents):
         raise ValueError("documents is empty. Expected at least one document.")
     # Two windows are to be counted in int32, as the lengths of buckets are.
-    _check_integer("context_length", context_length, 1, 2**30)
-    _check_integer("tokens_per_batch", tokens_per_batch, 1)
-
-
-def _check_integer(name, value, minimum, maximum=2**63 - 1):
-    if (
-        not isinstance(value, numbers.Integral)
-        or isinstance(value, bool)
-        or not minimum <= value <= maximum
-    ):
-        raise ValueError(
-            f"{name}={value!r} was passed. Expected an integer from {minimum} to "
-            f"{maximum}."
-        )
+    check_integer("context_length", context_length, 1, 2**30)
+    check_integer("tokens_per_batch", tokens_per_batch, 1)

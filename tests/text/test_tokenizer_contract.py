@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_performer.text import PAD, ByteTokenizer, WordPieceTokenizer
+from keras_performer.text import (
+    PAD,
+    AminoAcidTokenizer,
+    ByteTokenizer,
+    WordPieceTokenizer,
+)
 
 VOCABULARY = ["[PAD]", "[UNK]", "a", "b", "long", "##er", "time", ".", "é"]
 
@@ -33,7 +38,13 @@ def make_word_piece(**arguments):
     return WordPieceTokenizer(VOCABULARY, **arguments)
 
 
-each_tokenizer = pytest.mark.parametrize("make", [make_byte, make_word_piece])
+def make_amino_acid(**arguments):
+    return AminoAcidTokenizer(**arguments)
+
+
+each_tokenizer = pytest.mark.parametrize(
+    "make", [make_byte, make_word_piece, make_amino_acid]
+)
 
 
 @each_tokenizer
