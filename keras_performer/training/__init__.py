@@ -1,15 +1,39 @@
-"""Floor 4: training of document classifiers, its run folder, and its baselines."""
+"""Floor 4: training by steps and of classifiers, evaluation, and the baselines."""
 
 from keras_performer.training.classifier_settings import ClassifierSettings
 from keras_performer.training.evaluation import Evaluation, evaluate_classifier
+from keras_performer.training.language_model_evaluation import (
+    LanguageModelEvaluation,
+    evaluate_language_model,
+)
+from keras_performer.training.masked_evaluation import (
+    MaskedEvaluation,
+    evaluate_masked_language_model,
+)
+from keras_performer.training.out_of_memory import OutOfMemory
+from keras_performer.training.performer_optimizer import performer_optimizer
 from keras_performer.training.run_folder import RunFolder
+from keras_performer.training.text_baselines import (
+    compressed_bits_per_byte,
+    unigram_bits,
+)
 from keras_performer.training.train_classifier import build_classifier, train_classifier
+from keras_performer.training.train_steps import train_steps
 
 __all__ = [
     "ClassifierSettings",
     "Evaluation",
+    "LanguageModelEvaluation",
+    "MaskedEvaluation",
+    "OutOfMemory",
     "RunFolder",
     "build_classifier",
+    "compressed_bits_per_byte",
     "evaluate_classifier",
+    "evaluate_language_model",
+    "evaluate_masked_language_model",
+    "performer_optimizer",
     "train_classifier",
+    "train_steps",
+    "unigram_bits",
 ]

@@ -1,12 +1,11 @@
 """`BestWeights`: keeps the weights of the best epoch, over interruptions too."""
 
 import json
-import os
 import pathlib
 
 import keras
 
-from keras_performer.training.run_folder import write_text
+from keras_performer.training.whole_file import room_for, whole_file, write_text
 
 
 class BestWeights(keras.callbacks.Callback):
@@ -35,23 +34,63 @@ class BestWeights(keras.callbacks.Callback):
         self.monitor = monitor
 
     def best(self):
-        """Returns the lowest loss and its epoch, as `{"loss": ..., "epoch": ...}`."""
+        """Returns the lowest loss and its place, as `{"loss": ..., "epoch": ...}`.
+
+        Raises:
+            ValueError: If the record cannot be read.
+        """
         if not self.record_path.exists():
-            return {"loss": float("inf"), "epoch": None}
-        return json.loads(self.record_path.read_text())
+            return {"loss": float("inf")}
+        try:
+            best = json.loads(self.record_path.read_text())
+            return best | {"loss": float(best["loss"])}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self.record_path} is damaged: {error!r}. Remove it and run the same "
+                "training again: the best of what follows is kept."
+            ) from error
 
     def load(self, model):
         """Loads the best weights into a model.
 
         Raises:
-            ValueError: If no epoch had a finite loss.
+            ValueError: If no loss was finite, or the file is damaged or of another
+                model.
         """
-        if self.best()["epoch"] is None:
+        if self.best()["loss"] == float("inf"):
             raise ValueError(
-                f"No epoch had a finite {self.monitor}: the training diverged. Lower "
-                "the learning rate and train anew in another folder."
+                f"No {self.monitor} was finite: the training diverged. Lower the "
+                "learning rate and train anew in another folder."
             )
-        model.load_weights(self.path)
+        # Of a compiled model Keras saves, and expects, the optimizer's variables too.
+        if model.compiled and not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        try:
+            model.load_weights(self.path)
+        except (OSError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"{self.path} is damaged, or of another model: {error}. The weights of "
+                "the last backup are there still: run the same training again, or "
+                "train anew in another folder."
+            ) from error
+
+    def keep(self, model, loss, **place):
+        """Writes the model's weights if the loss is the lowest so far.
+
+        Args:
+            model: The model.
+            loss: Its loss, a number.
+            **place: When it was measured, such as `epoch=3` or `step=3000`.
+
+        Raises:
+            OSError: If the weights cannot be written; those before are whole.
+        """
+        loss = float(loss)
+        if not loss < self.best()["loss"]:  # a loss that is no number is not less
+            return
+        with whole_file(self.path, room_for(model)) as aside:
+            model.save_weights(aside, overwrite=True)
+        write_text(self.record_path, json.dumps({"loss": loss} | place) + "\n")
 
     def on_epoch_end(self, epoch, logs=None):
         if self.monitor not in (logs or {}):
@@ -59,10 +98,4 @@ class BestWeights(keras.callbacks.Callback):
                 f"The loss {self.monitor!r} is not among what the epoch measured: "
                 f"{sorted(logs or {})}."
             )
-        loss = float(logs[self.monitor])
-        if not loss < self.best()["loss"]:  # a loss that is no number is not less
-            return
-        aside = self.path.with_name("incomplete.weights.h5")
-        self.model.save_weights(aside, overwrite=True)
-        os.replace(aside, self.path)
-        write_text(self.record_path, json.dumps({"loss": loss, "epoch": epoch}) + "\n")
+        self.keep(self.model, logs[self.monitor], epoch=epoch)

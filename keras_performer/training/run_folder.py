@@ -12,6 +12,7 @@ import keras
 from keras_performer.text import ByteTokenizer, WordPieceTokenizer
 from keras_performer.text.vocabulary import load_vocabulary, save_vocabulary
 from keras_performer.training.classifier_settings import ClassifierSettings
+from keras_performer.training.whole_file import room_for, whole_file, write_text
 
 
 class RunFolder:
@@ -127,9 +128,8 @@ class RunFolder:
 
     def save_model(self, model):
         """Writes the trained model, which completes the training."""
-        aside = self.model_path.with_name("incomplete.keras")
-        model.save(aside)
-        os.replace(aside, self.model_path)
+        with whole_file(self.model_path, room_for(model)) as aside:
+            model.save(aside)
 
     def model(self):
         """Returns the trained model.
@@ -191,15 +191,3 @@ def _read_json(path):
             f"{path} cannot be read: {error}. The run folder is incomplete; remove it "
             "and train anew."
         ) from error
-
-
-def write_text(path, text):
-    """Writes a file under a temporary name and renames it, so that it is never partial.
-
-    Args:
-        path: `pathlib.Path` of the file.
-        text: What to write.
-    """
-    aside = path.with_name(f".{path.name}.incomplete")
-    aside.write_text(text)
-    os.replace(aside, path)

@@ -1,0 +1,84 @@
+"""`HistoryFile`: losses and metrics of a training as CSV, a row for each stretch."""
+
+import csv
+import io
+import pathlib
+
+from keras_performer.training.whole_file import write_text
+
+
+class HistoryFile:
+    """A CSV file of what was measured after how many steps, without repetitions.
+
+    Unlike `keras.callbacks.CSVLogger` it holds each step once, also where a training
+    was killed and did some steps again, and a metric that comes later or seldom, as
+    those of a validation do, has a column of its own. The file is written as a whole.
+
+    Args:
+        path: Path of the file.
+
+    Example:
+
+    >>> history = HistoryFile("history.csv")
+    >>> history.append(10, {"loss": 2.5})
+    >>> history.append(20, {"loss": 2.0, "val_loss": 2.25})
+    >>> history.rows()
+    [{'step': 10, 'loss': 2.5}, {'step': 20, 'loss': 2.0, 'val_loss': 2.25}]
+    """
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+
+    def rows(self):
+        """Returns a dictionary for each row, in order of steps.
+
+        Raises:
+            ValueError: If the file is not a history of steps.
+        """
+        if not self.path.exists():
+            return []
+        try:
+            with open(self.path, newline="") as file:
+                return [
+                    {"step": int(row.pop("step"))}
+                    | {name: float(value) for name, value in row.items() if value}
+                    for row in csv.DictReader(file)
+                ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self.path} is damaged, or not a history of steps: {error!r}. Remove "
+                "it, or choose another folder."
+            ) from error
+
+    def append(self, step, measured):
+        """Writes a row, in the place of any rows from this step on.
+
+        Args:
+            step: Number of steps done.
+            measured: Dictionary of numbers by name.
+
+        Raises:
+            OSError: If the file cannot be written; its rows are there as before.
+        """
+        row = {name: float(value) for name, value in measured.items()}
+        self._write([*self._until(step - 1), {"step": step} | row])
+
+    def keep_until(self, step):
+        """Removes the rows after a step: those of steps that will be done again.
+
+        Args:
+            step: The last step whose row stays.
+        """
+        if self._until(step) != self.rows():
+            self._write(self._until(step))
+
+    def _until(self, step):
+        return [row for row in self.rows() if row["step"] <= step]
+
+    def _write(self, rows):
+        names = sorted({name for row in rows for name in row if name != "step"})
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, ["step", *names], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path, text.getvalue())

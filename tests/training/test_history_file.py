@@ -1,0 +1,19 @@
+"""The history as CSV: each step once, and a column for what comes seldom."""
+
+from keras_performer.training.history_file import HistoryFile
+
+
+def test_steps_that_are_done_again_have_one_row(tmp_path):
+    history = HistoryFile(tmp_path / "history.csv")
+    for step in (10, 20, 30):
+        history.append(step, {"loss": step / 10})
+    history.keep_until(20)
+    assert [row["step"] for row in history.rows()] == [10, 20]
+    history.append(20, {"loss": 5.0, "val_loss": 6.0})
+    expected = [
+        {"step": 10, "loss": 1.0},
+        {"step": 20, "loss": 5.0, "val_loss": 6.0},
+    ]
+    assert history.rows() == HistoryFile(history.path).rows() == expected
+    text = history.path.read_text()
+    assert text == "step,loss,val_loss\n10,1.0,\n20,5.0,6.0\n"

@@ -1,0 +1,365 @@
+"""Training by steps: exact wherever it was killed, clear where something is amiss."""
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_language_model import (
+    SETTINGS,
+    batch_of,
+    batches_from,
+    small_model,
+    state,
+)
+
+import keras_performer
+from keras_performer.training import train_steps
+from keras_performer.training.backup import Backup
+from keras_performer.training.best_weights import BestWeights
+
+VALIDATION = batch_of(10**6)
+
+# Kills its own process with the signal that nothing catches, at a call of a function.
+KILLED = """
+import os, runpy, signal, sys
+import keras
+from keras_performer.training.backup import Backup
+
+script, folder, mode, owner, name, when = sys.argv[1:]
+owner = {"os": os, "Backup": Backup, "Callbacks": keras.callbacks.CallbackList}[owner]
+function, calls = getattr(owner, name), []
+
+def killed(*arguments, **options):
+    calls.append(arguments)
+    if len(calls) == int(when):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return function(*arguments, **options)
+
+setattr(owner, name, killed)
+sys.argv = [script, folder, mode]
+runpy.run_path(script, run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory):
+    """From a mode to the state and the history of an uninterrupted training."""
+
+    @functools.cache
+    def trained(mode):
+        model = small_model(mode=mode)
+        folder = tmp_path_factory.mktemp(mode)
+        history = train_steps(model, batches_from, folder=folder, **SETTINGS)
+        return state(model), history
+
+    return trained
+
+
+def assert_equal_states(ours, theirs):
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def train_killed(folder, mode, owner, name, when):
+    """Trains in another process until it kills itself."""
+    script = Path(__file__).with_name("small_language_model.py")
+    paths = [str(script.parent), str(Path(keras_performer.__file__).parents[1])]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, script, folder, mode, owner, name, str(when)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        timeout=300,
+    )
+    assert done.returncode == -signal.SIGKILL
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "name", "when", "done"),
+    [
+        # Between the history's row after step 8 and the backup there.
+        ("eager", "os", "replace", 4, 4),
+        pytest.param("graph", "os", "replace", 4, 4, marks=SLOW),
+        # Before any backup, and within a stretch.
+        pytest.param("graph", "Callbacks", "on_train_batch_end", 3, 0, marks=SLOW),
+        pytest.param("graph", "Callbacks", "on_train_batch_end", 7, 4, marks=SLOW),
+        # Before the history; before the last backup; when all is done.
+        pytest.param("graph", "os", "replace", 3, 4, marks=SLOW),
+        pytest.param("graph", "os", "replace", 6, 8, marks=SLOW),
+        pytest.param("graph", "Callbacks", "on_train_end", 1, 10, marks=SLOW),
+    ],
+)
+def test_a_killed_training_resumes_to_the_same_state(
+    complete, tmp_path, mode, owner, name, when, done
+):
+    train_killed(tmp_path, mode, owner, name, when)
+    assert Backup(tmp_path / "backup").done() == done
+    asked = []
+
+    def recorded(step):
+        asked.append(step)
+        return batches_from(step)
+
+    # All of another seed's model is replaced, but where nothing was backed up.
+    model = small_model(seed=5 if done else 0, mode=mode)
+    history = train_steps(model, recorded, folder=tmp_path, **SETTINGS)
+    assert asked == ([done] if done < 10 else [])
+    assert_equal_states(state(model), complete(mode)[0])
+    assert history == complete(mode)[1]
+
+
+def test_other_intervals_and_longer_trainings_change_no_step(complete, tmp_path):
+    settings = SETTINGS | {"num_steps": 7, "backup_every": 5}
+    model = small_model()
+    first = train_steps(model, batches_from, folder=tmp_path, **settings)
+    assert [row["step"] for row in first] == [5, 7]
+    longer = small_model(seed=5)
+    history = train_steps(longer, batches_from, folder=tmp_path, **SETTINGS)
+    assert [row["step"] for row in history] == [5, 7, 10]
+    assert_equal_states(state(longer), complete("eager")[0])
+
+
+def test_a_complete_training_is_loaded_and_asks_for_no_batch(tmp_path):
+    model = small_model()
+    history = train_steps(model, batches_from, folder=tmp_path, **SETTINGS)
+    loaded = small_model(seed=5)
+    assert train_steps(loaded, None, folder=tmp_path, **SETTINGS) == history
+    assert_equal_states(state(loaded), state(model))
+    with pytest.raises(ValueError, match="done 10 steps, and num_steps=7"):
+        train_steps(loaded, None, 7, tmp_path)
+
+
+class Recorded(keras.layers.Layer):
+    """Adds its weight; keeps the first input of each step in `seen`."""
+
+    def build(self, shape):
+        self.weight = self.add_weight(shape=(1,), name="weight")
+
+    def call(self, x):
+        return x + self.weight
+
+
+def recording_model(**compiled):
+    """A model that is trained on the numbers of steps, and those it has seen."""
+    model = keras.Sequential([keras.Input((1,)), Recorded()])
+    model.compile("sgd", "mse", jit_compile=False, run_eagerly=True, **compiled)
+    seen = []
+    call = model.layers[0].call
+
+    def recorded(x, *arguments):
+        seen.append(int(x[0, 0]))
+        return call(x, *arguments)
+
+    model.layers[0].call = recorded
+    return model, seen
+
+
+def numbers(step):
+    return np.full((2, 1), step, "float32"), np.zeros((2, 1), "float32")
+
+
+class Numbers(keras.utils.PyDataset):
+    """The batches from a step on; `last` as in a range, or endless."""
+
+    def __init__(self, step, last=None, **kwargs):
+        super().__init__(**kwargs)
+        self.step = step
+        self.last = last
+
+    @property
+    def num_batches(self):
+        return None if self.last is None else self.last - self.step
+
+    def __getitem__(self, index):
+        return numbers(self.step + index)
+
+
+def tf_data_from(step):
+    return tf.data.Dataset.range(step, 10**6).map(
+        lambda n: (tf.fill([2, 1], tf.cast(n, tf.float32)), tf.zeros([2, 1]))
+    )
+
+
+def grain_from(step):
+    grain = pytest.importorskip("grain")
+    return grain.MapDataset.range(step, 1000).map(numbers)
+
+
+def grain_iterator_from(step):
+    grain = pytest.importorskip("grain")
+    read = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+    return grain.MapDataset.range(step, 1000).map(numbers).to_iter_dataset(read)
+
+
+def generator_from(step):
+    return (numbers(n) for n in range(step, 1000))
+
+
+@pytest.mark.parametrize(
+    "numbers_from",
+    [
+        generator_from,
+        grain_from,
+        pytest.param(grain_iterator_from, marks=SLOW),
+        tf_data_from,
+        Numbers,
+        pytest.param(lambda step: Numbers(step, 1000), marks=SLOW),
+        lambda step: Numbers(step, workers=2),
+        pytest.param(lambda step: Numbers(step, 1000, workers=2), marks=SLOW),
+    ],
+    ids=[
+        "generator",
+        "grain.MapDataset",
+        "grain.IterDataset",
+        "tf.data",
+        "endless PyDataset",
+        "PyDataset",
+        "endless PyDataset of threads",
+        "PyDataset of threads",
+    ],
+)
+def test_each_batch_is_seen_once_in_order(tmp_path, numbers_from):
+    for num_steps, expected in ((5, range(5)), (11, range(5, 11))):
+        model, seen = recording_model()
+        train_steps(model, numbers_from, num_steps, tmp_path, backup_every=3, verbose=0)
+        assert seen == [*expected]
+
+
+@pytest.mark.filterwarnings("ignore:.*ran out of data:UserWarning")
+@pytest.mark.parametrize("last", [5, 6, 8])
+def test_data_that_ends_too_early_is_named(tmp_path, last):
+    model, _ = recording_model()
+    with pytest.raises(ValueError, match="no batch for step .*lower `num_steps`"):
+        train_steps(
+            model,
+            lambda step: (numbers(n) for n in range(step, last)),
+            9,
+            tmp_path / "generator",
+            backup_every=3,
+            verbose=0,
+        )
+    assert Backup(tmp_path / "generator" / "backup").done() == last // 3 * 3
+    for index, finite in enumerate(
+        (
+            lambda step: Numbers(step, last),
+            lambda step: tf_data_from(step).take(last - step),
+        )
+    ):
+        with pytest.raises(ValueError, match=f"has {last} batches.*step 9, 9: repeat"):
+            train_steps(model, finite, 9, tmp_path / str(index), verbose=0)
+
+
+def test_validation_the_best_weights_and_tensorboard(tmp_path):
+    model = small_model()
+    history = train_steps(
+        model,
+        batches_from,
+        11,
+        tmp_path,
+        backup_every=2,
+        validation_data=VALIDATION,
+        validate_every=4,
+        tensorboard=True,
+        verbose=0,
+    )
+    validated = [row["step"] for row in history if "val_loss" in row]
+    assert [row["step"] for row in history] == [2, 4, 6, 8, 10, 11]
+    assert validated == [4, 8, 11]
+    best = BestWeights(tmp_path / "best.weights.h5", "val_loss")
+    lowest = min(row["val_loss"] for row in history if "val_loss" in row)
+    assert best.best()["loss"] == pytest.approx(lowest)
+    assert best.best()["step"] in validated
+    loaded = small_model(seed=5)
+    best.load(loaded)
+    loss = loaded.evaluate(*VALIDATION, verbose=0)[0]
+    assert loss == pytest.approx(lowest, rel=1e-5)
+    losses = {
+        event.step: float(tf.make_ndarray(value.tensor))
+        for path in (tmp_path / "tensorboard" / "train").iterdir()
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+        if value.tag == "epoch_loss"
+    }
+    assert [*losses.values()] == pytest.approx([row["loss"] for row in history])
+
+
+@pytest.fixture
+def policy(request):
+    """The dtype policy of all layers that are made in a test."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(request.param)
+    yield request.param
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"], indirect=True)
+def test_mixed_precision_trains_and_resumes(tmp_path, policy):
+    model = small_model()
+    assert model.layers[1].compute_dtype == policy.removeprefix("mixed_")
+    history = train_steps(model, batches_from, folder=tmp_path, **SETTINGS)
+    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert scaled == (policy == "mixed_float16")
+    assert int(model.optimizer.iterations) == 3
+    assert np.isfinite([row["loss"] for row in history]).all()
+
+    loaded = small_model(seed=5)
+    train_steps(loaded, None, folder=tmp_path, **SETTINGS)
+    assert_equal_states(state(loaded), state(model))
+
+
+def test_a_callback_that_stops_within_a_stretch_leaves_the_backup(tmp_path):
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 1
+
+    model, seen = recording_model()
+    history = train_steps(
+        model, generator_from, 9, tmp_path, backup_every=3, callbacks=[Stop()]
+    )
+    assert history == []
+    train_steps(model, generator_from, 9, tmp_path, backup_every=3, verbose=0)
+    assert seen == [0, 1, *range(9)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_steps": 0}, "`num_steps` must be a positive integer.*num_steps=0"),
+        ({"num_steps": True}, "num_steps=True"),
+        ({"backup_every": 2.5}, "backup_every=2.5"),
+        ({"validate_every": 3}, "`validate_every` needs `validation_data`"),
+        (
+            {"validate_every": 1, "validation_data": VALIDATION},
+            "at least `backup_every`.*validate_every=1, backup_every=2",
+        ),
+        ({"validation_data": iter([VALIDATION])}, "read many times"),
+        ({"redraw_interval": 0}, "`interval` must be a positive"),
+    ],
+    ids=str,
+)
+def test_arguments_out_of_range_are_named(tmp_path, change, message):
+    model, seen = recording_model()
+    arguments = {"num_steps": 4, "backup_every": 2, "verbose": 0} | change
+    with pytest.raises(ValueError, match=message):
+        train_steps(model, generator_from, folder=tmp_path, **arguments)
+    assert seen == []
+
+
+def test_models_that_cannot_be_trained_are_named(tmp_path):
+    model = keras.Sequential([keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match="not compiled"):
+        train_steps(model, generator_from, 1, tmp_path)
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="not built: call it on a batch"):
+        train_steps(model, generator_from, 1, tmp_path)
+    model, _ = recording_model(steps_per_execution=2)
+    with pytest.raises(ValueError, match="`num_steps` must be a multiple of .*, 2"):
+        train_steps(model, generator_from, 3, tmp_path, backup_every=2)
