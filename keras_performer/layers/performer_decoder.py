@@ -1,5 +1,7 @@
 """`PerformerDecoder`: a Transformer decoder block with attention in linear time."""
 
+import inspect
+
 import keras
 from keras import ops
 
@@ -25,20 +27,15 @@ class PerformerDecoder(TransformerBlock):
         intermediate_dim: Hidden size of the feed-forward network.
         num_heads: H, the number of attention heads, of `F // H` features each.
         dropout: Dropout rate of attention and of the residual branches.
-        activation: Activation of the feed-forward network.
+        activation: As for `PerformerEncoder`.
         layer_norm_epsilon: Epsilon of the layer normalizations.
         kernel_initializer: Initializer of the kernels.
         bias_initializer: Initializer of the biases.
-        normalize_first: Whether a branch's input is normalized (pre-norm), rather
-            than the sum after it (post-norm).
-        normalization: `"layer_norm"` or `"rms_norm"`.
-        feedforward: `"dense"`, or `"gated"`: then the hidden features are multiplied
-            by as many others, to which the activation is applied (arXiv 2002.05202).
-        feedforward_chunk: How many positions at a time go through the feed-forward
-            network; the backward pass computes its hidden features again instead of
-            keeping them. `None` for all at once.
-        attention: `"favor"`, linear attention by `FastAttention`, or `"exact"`, softmax
-            attention by `ExactAttention`, for which the feature map has no meaning.
+        normalize_first: As for `PerformerEncoder`.
+        normalization: As for `PerformerEncoder`.
+        feedforward: As for `PerformerEncoder`.
+        feedforward_chunk: As for `PerformerEncoder`.
+        attention: As for `PerformerEncoder`; with `"exact"` there are no caches.
         feature_map: As for `FastAttention`.
         num_features: As for `FastAttention`.
         projection: As for `FastAttention`.
@@ -51,17 +48,13 @@ class PerformerDecoder(TransformerBlock):
 
     Call arguments:
         decoder_sequence: Tensor of shape (B, T, F).
-        encoder_sequence: Tensor of shape (B, S, Fs), where the block has
-            cross-attention.
+        encoder_sequence: Tensor of shape (B, S, Fs), if there is cross-attention.
         decoder_padding_mask: Boolean tensor of shape (B, T), True at the positions
-            that count. Defaults to the Keras mask of `decoder_sequence`. What it hides
-            leaves a cache as it is.
+            that count, or its Keras mask. What it hides leaves a cache as it is.
         decoder_attention_mask: A key mask of shape (B, T) or (B, 1, T).
-        encoder_padding_mask: Boolean tensor of shape (B, S). Defaults to the Keras
-            mask of `encoder_sequence`.
+        encoder_padding_mask: Boolean tensor of shape (B, S), or its Keras mask.
         encoder_attention_mask: A key mask of shape (B, S) or (B, 1, S).
-        self_attention_cache: State before `decoder_sequence`, from `initial_state` or
-            the call before.
+        self_attention_cache: State from `initial_state` or the call before.
         self_attention_cache_update_index: Position of `decoder_sequence[:, 0]`: how
             many positions were given before. The state knows it by itself, so it may
             be left out; one that would count positions twice is an error, where it is
@@ -241,27 +234,15 @@ class PerformerDecoder(TransformerBlock):
     def compute_output_shape(self, decoder_sequence_shape):
         return decoder_sequence_shape
 
-    def compute_output_spec(
-        self,
-        decoder_sequence,
-        encoder_sequence=None,
-        decoder_padding_mask=None,
-        decoder_attention_mask=None,
-        encoder_padding_mask=None,
-        encoder_attention_mask=None,
-        self_attention_cache=None,
-        self_attention_cache_update_index=None,
-        cross_attention_cache=None,
-        cross_attention_cache_update_index=None,
-        use_causal_mask=True,
-        training=None,
-        *,
-        segment_ids=None,
-    ):
-        output = keras.KerasTensor(decoder_sequence.shape, dtype=self.compute_dtype)
-        given = _with_caches(output, self_attention_cache, cross_attention_cache)
+    def compute_output_spec(self, *args, **kwargs):
+        given = inspect.signature(self.call).bind(*args, **kwargs).arguments
+        output = keras.KerasTensor(
+            given["decoder_sequence"].shape, dtype=self.compute_dtype
+        )
+        caches = [given.get(f"{of}_attention_cache") for of in ("self", "cross")]
         return keras.tree.map_structure(
-            lambda x: keras.KerasTensor(x.shape, dtype=x.dtype), given
+            lambda x: keras.KerasTensor(x.shape, dtype=x.dtype),
+            _with_caches(output, *caches),
         )
 
     @classmethod

@@ -23,8 +23,7 @@ class PerformerBackbone(CausalStream):
     """Embeddings and a stack of `PerformerEncoder` or `PerformerDecoder` blocks.
 
     Token 0 is padding: it is masked everywhere and changes nothing. Sequences may be
-    of any length. `from_preset` makes one of a known size, `from_depth` one whose
-    sizes follow from its depth.
+    of any length. `from_preset` and `from_depth` make backbones of sensible sizes.
 
     Args:
         vocabulary_size: Number of token ids, padding included.
@@ -297,8 +296,5 @@ class PerformerBackbone(CausalStream):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        dtype = config.get("dtype")
-        if isinstance(dtype, dict):
-            config["dtype"] = keras.dtype_policies.deserialize(dtype)
-        return cls(**config)
+        dtype = keras.dtype_policies.get(config.get("dtype"))
+        return cls(**{**config, "dtype": dtype})

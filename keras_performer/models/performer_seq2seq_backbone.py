@@ -243,8 +243,5 @@ class PerformerSeq2SeqBackbone(Seq2SeqStream):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        dtype = config.get("dtype")
-        if isinstance(dtype, dict):
-            config["dtype"] = keras.dtype_policies.deserialize(dtype)
-        return cls(**config)
+        dtype = keras.dtype_policies.get(config.get("dtype"))
+        return cls(**{**config, "dtype": dtype})

@@ -416,7 +416,7 @@ def test_arguments_reach_the_sublayers():
     for path, weight in weights(block).items():
         if path.endswith("bias"):
             assert np.all(numpy(weight) == 0.5), path
-    assert block._feedforward_intermediate_dense.activation is keras.activations.gelu
+    assert block._feedforward_gate_dense.activation is keras.activations.gelu
     for sublayer in block._flatten_layers(include_self=False):
         assert sublayer.dtype_policy.name == "mixed_bfloat16", sublayer.name
 

@@ -182,9 +182,17 @@ def test_arguments_reach_the_layers():
         block = model.get_layer(f"performer_encoder_{index}")
         assert block.dropout == 0.25
         assert block.num_features == 19
-        assert block.normalize_first
+        assert not block.normalize_first
+        assert block.attention == ["exact", "favor"][index]
+        assert block.exact_window == [None, 5][index]
+        assert block.normalization == "rms_norm"
+        assert (block.feedforward, block.feedforward_chunk) == ("gated", 7)
+        assert block.activation is keras.activations.silu
+        assert block.remat
         assert block.feature_map == feature_maps.Softmax()
-    for layer in model.layers[1:]:
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
         assert layer.dtype_policy.name == "mixed_bfloat16", layer.name
 
 
