@@ -6,8 +6,9 @@ import pathlib
 
 
 def resident(process="self"):
-    """Returns the bytes that a process holds now."""
-    return status(process, "VmRSS")
+    """Returns the bytes that a process holds now: 0 where it has just ended."""
+    text = pathlib.Path(f"/proc/{process}/status").read_text()
+    return field(text, "VmRSS") if "VmRSS:" in text else 0
 
 
 def peak():

@@ -14,7 +14,6 @@ from keras_performer.models.block_stack import (
     initializer,
 )
 from keras_performer.models.causal_stream import CausalStream
-from keras_performer.models.per_layer import per_layer
 from keras_performer.models.positions import position_layer, rotary_base
 
 
@@ -222,7 +221,7 @@ class PerformerBackbone(CausalStream):
     @property
     def redraws(self):
         """Whether the blocks have random projections that can be drawn anew."""
-        maps = per_layer("feature_map", self.feature_map, self.num_layers)
+        maps = [x.feature_map for x in self.blocks if x.attention == "favor"]
         return any(each.draws_projection and not each.trainable for each in maps)
 
     @classmethod

@@ -69,7 +69,8 @@ def preset(name, **arguments):
     if name not in PRESETS:
         raise ValueError(
             f"There is no preset {name!r}. Known presets: {', '.join(PRESETS)}; "
-            "another size is made by `from_depth`, or by naming its arguments."
+            "another size is made by `PerformerBackbone.from_depth`, or by naming its "
+            "arguments."
         )
     return _with_vocabulary({**PRESETS[name], **arguments})
 

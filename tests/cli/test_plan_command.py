@@ -7,6 +7,7 @@ import pytest
 from keras_performer.cli import main as command_line
 from keras_performer.cli import plan
 from keras_performer.distribution import CompilationError, CompiledPlan, PlanSettings
+from keras_performer.models import presets
 
 GIB = 2**30
 COMMAND = ["plan", "--topology", "v5e:2x2", "--seq-len", "8192", "--batch", "4"]

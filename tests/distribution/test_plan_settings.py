@@ -3,8 +3,8 @@
 import pytest
 
 from keras_performer.distribution import PlanSettings, TpuTopology
-from keras_performer.models.presets import PRESETS, preset
 from keras_performer.distribution.tpu_topology import GENERATIONS, GIB
+from keras_performer.models.presets import PRESETS, preset
 
 SMALL = {
     "topology": "v5e:2x4",

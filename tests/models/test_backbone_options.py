@@ -93,6 +93,14 @@ def test_attention_of_each_block():
         backbone(attention=["exact"])
 
 
+def test_redraws_are_of_blocks_with_random_features():
+    assert backbone(attention=["exact", "favor"]).redraws
+    assert not backbone(attention="exact").redraws
+    assert not backbone(attention="favor", feature_map="relu").redraws
+    maps = ["softmax", "relu"]
+    assert not backbone(attention=["exact", "favor"], feature_map=maps).redraws
+
+
 def test_exact_blocks_do_not_generate():
     model = PerformerCausalLM(backbone(attention=["favor", "exact"], causal=True))
     with pytest.raises(ValueError, match="whose state does not grow"):

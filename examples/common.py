@@ -1,0 +1,195 @@
+"""What the examples share: flags, backbones as they say, a budget of computing."""
+
+import argparse
+import math
+import time
+
+import keras
+
+from keras_performer import feature_maps
+from keras_performer.callbacks import RedrawProjections
+from keras_performer.models import PerformerBackbone, presets
+
+WARM_UP = 0.05  # of the budget
+REPORTS = 4  # lines that a training prints
+CLOCKS = {"cpu_minutes": time.process_time, "minutes": time.monotonic}
+
+
+class TrainingBudget(keras.callbacks.Callback):
+    """Ends a training when its budget is spent, so that models compare fairly.
+
+    The learning rate goes by the share that is spent: it rises from 0, and falls to 0
+    as a cosine, whether the budget is of steps or of time. Time begins after the first
+    step, in which TensorFlow builds the graph.
+
+    Args:
+        learning_rate: The highest.
+        steps: Number of batches, or `None`.
+        cpu_minutes: Minutes of this process on all cores together, or `None`. On a
+            busy machine two trainings get the same nonetheless.
+        minutes: Minutes by the clock, or `None`: for accelerators.
+
+    Raises:
+        ValueError: Unless one of the three is a positive number, and only one.
+
+    Example:
+
+    >>> budget = TrainingBudget(1e-3, steps=100)
+    """
+
+    def __init__(self, learning_rate, steps=None, cpu_minutes=None, minutes=None):
+        super().__init__()
+        amounts = {"steps": steps, "cpu_minutes": cpu_minutes, "minutes": minutes}
+        given = {unit: amount for unit, amount in amounts.items() if amount is not None}
+        if len(given) != 1 or not min(given.values()) > 0:
+            raise ValueError(
+                "A budget is a positive number of steps, CPU minutes or minutes: pass "
+                f"one of them. Received: {given}"
+            )
+        [(self.unit, self.amount)] = given.items()
+        self.learning_rate = learning_rate
+        self.steps = 0
+        self._start = None
+        self._share = 0.0  # that is spent
+        self._reports = 0
+
+    @property
+    def is_spent(self):
+        """Whether nothing is left."""
+        return self._share >= 1
+
+    def on_train_batch_begin(self, batch, logs=None):
+        rate = self.learning_rate * min(self._share / WARM_UP, 1.0)
+        rate *= (1 + math.cos(math.pi * min(self._share, 1.0))) / 2
+        self.model.optimizer.learning_rate = rate
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+        self._share = self._spent() / self.amount
+        if self._share * REPORTS >= self._reports + 1:
+            self._reports = int(self._share * REPORTS)
+            print(f"  step {self.steps:>6}  loss {logs['loss']:.3f}", flush=True)
+        if self.is_spent:
+            self.model.stop_training = True
+
+    def _spent(self):
+        """What was spent, in the unit of the budget."""
+        if self.unit == "steps":
+            return self.steps
+        now = CLOCKS[self.unit]() / 60
+        if self._start is None:
+            self._start = now
+        return now - self._start
+
+
+def add_flags(parser, attention, preset, cpu_minutes, learning_rate):
+    """Adds the flags of the models and of the budget of each training.
+
+    Args:
+        parser: An `argparse.ArgumentParser`.
+        attention: List of the attentions that are trained by default.
+        preset: Size of the models by default.
+        cpu_minutes: Budget by default.
+        learning_rate: Learning rate by default.
+    """
+    parser.add_argument(
+        "--attention",
+        nargs="+",
+        type=attention_name,
+        default=attention,
+        help="one model each: names of feature maps, such as relu and softmax, or "
+        f"exact (default: {' '.join(attention)})",
+    )
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument(
+        "--preset", choices=presets.PRESETS, default=preset, help="size, by name"
+    )
+    size.add_argument("--depth", type=positive, help="size, by the number of blocks")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--steps", type=positive, help="batches of each training")
+    budget.add_argument("--minutes", type=float, help="minutes of each training")
+    budget.add_argument(
+        "--cpu-minutes",
+        type=float,
+        help=f"minutes of each training on all cores together (default: {cpu_minutes})",
+    )
+    parser.set_defaults(default_cpu_minutes=cpu_minutes)
+    parser.add_argument("--learning-rate", type=float, default=learning_rate)
+    parser.add_argument(
+        "--redraw-interval",
+        type=positive,
+        default=100,
+        help="steps between two draws of random features",
+    )
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def parse(parser, arguments=None):
+    """The flags as `argparse` gives them, after checks that it does not make."""
+    arguments = parser.parse_args(arguments)
+    try:
+        budget(arguments)
+    except ValueError as error:
+        parser.error(str(error))
+    return arguments
+
+
+def budget(arguments):
+    """The budget of one training, as the flags say."""
+    amounts = {
+        "steps": arguments.steps,
+        "minutes": arguments.minutes,
+        "cpu_minutes": arguments.cpu_minutes,
+    }
+    if all(amount is None for amount in amounts.values()):
+        amounts["cpu_minutes"] = arguments.default_cpu_minutes
+    return TrainingBudget(arguments.learning_rate, **amounts)
+
+
+def backbone(arguments, attention, **options):
+    """A backbone of the size that the flags say, with one of their attentions."""
+    is_exact = attention == "exact"
+    kind = {"attention": "exact"} if is_exact else {"feature_map": attention}
+    options = {"dropout": 0.0, "seed": arguments.seed, **kind, **options}
+    if arguments.depth is not None:
+        return PerformerBackbone.from_depth(arguments.depth, **options)
+    return PerformerBackbone.from_preset(arguments.preset, **options)
+
+
+def redraws(arguments, backbone):
+    """The callback that draws random features anew, where there are any."""
+    if not backbone.redraws:
+        return []
+    return [RedrawProjections(arguments.redraw_interval, arguments.seed)]
+
+
+def label(attention):
+    """What an attention is called in a table."""
+    if attention == "exact":
+        return "exact attention"
+    return f"Performer, {attention} features"
+
+
+def print_table(heading, lines):
+    """Prints a table of a name and a text in each line."""
+    print(f"\n{heading}")
+    width = max(map(len, lines)) + 2
+    for name, text in lines.items():
+        print(f"  {name:<{width}}{text}")
+
+
+def attention_name(text):
+    """The name of a feature map, or `"exact"`, for `argparse`."""
+    if text != "exact":
+        try:
+            feature_maps.get(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def positive(text):
+    """A positive integer, for `argparse`."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a positive integer, not {text!r}")
+    return int(text)

@@ -1,0 +1,183 @@
+"""A classifier of long documents from its parts: text to ids, model, `fit`, accuracy.
+
+Which library is a piece of Python source of? A Performer reads documents in windows of
+`--context` tokens, and a document is judged by the mean of its windows' log
+probabilities. The accuracy on documents of modules that it has never seen stands beside
+that of the largest class, of logistic regression on TF-IDF, which is hard to beat where
+words tell the class, and of exact softmax attention trained on the same budget of
+computing.
+
+    python examples/document_classification.py
+
+trains each for half a minute on sources that are installed on every machine. On texts
+of your own, `books/train/CLASS/*.txt` and `books/test/CLASS/*.txt` (or `books/CLASS`,
+of which a fifth is held out), in windows where exact attention is slow:
+
+    python examples/document_classification.py --data books --preset small \\
+        --context 8192 --batch-tokens 16384 --cpu-minutes 600
+
+`keras-performer train` does the same with a folder that a killed training goes on from;
+here are the parts. Needs `pip install 'keras-performer[text,baselines]'`.
+
+The small run printed, on two cores, on 96 documents of 8 classes:
+
+    Accuracy of unseen documents:
+      the largest class            12.5%
+      TF-IDF                       84.4%
+      Performer, relu features     26.0%, 110 steps
+      Performer, softmax features  36.5%, 99 steps
+      exact attention              29.2%, 97 steps
+
+So few steps are far from enough beside TF-IDF: they show that the parts work.
+"""
+
+import argparse
+import itertools
+import pathlib
+import tempfile
+
+import common
+import keras
+import numpy as np
+
+from keras_performer.cli.python_corpus import build_python_corpus
+from keras_performer.models import DocumentClassifier
+from keras_performer.text import (
+    WordPieceTokenizer,
+    evaluation_batches,
+    find_train_test,
+    learn_vocabulary,
+    training_batches,
+)
+from keras_performer.training import performer_optimizer
+from keras_performer.training.baselines import evaluate_baselines
+from keras_performer.training.evaluation import mean_log_probabilities
+
+FILES = {"max_train_files": 40, "max_test_files": 12}  # of a library
+BYTES_PER_TOKEN = 3  # about: TF-IDF gets windows of the same text
+
+
+def parse(arguments=None):
+    """The flags."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="folder of documents, a subfolder a class")
+    parser.add_argument("--vocabulary-size", type=common.positive, default=2000)
+    parser.add_argument("--context", type=common.positive, default=512)
+    parser.add_argument("--batch-tokens", type=common.positive, default=4096)
+    common.add_flags(
+        parser,
+        ["relu", "softmax", "exact"],
+        preset="tiny",
+        cpu_minutes=0.5,
+        learning_rate=3e-3,
+    )
+    return parser, common.parse(parser, arguments)
+
+
+# === Data: documents on disk, to a vocabulary ===
+
+
+def learn_tokenizer(documents, vocabulary_size):
+    """A tokenizer whose word pieces are those of some documents."""
+    texts = documents.dataset().map(lambda text, label: text)
+    return WordPieceTokenizer(
+        learn_vocabulary(texts, vocabulary_size, max_bytes=1_000_000)
+    )
+
+
+# === Model and training ===
+
+
+def train(documents, tokenizer, attention, arguments):
+    """A classifier of documents, trained until its budget is spent."""
+    keras.utils.set_random_seed(arguments.seed)
+    backbone = common.backbone(
+        arguments,
+        attention,
+        vocabulary_size=tokenizer.vocabulary_size,
+        dropout=0.1,
+    )
+    model = DocumentClassifier(
+        backbone, len(documents.labels), dropout=0.1, seed=arguments.seed
+    )
+    model.compile(
+        performer_optimizer(),  # the budget sets the learning rate
+        "sparse_categorical_crossentropy",
+        jit_compile=False,
+    )
+    budget = common.budget(arguments)
+    callbacks = [budget, *common.redraws(arguments, backbone)]
+    for epoch in itertools.count():  # each cuts and orders the documents anew
+        batches = training_batches(
+            documents,
+            tokenizer,
+            arguments.context,
+            arguments.batch_tokens,
+            epoch,
+            arguments.seed,
+        )
+        model.fit(batches, shuffle=False, callbacks=callbacks, verbose=0)
+        if budget.is_spent:
+            return model, budget.steps
+
+
+# === Evaluation ===
+
+
+def accuracy(model, tokenizer, documents, arguments):
+    """Share of right documents, by the mean of their windows' log probabilities."""
+    batches = evaluation_batches(
+        documents, tokenizer, arguments.context, arguments.batch_tokens
+    )
+    windows = [
+        (model.predict_on_batch(ids), owners.numpy()) for ids, _, owners in batches
+    ]
+    probabilities, owners = map(np.concatenate, zip(*windows, strict=True))
+    logs = mean_log_probabilities(probabilities, owners, len(documents))
+    return float(np.mean(logs.argmax(-1) == documents.label_ids))
+
+
+def main(arguments=None):
+    """Runs the example; returns accuracies by the names of the table."""
+    parser, arguments = parse(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        data = arguments.data
+        if data is None:
+            data = pathlib.Path(folder) / "corpus"
+            print("Documents: the sources of installed Python libraries")
+            build_python_corpus(data, **FILES)
+        try:
+            documents, unseen = find_train_test(data)
+            tokenizer = learn_tokenizer(documents, arguments.vocabulary_size)
+        except ValueError as error:
+            parser.error(str(error))
+        return measure(documents, unseen, tokenizer, arguments)
+
+
+def measure(documents, unseen, tokenizer, arguments):
+    """Trains all classifiers and prints the table."""
+    print(
+        f"{len(documents):,} documents of {len(documents.labels)} classes to train on, "
+        f"{len(unseen):,} others to test on, {tokenizer.vocabulary_size:,} word "
+        "pieces"
+    )
+    baselines = evaluate_baselines(
+        documents, unseen, arguments.context * BYTES_PER_TOKEN
+    )
+    results = {
+        "the largest class": baselines.majority_document,
+        "TF-IDF": baselines.tfidf_document,
+    }
+    lines = {name: f"{accuracy:.1%}" for name, accuracy in results.items()}
+    for attention in arguments.attention:
+        name = common.label(attention)
+        print(f"Training: {name}", flush=True)
+        model, steps = train(documents, tokenizer, attention, arguments)
+        results[name] = accuracy(model, tokenizer, unseen, arguments)
+        lines[name] = f"{results[name]:.1%}, {steps} steps"
+    common.print_table("Accuracy of unseen documents:", lines)
+    return results
+
+
+if __name__ == "__main__":
+    main()
