@@ -104,7 +104,6 @@ def test_keras_models_are_measured(text):
         ({"batch_size": 1.5}, "batch_size=1.5"),
         ({"model": Table(np.zeros((1, V)))}, r"outputs of shape \(1, 2\)"),
     ],
-    ids=str,
 )
 def test_arguments_out_of_range_are_named(change, message):
     arguments = {

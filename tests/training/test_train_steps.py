@@ -343,7 +343,6 @@ def test_a_callback_that_stops_within_a_stretch_leaves_the_backup(tmp_path):
         ({"validation_data": iter([VALIDATION])}, "read many times"),
         ({"redraw_interval": 0}, "`interval` must be a positive"),
     ],
-    ids=str,
 )
 def test_arguments_out_of_range_are_named(tmp_path, change, message):
     model, seen = recording_model()
