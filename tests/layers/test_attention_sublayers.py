@@ -68,7 +68,10 @@ def test_int8_of_the_sublayers():
 
 
 @pytest.mark.filterwarnings(OF_QUANTIZATION)
-@pytest.mark.parametrize(("dtype", "rank"), [("float32", 4), ("mixed_bfloat16", 3)])
+@pytest.mark.parametrize(
+    ("dtype", "rank"),
+    [("float32", 4), pytest.param("mixed_bfloat16", 3, marks=pytest.mark.slow)],
+)
 def test_a_quantized_model_is_saved_and_loaded(tmp_path, dtype, rank):
     """Keras's own layer does not load: its config leaves out what is quantized."""
     model = model_of(attention(use_gate=True, dtype=dtype, name="mha"), rank)

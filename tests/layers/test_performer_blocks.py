@@ -58,7 +58,10 @@ def test_arguments_of_self_attention(block_type):
 
 
 @pytest.mark.filterwarnings(OF_QUANTIZATION)
-@BLOCKS
+@pytest.mark.parametrize(
+    "block_type",
+    [pytest.param(PerformerEncoder, marks=pytest.mark.slow), PerformerDecoder],
+)
 def test_a_quantized_block_is_saved_and_loaded(block_type, tmp_path):
     model, batch = model_of(make(block_type)), inputs_of(block_type)
     exact = numpy(model(batch))

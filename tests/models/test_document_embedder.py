@@ -71,6 +71,7 @@ def test_similarities_of_all_pairs(model):
     assert len(similarities.weights) == len(model.weights)
 
 
+@pytest.mark.slow
 def test_training_brings_pairs_together():
     # A pair has the tokens of one topic: of one eighth of the vocabulary.
     generator = np.random.default_rng(0)

@@ -56,6 +56,7 @@ def test_padding_changes_nothing():
     assert_close(run(model, np.pad(ids, [(0, 0), (0, 5)]))[:, :T], run(model, ids))
 
 
+@pytest.mark.slow
 def test_it_learns_what_stands_on_both_sides():
     """Tokens go up by one at each position: a neighbour of either side tells."""
     model = masked_lm(exact_window=3)
