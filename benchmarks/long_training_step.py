@@ -13,8 +13,10 @@ figure is printed, where the two differ.
 
 import argparse
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import time
 
 ROWS = {
@@ -110,15 +112,29 @@ def measured(row, arguments):
         str(arguments.length),
     ]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with (
+        tempfile.TemporaryFile("w+") as messages,
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=messages,
+            text=True,
+            env=environment,
+        ) as process,
+    ):
         while process.poll() is None:
             if memory.resident(process.pid) > limit:
                 process.kill()
                 return f"more than {arguments.limit_gib:g}: ended"
             time.sleep(0.05)
         answer = process.stdout.read().split()
+        messages.seek(0)
+        # TensorFlow names the tensor that it cannot have in one of two ways.
+        said = messages.read()
+        sizes = re.findall(r"shape\[([\d,]+)\]", said)[-1:]
+        sizes = sizes or re.findall(r"\bsize: (\d+)", said)
+    if process.returncode and sizes:
+        return f"fails at a tensor of the shape [{','.join(sizes)}]"
     if process.returncode or not answer:
         return f"fails with exit code {process.returncode}"
     return f"{int(answer[-1]) / 2**30:.2f}"
