@@ -104,10 +104,7 @@ class ExactAttention(RotaryLayer):
         if is_masked:  # a softmax over nothing is uniform, and shall be zero
             sees = ops.cast(ops.any(visible, axis=-1), output.dtype)  # (B', 1, T)
             output = output * ops.expand_dims(ops.swapaxes(sees, 1, 2), -1)
-        if self._dropout:
-            output = self._dropout_layer(output, training=training)
-        output = self._joined(output, gate, query)
-        masks.set_keras_mask(output, query_mask)
+        output = self._finished(output, gate, query, query_mask, training)
         if not return_attention_scores:
             return output
         visible = masks.visible(key_mask, use_causal_mask, segment_ids, *lengths)

@@ -212,10 +212,7 @@ class FastAttention(StreamingLayer):
         if self._feature_map.adapts and training:
             moments = Moments.of(queries, keys, counted, key_mask)
             self._feature_weights.gather(moments)
-        if self._dropout:  # under `keras.remat`, JAX cannot branch on `training`
-            output = self._dropout_layer(output, training=training)
-        output = self._joined(output, gate, query)
-        masks.set_keras_mask(output, query_mask)
+        output = self._finished(output, gate, query, query_mask, training)
         if not return_attention_scores:
             return output
 

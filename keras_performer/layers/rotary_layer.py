@@ -87,6 +87,14 @@ class RotaryLayer(MultiHeadLayer):
             keys = self._rotated(keys, of_keys)
         return (queries, keys, values), gate, counted, key_mask, segment_ids
 
+    def _finished(self, output, gate, query, query_mask, training):
+        """The layer's output of the heads' (B', T, H, Dv), with its Keras mask."""
+        if self._dropout:  # under `keras.remat`, JAX cannot branch on `training`
+            output = self._dropout_layer(output, training=training)
+        output = self._joined(output, gate, query)
+        masks.set_keras_mask(output, query_mask)
+        return output
+
     def _rotated(self, x, positions):
         """Heads (B', T, H, D) at their positions, which broadcast to (B', T)."""
         return rotary(x, positions, self._rotary_base)

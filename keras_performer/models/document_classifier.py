@@ -3,10 +3,11 @@
 import keras
 
 from keras_performer.layers import MaskedAveragePooling
+from keras_performer.models.backbone_task import BackboneTask
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
-class DocumentClassifier(keras.Model):
+class DocumentClassifier(BackboneTask):
     """Classifies documents: a backbone, masked pooling, and a softmax layer.
 
     Args:
@@ -72,16 +73,8 @@ class DocumentClassifier(keras.Model):
 
     def get_config(self):
         return {
-            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            **super().get_config(),
             "num_classes": self.num_classes,
             "dropout": self.dropout,
             "seed": self.seed,
-            "name": self.name,
-            "trainable": self.trainable,
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"])
-        return cls(**config)

@@ -4,12 +4,14 @@ import keras
 from keras import ops
 
 from keras_performer.layers import MaskedAveragePooling
+from keras_performer.layers.attention_arguments import check_optional_size
+from keras_performer.models.backbone_task import BackboneTask
 
 SMALLEST_SQUARE = 1e-12  # of the length of a vector that becomes a unit vector
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
-class DocumentEmbedder(keras.Model):
+class DocumentEmbedder(BackboneTask):
     """Embeds documents: a backbone, masked pooling, a projection, and length 1.
 
     The inner product of two embeddings is their cosine similarity. Train it by
@@ -47,12 +49,7 @@ class DocumentEmbedder(keras.Model):
     """
 
     def __init__(self, backbone, embedding_dim=None, seed=None, **kwargs):
-        is_size = isinstance(embedding_dim, int) and embedding_dim > 0
-        if embedding_dim is not None and not is_size:
-            raise ValueError(
-                "`embedding_dim` must be a positive integer, or `None`. Received: "
-                f"embedding_dim={embedding_dim!r}"
-            )
+        check_optional_size("embedding_dim", embedding_dim)
         # === Layers ===
         pooling = MaskedAveragePooling(dtype="float32", name="pooling")
         embedding = keras.layers.Activation("linear", dtype="float32", name="embedding")
@@ -132,15 +129,7 @@ class DocumentEmbedder(keras.Model):
 
     def get_config(self):
         return {
-            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            **super().get_config(),
             "embedding_dim": self.embedding_dim,
             "seed": self.seed,
-            "name": self.name,
-            "trainable": self.trainable,
         }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"])
-        return cls(**config)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_performer.layers.attention_arguments import check_size
+
 
 def token_rows(token_ids, vocabulary_size, name):
     """Rows of token ids as integer arrays, without padding.
@@ -140,12 +142,7 @@ def check_length(length, max_new_tokens, max_sequence_length):
         max_new_tokens: Number of new tokens.
         max_sequence_length: The longest sequence of the backbone, or `None`.
     """
-    is_count = isinstance(max_new_tokens, int) and not isinstance(max_new_tokens, bool)
-    if not is_count or max_new_tokens < 1:
-        raise ValueError(
-            "`max_new_tokens` must be a positive integer. Received: "
-            f"max_new_tokens={max_new_tokens!r}"
-        )
+    check_size("max_new_tokens", max_new_tokens)
     # The last new token is not read.
     if max_sequence_length and length + max_new_tokens - 1 > max_sequence_length:
         raise ValueError(

@@ -4,10 +4,11 @@ import keras
 
 from keras_performer.models import generation_arguments as arguments
 from keras_performer.models import samplers
+from keras_performer.models.backbone_task import BackboneTask, token_logits
 from keras_performer.models.token_generator import TokenGenerator
 
 
-class LanguageModel(keras.Model):
+class LanguageModel(BackboneTask):
     """Logits of a backbone's token embedding in reverse, and the way to new tokens.
 
     A base class: a subclass says by which of the backbone's vectors it predicts, and
@@ -21,11 +22,7 @@ class LanguageModel(keras.Model):
     """
 
     def __init__(self, backbone, vectors, **kwargs):
-        to_float32 = keras.layers.Activation("linear", dtype="float32", name="logits")
-
-        def logits(vectors):
-            return to_float32(backbone.token_embedding(vectors, reverse=True))
-
+        logits = token_logits(backbone)
         super().__init__(inputs=backbone.input, outputs=logits(vectors), **kwargs)
         self.backbone = backbone
         self._logits = logits
@@ -34,19 +31,6 @@ class LanguageModel(keras.Model):
     def quantize(self, *args, **kwargs):
         super().quantize(*args, **kwargs)
         self._token_generator = None  # compiled for the weights before
-
-    def get_config(self):
-        return {
-            "backbone": keras.saving.serialize_keras_object(self.backbone),
-            "name": self.name,
-            "trainable": self.trainable,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"])
-        return cls(**config)
 
     def _generate(
         self, start, prompt_ids, max_new_tokens, sampler, stop_token_ids, seed

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_performer.layers.attention_arguments import check_size
 from keras_performer.ops import count_positions
 
 
@@ -46,11 +47,7 @@ class LearnedPositions(keras.layers.Layer):
 
     def __init__(self, max_sequence_length, stddev=0.02, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(max_sequence_length, int) or max_sequence_length < 1:
-            raise ValueError(
-                "`max_sequence_length` must be a positive integer. Received: "
-                f"max_sequence_length={max_sequence_length!r}"
-            )
+        check_size("max_sequence_length", max_sequence_length)
         self.supports_masking = True
         self.max_sequence_length = max_sequence_length
         self.stddev = stddev

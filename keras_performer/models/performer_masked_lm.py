@@ -3,11 +3,12 @@
 import keras
 
 from keras_performer.layers.normalizations import normalization_layer
+from keras_performer.models.backbone_task import BackboneTask, token_logits
 from keras_performer.models.block_stack import BLOCK_EPSILON, initializer
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
-class PerformerMaskedLM(keras.Model):
+class PerformerMaskedLM(BackboneTask):
     """Predicts masked tokens: a backbone, and its token embedding in reverse.
 
     As BERT's (arXiv 1810.04805): a dense layer, a normalization, and logits by the
@@ -64,27 +65,15 @@ class PerformerMaskedLM(keras.Model):
             dtype=dtype,
             name="transform_norm",
         )
-        logits = keras.layers.Activation("linear", dtype="float32", name="logits")
+        logits = token_logits(backbone)
 
         # === Functional model ===
         vectors = norm(transform(backbone(backbone.input)))
-        outputs = logits(backbone.token_embedding(vectors, reverse=True))
-        super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
+        super().__init__(inputs=backbone.input, outputs=logits(vectors), **kwargs)
 
         # === Config ===
         self.backbone = backbone
         self.seed = seed
 
     def get_config(self):
-        return {
-            "backbone": keras.saving.serialize_keras_object(self.backbone),
-            "seed": self.seed,
-            "name": self.name,
-            "trainable": self.trainable,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"])
-        return cls(**config)
+        return {**super().get_config(), "seed": self.seed}

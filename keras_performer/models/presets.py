@@ -1,5 +1,7 @@
 """Sizes of models: by name, and by one number."""
 
+from keras_performer.layers.attention_arguments import check_size
+
 HEAD_DIM = 64
 
 PRESETS = {
@@ -97,10 +99,7 @@ def of_depth(depth, **arguments):
     >>> of_depth(12, vocabulary_size=257)["hidden_dim"]
     768
     """
-    if not isinstance(depth, int) or isinstance(depth, bool) or depth < 1:
-        raise ValueError(
-            f"`depth` must be a positive integer. Received: depth={depth!r}"
-        )
+    check_size("depth", depth)
     hidden_dim = HEAD_DIM * depth
     sizes = {
         "num_layers": depth,

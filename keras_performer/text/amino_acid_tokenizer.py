@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_performer.text.tokenizer import PAD, Tokenizer, string_batch
+from keras_performer.text.tokenizer import PAD, Tokenizer, byte_rows
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 # Asx, Leu or Ile, pyrrolysine, selenocysteine, any, Glx: the rest of IUPAC's letters.
@@ -68,15 +68,8 @@ class AminoAcidTokenizer(Tokenizer):
         return self.mask_id + 2
 
     def tokenize(self, texts):
-        texts = string_batch(texts)
-        if self.sequence_length is not None:
-            texts = tf.strings.substr(texts, 0, self.sequence_length, unit="BYTE")
-        joined = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
-        return tf.RaggedTensor.from_row_lengths(
-            tf.gather(tf.constant(_ID_OF_BYTE), tf.cast(joined, tf.int32)),
-            tf.strings.length(texts, unit="BYTE"),
-            validate=False,
-        )
+        rows = byte_rows(texts, self.sequence_length)
+        return rows.with_values(tf.gather(_ID_OF_BYTE, tf.cast(rows.values, tf.int32)))
 
 
 def _id_of_byte():

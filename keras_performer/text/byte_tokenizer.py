@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_performer.text.tokenizer import PAD, Tokenizer, string_batch
+from keras_performer.text.tokenizer import PAD, Tokenizer, byte_rows
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -41,13 +41,5 @@ class ByteTokenizer(Tokenizer):
         return 257
 
     def tokenize(self, texts):
-        texts = string_batch(texts)
-        if self.sequence_length is not None:
-            texts = tf.strings.substr(texts, 0, self.sequence_length, unit="BYTE")
-        # One string decodes to as many bytes as it has: no padding to remove again.
-        joined = tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8)
-        return tf.RaggedTensor.from_row_lengths(
-            tf.cast(joined, tf.int32) + (PAD + 1),
-            tf.strings.length(texts, unit="BYTE"),
-            validate=False,
-        )
+        rows = byte_rows(texts, self.sequence_length)
+        return rows.with_values(tf.cast(rows.values, tf.int32) + (PAD + 1))

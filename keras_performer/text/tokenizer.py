@@ -118,3 +118,33 @@ def string_batch(texts):
             "tf.reshape(texts, [-1]) for a nested batch."
         )
     return tf.ensure_shape(texts, [None])
+
+
+def byte_rows(texts, length=None):
+    """Cuts texts into their bytes.
+
+    Args:
+        texts: As for `string_batch`.
+        length: Number of bytes that are kept of each, or `None` for all.
+
+    Returns:
+        `tf.RaggedTensor` of shape `(B, None)`, uint8.
+
+    Raises:
+        ValueError: As `string_batch`.
+
+    Example:
+
+    >>> from keras_performer.text.tokenizer import byte_rows
+    >>> byte_rows(["ab", "c"]).to_list()
+    [[97, 98], [99]]
+    """
+    texts = string_batch(texts)
+    if length is not None:
+        texts = tf.strings.substr(texts, 0, length, unit="BYTE")
+    # One string decodes to as many bytes as it has: no padding to remove again.
+    return tf.RaggedTensor.from_row_lengths(
+        tf.io.decode_raw(tf.strings.reduce_join(texts), tf.uint8),
+        tf.strings.length(texts, unit="BYTE"),
+        validate=False,
+    )

@@ -6,6 +6,7 @@ import pathlib
 import keras
 
 from keras_performer.callbacks import RedrawProjections
+from keras_performer.layers.attention_arguments import check_size
 from keras_performer.training.backup import Backup
 from keras_performer.training.best_weights import BestWeights
 from keras_performer.training.history_file import HistoryFile
@@ -174,10 +175,7 @@ def _checked(model, num_steps, backup_every, validation_data, validate_every):
         ("backup_every", backup_every),
         ("validate_every", validate_every),
     ):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"`{name}` must be a positive integer. Received: {name}={value!r}"
-            )
+        check_size(name, value)
         if value % model.steps_per_execution:
             raise ValueError(
                 f"`{name}` must be a multiple of the model's `steps_per_execution`, "
