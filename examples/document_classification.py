@@ -41,7 +41,7 @@ import keras
 import numpy as np
 
 from keras_performer.cli.python_corpus import build_python_corpus
-from keras_performer.models import DocumentClassifier
+from keras_performer.models import PerformerTextClassifier
 from keras_performer.text import (
     WordPieceTokenizer,
     evaluation_batches,
@@ -97,7 +97,7 @@ def train(documents, tokenizer, attention, arguments):
         vocabulary_size=tokenizer.vocabulary_size,
         dropout=0.1,
     )
-    model = DocumentClassifier(
+    model = PerformerTextClassifier(
         backbone, len(documents.labels), dropout=0.1, seed=arguments.seed
     )
     model.compile(

@@ -162,7 +162,7 @@ def train(attention, arguments):
 
 def write(model, sources, first_tokens, num_tokens):
     """The likeliest next tokens, one after the other, of shape (B, num_tokens)."""
-    if model.backbone.attention == "favor":
+    if model.backbone.attention == "linear":
         return model.generate(sources, num_tokens, first_tokens)
     # Exact attention has no state of constant size: all is computed again each time.
     written = np.pad(first_tokens, [(0, 0), (0, num_tokens)])
@@ -203,7 +203,7 @@ def main(arguments=None):
         f"{1 / arguments.symbols:.1%}\n"
     )
     results = {}
-    for attention, name in (("favor", "Performer"), ("exact", "exact attention")):
+    for attention, name in (("linear", "Performer"), ("exact", "exact attention")):
         model, steps = train(attention, arguments)
         print(
             f"{name}, after {steps} steps{'':<8}copy{'':<20}reverse\n"

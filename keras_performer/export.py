@@ -34,7 +34,7 @@ def export_classifier(model, tokenizer, labels, directory, name):
     signatures that take text are written where TensorFlow Serving looks for them.
 
     Args:
-        model: A `keras_performer.models.DocumentClassifier`.
+        model: A `keras_performer.models.PerformerTextClassifier`.
         tokenizer: A `keras_performer.text.Tokenizer`, of the model's training.
         labels: Names of the classes.
         directory: Folder of all models.

@@ -24,7 +24,7 @@ class PlanSettings:
         num_heads: H.
         vocabulary_size: Number of token ids.
         causal: Whether a position sees only those at and before it.
-        attention: `"favor"`, linear, or `"exact"`, the same model with softmax
+        attention: `"linear"`, linear, or `"exact"`, the same model with softmax
             attention.
         feature_map: As for `FastAttention`, by name.
         num_features: As for `FastAttention`.
@@ -57,7 +57,7 @@ class PlanSettings:
     num_heads: int
     vocabulary_size: int
     causal: bool = False
-    attention: str = "favor"
+    attention: str = "linear"
     feature_map: str = "softmax"
     num_features: int | None = None
     dropout: float = 0.1

@@ -5,7 +5,10 @@ from keras_performer.layers.fast_attention import FastAttention
 from keras_performer.layers.masked_average_pooling import MaskedAveragePooling
 from keras_performer.layers.performer_decoder import PerformerDecoder
 from keras_performer.layers.performer_encoder import PerformerEncoder
-from keras_performer.layers.sinusoidal_positions import SinusoidalPositions
+from keras_performer.layers.position_embedding import PositionEmbedding
+from keras_performer.layers.sine_position_encoding import SinePositionEncoding
+from keras_performer.layers.stream_state import StreamState
+from keras_performer.renamed import renamed_attributes
 
 __all__ = [
     "ExactAttention",
@@ -13,5 +16,11 @@ __all__ = [
     "MaskedAveragePooling",
     "PerformerDecoder",
     "PerformerEncoder",
-    "SinusoidalPositions",
+    "PositionEmbedding",
+    "SinePositionEncoding",
+    "StreamState",
 ]
+
+__getattr__ = renamed_attributes(
+    __name__, globals(), {"SinusoidalPositions": "SinePositionEncoding"}
+)

@@ -120,9 +120,9 @@ def check_linear(attention):
     Args:
         attention: The block's `attention`.
     """
-    if attention != "favor":
+    if attention != "linear":
         raise ValueError(
-            "A stream needs attention whose state does not grow, `attention='favor'`: "
+            "A stream needs attention whose state does not grow, `attention='linear'`: "
             "exact attention would have to keep every key and value. An `exact_window` "
             f"keeps the nearest. Received: attention={attention!r}"
         )

@@ -29,8 +29,8 @@ class PerformerEncoder(TransformerBlock):
         feedforward_chunk: How many positions at a time go through the feed-forward
             network; the backward pass computes its hidden features again instead of
             keeping them. `None` for all at once.
-        attention: `"favor"`, linear attention by `FastAttention`, or `"exact"`, softmax
-            attention by `ExactAttention`, for which the feature map has no meaning.
+        attention: `"linear"`, by `FastAttention`, or `"exact"`, softmax attention
+            by `ExactAttention`, for which the feature map has no meaning.
         feature_map: As for `FastAttention`.
         num_features: As for `FastAttention`.
         projection: As for `FastAttention`.

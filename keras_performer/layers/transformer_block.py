@@ -1,5 +1,7 @@
 """`TransformerBlock`: what an encoder and a decoder block have in common."""
 
+import warnings
+
 from keras_performer import feature_maps
 from keras_performer.layers.attention_arguments import check_choice, check_size
 from keras_performer.layers.exact_attention import ExactAttention
@@ -9,7 +11,19 @@ from keras_performer.layers.recomputed import recomputed
 from keras_performer.layers.reseeded import reseeded
 from keras_performer.ops import projections
 
-ATTENTIONS = ("favor", "exact")
+ATTENTIONS = ("linear", "exact")
+
+
+def current_attention(attention):
+    """The name of a kind of attention, with a warning where an old one is given."""
+    if attention != "favor":
+        return attention
+    warnings.warn(
+        "`attention='favor'` is now called `attention='linear'`.",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return "linear"
 
 
 class TransformerBlock(FeedForwardBlock):
@@ -35,7 +49,7 @@ class TransformerBlock(FeedForwardBlock):
         bias_initializer="zeros",
         normalize_first=False,
         *,
-        attention="favor",
+        attention="linear",
         feature_map="softmax",
         num_features=None,
         projection="orthogonal",
@@ -46,10 +60,11 @@ class TransformerBlock(FeedForwardBlock):
         **kwargs,
     ):
         check_size("num_heads", num_heads)
+        attention = current_attention(attention)
         check_choice("attention", attention, ATTENTIONS)
         if attention == "exact" and exact_window is not None:
             raise ValueError(
-                "`exact_window` is for `attention='favor'`: exact attention has all "
+                "`exact_window` is for `attention='linear'`: exact attention has all "
                 f"positions in its window. Received: attention={attention!r}, "
                 f"exact_window={exact_window}"
             )
@@ -124,7 +139,7 @@ class TransformerBlock(FeedForwardBlock):
                 "so that each head has one. Received: an input of shape "
                 f"{tuple(query_shape)}, num_heads={self.num_heads}"
             )
-        make = {"favor": self._favor, "exact": ExactAttention}[self.attention]
+        make = {"linear": self._linear, "exact": ExactAttention}[self.attention]
         layer = make(
             num_heads=self.num_heads,
             key_dim=hidden_dim // self.num_heads,
@@ -137,7 +152,7 @@ class TransformerBlock(FeedForwardBlock):
         layer.build(query_shape, value_shape)
         return layer
 
-    def _favor(self, **arguments):
+    def _linear(self, **arguments):
         return FastAttention(
             feature_map=self.feature_map,
             num_features=self.num_features,

@@ -39,7 +39,7 @@ def block_stack(
         block_type(
             attention=kinds[index],
             feature_map=maps[index],
-            exact_window=windows[index] if kinds[index] == "favor" else None,
+            exact_window=windows[index] if kinds[index] == "linear" else None,
             layer_norm_epsilon=BLOCK_EPSILON,
             kernel_initializer=initializer(seed, index),
             seed=None if seed is None else seed + index,

@@ -32,7 +32,7 @@ class PerformerBackbone(CausalStream):
         intermediate_dim: Hidden size of the feed-forward networks.
         dropout: Dropout rate.
         max_wavelength: The slowest of the wavelengths of sinusoidal positions, see
-            `SinusoidalPositions`; the base of rotary ones, see `FastAttention`.
+            `SinePositionEncoding`; the base of rotary ones, see `FastAttention`.
         feature_map: As for `FastAttention`, or a list with one for each block.
         num_features: As for `FastAttention`.
         seed: Integer that seeds weights, projections and dropout, or `None`.
@@ -44,7 +44,7 @@ class PerformerBackbone(CausalStream):
         max_sequence_length: The longest sequence, where positions are learned.
         exact_window: As for `FastAttention`, or a list with one for each block.
         num_key_value_heads: As for `FastAttention`.
-        attention: `"favor"`, linear attention, `"exact"`, softmax attention, or a list
+        attention: `"linear"`, linear attention, `"exact"`, softmax attention, or a list
             with one for each block. Where it is exact, `feature_map` and
             `exact_window` have no meaning.
         activation: Activation of the feed-forward networks.
@@ -104,7 +104,7 @@ class PerformerBackbone(CausalStream):
         max_sequence_length=None,
         exact_window=None,
         num_key_value_heads=None,
-        attention="favor",
+        attention="linear",
         activation="gelu",
         normalize_first=True,
         normalization="layer_norm",
@@ -221,7 +221,7 @@ class PerformerBackbone(CausalStream):
     @property
     def redraws(self):
         """Whether the blocks have random projections that can be drawn anew."""
-        maps = [x.feature_map for x in self.blocks if x.attention == "favor"]
+        maps = [x.feature_map for x in self.blocks if x.attention == "linear"]
         return any(each.draws_projection and not each.trainable for each in maps)
 
     @classmethod

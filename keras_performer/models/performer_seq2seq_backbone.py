@@ -99,7 +99,7 @@ class PerformerSeq2SeqBackbone(Seq2SeqStream):
         max_sequence_length=None,
         exact_window=None,
         num_key_value_heads=None,
-        attention="favor",
+        attention="linear",
         activation="gelu",
         normalize_first=True,
         normalization="layer_norm",

@@ -1,7 +1,7 @@
 """Positions of a model by name: the layer that adds them, the base that rotates."""
 
-from keras_performer.layers import SinusoidalPositions
-from keras_performer.models.learned_positions import LearnedPositions
+from keras_performer.layers import SinePositionEncoding
+from keras_performer.layers.position_embedding import PositionEmbedding
 
 NAMES = ("sinusoidal", "rotary", "learned")
 
@@ -13,8 +13,8 @@ def position_layer(
 
     Args:
         positions: One of `NAMES`.
-        max_wavelength: As for `SinusoidalPositions`.
-        max_sequence_length: As for `LearnedPositions`; `None` for other positions.
+        max_wavelength: As for `SinePositionEncoding`.
+        max_sequence_length: As for `PositionEmbedding`; `None` for other positions.
         stddev: The size of the embeddings that positions are added to.
         seed: Integer that seeds what is learned, or `None`.
         dtype: Dtype or dtype policy.
@@ -38,11 +38,13 @@ def position_layer(
             f"{positions!r}, max_sequence_length={max_sequence_length}"
         )
     if positions == "learned":
-        return LearnedPositions(
+        return PositionEmbedding(
             max_sequence_length, stddev=stddev, seed=seed, dtype=dtype, name=name
         )
     if positions == "sinusoidal":
-        return SinusoidalPositions(max_wavelength, scale=stddev, dtype=dtype, name=name)
+        return SinePositionEncoding(
+            max_wavelength, scale=stddev, dtype=dtype, name=name
+        )
     return None
 
 

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_performer.callbacks import RedrawProjections
-from keras_performer.models import DocumentClassifier, PerformerBackbone
+from keras_performer.models import PerformerBackbone, PerformerTextClassifier
 from keras_performer.text.batches import evaluation_batches, training_batches
 from keras_performer.text.documents import find_train_test, hold_out
 from keras_performer.text.vocabulary import learn_vocabulary
@@ -31,7 +31,7 @@ def train_classifier(settings, run_folder, verbose="auto"):
         verbose: As for `keras.Model.fit`.
 
     Returns:
-        The trained `DocumentClassifier`, with the weights of the best epoch.
+        The trained `PerformerTextClassifier`, with the weights of the best epoch.
 
     Raises:
         ValueError: If the settings, the data or the run folder are not fit for it.
@@ -101,7 +101,7 @@ def build_classifier(settings, vocabulary_size, num_classes):
         num_classes: Number of classes.
 
     Returns:
-        A `DocumentClassifier`, not compiled.
+        A `PerformerTextClassifier`, not compiled.
     """
     backbone = PerformerBackbone(
         vocabulary_size=vocabulary_size,
@@ -116,7 +116,7 @@ def build_classifier(settings, vocabulary_size, num_classes):
         num_features=settings.num_features,
         seed=settings.seed,
     )
-    return DocumentClassifier(
+    return PerformerTextClassifier(
         backbone, num_classes, dropout=settings.dropout, seed=settings.seed
     )
 

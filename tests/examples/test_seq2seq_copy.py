@@ -66,7 +66,7 @@ def test_targets_are_the_source_forwards_or_backwards(seq2seq_copy):
 
 
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.parametrize("attention", ["favor", "exact"])
+@pytest.mark.parametrize("attention", ["linear", "exact"])
 def test_what_is_written_is_the_likeliest_by_the_whole_model(seq2seq_copy, attention):
     backbone = PerformerSeq2SeqBackbone(
         vocabulary_size=11,
@@ -95,7 +95,7 @@ def test_what_is_written_is_the_likeliest_by_the_whole_model(seq2seq_copy, atten
     logits = np.array(
         model({"encoder_token_ids": sources, "decoder_token_ids": before})
     )
-    logits[..., 0] = -np.inf if attention == "favor" else logits[..., 0]
+    logits[..., 0] = -np.inf if attention == "linear" else logits[..., 0]
     assert np.array_equal(written, logits.argmax(-1))
 
 
@@ -109,7 +109,7 @@ def test_tests_of_too_long_sources_are_refused(seq2seq_copy, capsys):
 @pytest.mark.filterwarnings(GRAPHS_OF_DATA)
 def test_it_runs_and_reports_all_lengths(seq2seq_copy, capsys):
     results = seq2seq_copy.main([*TINY, "--steps", "2"])
-    assert list(results) == ["favor", "exact"]
+    assert list(results) == ["linear", "exact"]
     for of_lengths in results.values():
         assert list(of_lengths) == [2, 4, 6, 8]
         for shares in of_lengths.values():
@@ -124,7 +124,7 @@ def test_it_runs_and_reports_all_lengths(seq2seq_copy, capsys):
 @pytest.mark.slow
 def test_a_minute_teaches_to_copy(seq2seq_copy):
     results = seq2seq_copy.main([])
-    for attention in ("favor", "exact"):
+    for attention in ("linear", "exact"):
         for direction in ("copy", "reverse"):
             tokens, _ = results[attention][7][direction]
             assert tokens > 0.5

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_performer.models import DocumentClassifier, PerformerBackbone
+from keras_performer.models import PerformerBackbone, PerformerTextClassifier
 
 LABELS = ("log", "novel", "poem")
 TEXTS = ("", "a", "It was a dark and stormy night; " * 40, "ünïcödé ☃ 書")
@@ -20,7 +20,7 @@ def classifier(vocabulary_size):
         intermediate_dim=32,
         seed=7,
     )
-    model = DocumentClassifier(backbone, len(LABELS))
+    model = PerformerTextClassifier(backbone, len(LABELS))
     # Larger than at the start of a training, so that texts differ in their answers.
     for weight in model.trainable_weights:
         noise = keras.random.normal(weight.shape, seed=len(weight.path))

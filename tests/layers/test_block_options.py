@@ -180,13 +180,13 @@ def test_the_mask_passes_on(normalization):
 
 @BLOCKS
 def test_exact_attention_reads_the_weights_of_linear(block_type):
-    exact, linear = (make(block_type, attention=a) for a in ("exact", "favor"))
+    exact, linear = (make(block_type, attention=a) for a in ("exact", "linear"))
     paths = {path for path in weights(linear) if "projection" not in path}
     assert set(weights(exact)) == paths
 
 
 @BLOCKS
-@pytest.mark.parametrize("attention", ["favor", "exact"])
+@pytest.mark.parametrize("attention", ["linear", "exact"])
 def test_segments_are_as_each_alone(block_type, attention):
     block = make(block_type, attention=attention)
     x, *source = inputs_of(block_type)

@@ -190,7 +190,7 @@ ARGUMENTS = {
     "normalization": "rms_norm",
     "feedforward": "gated",
     "feedforward_chunk": 5,
-    "attention": "favor",
+    "attention": "linear",
     "feature_map": "softmax",
     "num_features": 19,
     "projection": "gaussian",

@@ -16,7 +16,7 @@ from keras_performer.layers import (
     FastAttention,
     MaskedAveragePooling,
     PerformerEncoder,
-    SinusoidalPositions,
+    SinePositionEncoding,
 )
 
 VOCABULARY, FEATURES = 11, 6
@@ -125,7 +125,7 @@ def layers():
     """A model with other layers, and with attention of other arguments."""
     tokens = keras.Input((None,), dtype="int32")
     x = keras.layers.Embedding(VOCABULARY, FEATURES, mask_zero=True)(tokens)
-    positions = SinusoidalPositions(max(LENGTHS))(x)
+    positions = SinePositionEncoding(max(LENGTHS))(x)
     plain = keras.layers.Dense(FEATURES)(x)
     return keras.Model(
         tokens,

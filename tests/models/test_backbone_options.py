@@ -13,7 +13,7 @@ OPTIONS = [
     {},
     {"normalization": "rms_norm", "feedforward": "gated", "feedforward_chunk": 5},
     {"normalize_first": False, "normalization": "rms_norm"},
-    {"attention": ["exact", "favor"], "exact_window": 3, "feature_map": "relu"},
+    {"attention": ["exact", "linear"], "exact_window": 3, "feature_map": "relu"},
     {"positions": "learned", "max_sequence_length": 20},
     {"positions": "sinusoidal", "max_wavelength": 50},
     {"remat": True, "tie_embeddings": False},
@@ -72,7 +72,7 @@ def test_padding_changes_nothing(options, causal):
 @pytest.mark.parametrize("options", OPTIONS)
 def test_a_stream_is_as_the_whole(options):
     if "attention" in options:
-        options = {**options, "attention": "favor"}
+        options = {**options, "attention": "linear"}
     if options.get("positions") == "sinusoidal":
         pytest.skip("these positions do not go on from a state")
     model, ids = backbone(causal=True, **options), draw_ids(2, T)
@@ -83,7 +83,7 @@ def test_a_stream_is_as_the_whole(options):
 
 
 def test_attention_of_each_block():
-    model = backbone(attention=["exact", "favor"], exact_window=3)
+    model = backbone(attention=["exact", "linear"], exact_window=3)
     first, second = (block._self_attention_layer for block in model.blocks)
     assert isinstance(first, ExactAttention) and isinstance(second, FastAttention)
     assert second.exact_window == 3
@@ -94,15 +94,15 @@ def test_attention_of_each_block():
 
 
 def test_redraws_are_of_blocks_with_random_features():
-    assert backbone(attention=["exact", "favor"]).redraws
+    assert backbone(attention=["exact", "linear"]).redraws
     assert not backbone(attention="exact").redraws
-    assert not backbone(attention="favor", feature_map="relu").redraws
+    assert not backbone(attention="linear", feature_map="relu").redraws
     maps = ["softmax", "relu"]
-    assert not backbone(attention=["exact", "favor"], feature_map=maps).redraws
+    assert not backbone(attention=["exact", "linear"], feature_map=maps).redraws
 
 
 def test_exact_blocks_do_not_generate():
-    model = PerformerCausalLM(backbone(attention=["favor", "exact"], causal=True))
+    model = PerformerCausalLM(backbone(attention=["linear", "exact"], causal=True))
     with pytest.raises(ValueError, match="whose state does not grow"):
         model.generate([[1, 2]], max_new_tokens=2)
 

@@ -144,7 +144,7 @@ ARGUMENTS = {
     "max_sequence_length": None,
     "exact_window": [None, 5],
     "num_key_value_heads": 1,
-    "attention": ["exact", "favor"],
+    "attention": ["exact", "linear"],
     "activation": "silu",
     "normalize_first": False,
     "normalization": "rms_norm",
@@ -183,7 +183,7 @@ def test_arguments_reach_the_layers():
         assert block.dropout == 0.25
         assert block.num_features == 19
         assert not block.normalize_first
-        assert block.attention == ["exact", "favor"][index]
+        assert block.attention == ["exact", "linear"][index]
         assert block.exact_window == [None, 5][index]
         assert block.normalization == "rms_norm"
         assert (block.feedforward, block.feedforward_chunk) == ("gated", 7)

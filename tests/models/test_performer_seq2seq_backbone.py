@@ -190,7 +190,7 @@ ARGUMENTS = {
     "max_sequence_length": None,
     "exact_window": [None, 5],
     "num_key_value_heads": 1,
-    "attention": ["favor", "favor"],
+    "attention": ["linear", "linear"],
     "activation": keras.activations.relu,
     "normalize_first": False,
     "normalization": "rms_norm",

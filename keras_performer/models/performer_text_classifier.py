@@ -1,13 +1,15 @@
-"""`DocumentClassifier`: one label for a document of any length."""
+"""`PerformerTextClassifier`: one label for a document of any length."""
 
 import keras
 
 from keras_performer.layers import MaskedAveragePooling
 from keras_performer.models.backbone_task import BackboneTask
+from keras_performer.renamed import also_registered_as
 
 
+@also_registered_as("DocumentClassifier")
 @keras.saving.register_keras_serializable(package="keras_performer")
-class DocumentClassifier(BackboneTask):
+class PerformerTextClassifier(BackboneTask):
     """Classifies documents: a backbone, masked pooling, and a softmax layer.
 
     Args:
@@ -35,7 +37,7 @@ class DocumentClassifier(BackboneTask):
     ...     vocabulary_size=257, num_layers=1, num_heads=2, hidden_dim=16,
     ...     intermediate_dim=32, seed=0,
     ... )
-    >>> classifier = DocumentClassifier(backbone, num_classes=3)
+    >>> classifier = PerformerTextClassifier(backbone, num_classes=3)
     >>> classifier(np.ones((2, 100), "int32")).shape
     TensorShape([2, 3])
     """

@@ -1,4 +1,4 @@
-"""`DocumentClassifier`: one label for a document, alone or in a batch."""
+"""`PerformerTextClassifier`: one label for a document, alone or in a batch."""
 
 import inspect
 import json
@@ -10,13 +10,13 @@ from fresh_process import predict_in_a_fresh_process
 from test_performer_backbone import T, backbone, draw_ids, randomize, run, values
 from tolerances import assert_close
 
-from keras_performer.models import DocumentClassifier
+from keras_performer.models import PerformerTextClassifier
 
 CLASSES = 5
 
 
 def classifier(dropout=0.0, **arguments):
-    model = DocumentClassifier(backbone(**arguments), CLASSES, dropout=dropout)
+    model = PerformerTextClassifier(backbone(**arguments), CLASSES, dropout=dropout)
     return randomize(model)
 
 
@@ -74,7 +74,7 @@ def test_training_lowers_the_loss():
 
 
 def test_dropout_acts_in_training_only():
-    model = DocumentClassifier(backbone(dropout=0.0), CLASSES, dropout=0.5)
+    model = PerformerTextClassifier(backbone(dropout=0.0), CLASSES, dropout=0.5)
     ids = draw_ids(2, T)
     plain = run(model, ids)
     assert np.array_equal(plain, keras.ops.convert_to_numpy(model(ids, training=False)))
@@ -84,7 +84,7 @@ def test_dropout_acts_in_training_only():
 def test_the_global_seed_decides():
     def seeded(seed):
         keras.utils.set_random_seed(seed)
-        return values(DocumentClassifier(backbone(seed=None), CLASSES))
+        return values(PerformerTextClassifier(backbone(seed=None), CLASSES))
 
     first, again, other = seeded(1), seeded(1), seeded(2)
     for path, value in first.items():
@@ -102,12 +102,12 @@ def test_round_trip_of_every_argument():
         "name": "other_name",
         "trainable": False,
     }
-    parameters = set(inspect.signature(DocumentClassifier.__init__).parameters)
+    parameters = set(inspect.signature(PerformerTextClassifier.__init__).parameters)
     assert parameters - {"self", "kwargs"} <= set(arguments)
-    model = DocumentClassifier(**arguments)
+    model = PerformerTextClassifier(**arguments)
     config = json.loads(json.dumps(model.get_config()))
     assert set(config) == set(arguments)
-    restored = DocumentClassifier.from_config(config)
+    restored = PerformerTextClassifier.from_config(config)
     assert json.loads(json.dumps(restored.get_config())) == config
     assert restored.get_layer("pooled_dropout").rate == 0.25
     assert restored.backbone.name == "other_backbone"
@@ -118,13 +118,13 @@ def test_round_trip_of_every_argument():
 @pytest.mark.parametrize("num_classes", [1, 0, -3, 2.0, None])
 def test_two_classes_at_the_least(num_classes):
     with pytest.raises(ValueError, match="`num_classes` must be an integer"):
-        DocumentClassifier(backbone(), num_classes)
+        PerformerTextClassifier(backbone(), num_classes)
 
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16", "float64"])
 def test_the_policy_is_that_of_the_backbone_and_probabilities_are_float32(dtype):
-    model = DocumentClassifier(backbone(dtype=dtype), CLASSES)
-    restored = DocumentClassifier.from_config(model.get_config())
+    model = PerformerTextClassifier(backbone(dtype=dtype), CLASSES)
+    restored = PerformerTextClassifier.from_config(model.get_config())
     for each in (model, restored):
         blocks = [x for x in each.backbone.layers if "encoder" in x.name]
         assert [block.dtype_policy.name for block in blocks] == [dtype] * 2
@@ -134,9 +134,10 @@ def test_the_policy_is_that_of_the_backbone_and_probabilities_are_float32(dtype)
 
 
 def test_weight_paths(snapshot):
-    model = DocumentClassifier(backbone(num_features=None), CLASSES)
+    model = PerformerTextClassifier(backbone(num_features=None), CLASSES)
     snapshot(
-        "document_classifier_weights", {w.path: list(w.shape) for w in model.weights}
+        "performer_text_classifier_weights",
+        {w.path: list(w.shape) for w in model.weights},
     )
 
 
@@ -145,7 +146,7 @@ def test_saved_and_loaded(tmp_path, feature_map):
     model = classifier(seed=None, feature_map=feature_map)
     model.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras")
-    assert type(restored) is DocumentClassifier
+    assert type(restored) is PerformerTextClassifier
     assert [w.path for w in restored.weights] == [w.path for w in model.weights]
     ids = draw_ids(3, T)
     expected = run(model, ids)

@@ -1,11 +1,11 @@
-"""`SinusoidalPositions`: embeddings of any length, in float32 whatever the policy."""
+"""`SinePositionEncoding`: embeddings of any length, in float32 whatever the policy."""
 
 import keras
 import numpy as np
 import pytest
 from layer_inputs import B, draw, numpy
 
-from keras_performer.layers import SinusoidalPositions
+from keras_performer.layers import SinePositionEncoding
 
 
 def table(length, features, max_wavelength=10000, start=0):
@@ -23,7 +23,7 @@ def table(length, features, max_wavelength=10000, start=0):
 @pytest.mark.parametrize(("length", "features"), [(1, 2), (37, 10), (0, 4)])
 def test_the_formula(length, features, max_wavelength):
     x = draw(B, length, features)
-    output = numpy(SinusoidalPositions(max_wavelength)(x))
+    output = numpy(SinePositionEncoding(max_wavelength)(x))
     expected = x + table(length, features, max_wavelength)
     assert np.allclose(output, expected, rtol=0, atol=1e-5)
 
@@ -31,18 +31,18 @@ def test_the_formula(length, features, max_wavelength):
 @pytest.mark.parametrize("start_index", [0, 5, np.int32(1000)])
 def test_a_sequence_may_start_later(start_index):
     x = np.zeros((1, 7, 10), "float32")
-    output = numpy(SinusoidalPositions()(x, start_index=start_index))
+    output = numpy(SinePositionEncoding()(x, start_index=start_index))
     assert np.allclose(output[0], table(7, 10, start=int(start_index)), atol=1e-4)
 
 
 def test_the_scale():
     x = draw(B, 7, 10)
-    output = numpy(SinusoidalPositions(100, scale=0.02)(x))
+    output = numpy(SinePositionEncoding(100, scale=0.02)(x))
     assert np.allclose(output, x + 0.02 * table(7, 10, 100), rtol=0, atol=1e-6)
 
 
 def test_parts_continue_each_other():
-    layer = SinusoidalPositions()
+    layer = SinePositionEncoding()
     x = draw(B, 20, 6)
     whole = numpy(layer(x))
     parts = [numpy(layer(x[:, :8])), numpy(layer(x[:, 8:], start_index=8))]
@@ -53,7 +53,7 @@ def test_parts_continue_each_other():
 def test_late_positions_differ_in_half_precision(policy):
     # Counted in a half type, these neighbours would be one position.
     x = np.zeros((1, 70_000, 2), "float32")
-    output = SinusoidalPositions(1, dtype=policy)(x)
+    output = SinePositionEncoding(1, dtype=policy)(x)
     assert keras.backend.standardize_dtype(output.dtype) == policy.split("_")[1]
     late = numpy(output)[0, -5:]
     assert np.allclose(late[:, 0], np.sin(np.arange(69_995, 70_000)), atol=0.02)
@@ -61,7 +61,7 @@ def test_late_positions_differ_in_half_precision(policy):
 
 def test_any_length_in_one_model():
     inputs = keras.Input((None, 6))
-    model = keras.Model(inputs, SinusoidalPositions()(inputs))
+    model = keras.Model(inputs, SinePositionEncoding()(inputs))
     assert model.output_shape == (None, None, 6)
     for length in (3, 1000):
         output = model.predict(np.zeros((1, length, 6)), verbose=0)
@@ -70,14 +70,14 @@ def test_any_length_in_one_model():
 
 def test_the_mask_passes_on():
     x = keras.layers.Embedding(5, 6, mask_zero=True)(np.array([[3, 0, 1]]))
-    mask = SinusoidalPositions()(x)._keras_mask
+    mask = SinePositionEncoding()(x)._keras_mask
     assert numpy(mask).tolist() == [[True, False, True]]
 
 
 def test_round_trip():
     arguments = {"max_wavelength": 123, "scale": 0.25}
-    layer = SinusoidalPositions(**arguments, name="positions", dtype="mixed_bfloat16")
-    restored = SinusoidalPositions.from_config(layer.get_config())
+    layer = SinePositionEncoding(**arguments, name="positions", dtype="mixed_bfloat16")
+    restored = SinePositionEncoding.from_config(layer.get_config())
     assert restored.get_config() == layer.get_config()
     for name, value in arguments.items():
         assert getattr(restored, name) == value
@@ -86,9 +86,9 @@ def test_round_trip():
 @pytest.mark.parametrize("max_wavelength", [0, 0.5, -3])
 def test_the_wavelength_is_checked(max_wavelength):
     with pytest.raises(ValueError, match=f"max_wavelength={max_wavelength}"):
-        SinusoidalPositions(max_wavelength)
+        SinePositionEncoding(max_wavelength)
 
 
 def test_an_odd_feature_size_is_refused():
     with pytest.raises(ValueError, match=r"must be even.*\(2, 3, 5\)"):
-        SinusoidalPositions()(draw(2, 3, 5))
+        SinePositionEncoding()(draw(2, 3, 5))

@@ -1,4 +1,4 @@
-"""`SinusoidalPositions`: position embeddings for sequences of any length."""
+"""`SinePositionEncoding`: position embeddings for sequences of any length."""
 
 import math
 
@@ -6,10 +6,12 @@ import keras
 from keras import ops
 
 from keras_performer.ops import count_positions
+from keras_performer.renamed import also_registered_as
 
 
+@also_registered_as("SinusoidalPositions")
 @keras.saving.register_keras_serializable(package="keras_performer")
-class SinusoidalPositions(keras.layers.Layer):
+class SinePositionEncoding(keras.layers.Layer):
     """Adds sinusoidal position embeddings, computed for whatever length comes.
 
     Features `i` and `i + F/2` of position `t` are `sin(t / w_i)` and `cos(t / w_i)`
@@ -39,7 +41,7 @@ class SinusoidalPositions(keras.layers.Layer):
     Example:
 
     >>> import numpy as np
-    >>> x = SinusoidalPositions()(np.zeros((1, 3, 4), "float32"))
+    >>> x = SinePositionEncoding()(np.zeros((1, 3, 4), "float32"))
     >>> np.round(np.asarray(x)[0, 0], 3).tolist()
     [0.0, 0.0, 1.0, 1.0]
     """

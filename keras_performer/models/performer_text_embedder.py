@@ -1,4 +1,4 @@
-"""`DocumentEmbedder`: a unit vector for a document of any length, to be compared."""
+"""`PerformerTextEmbedder`: a unit vector for a document of any length."""
 
 import keras
 from keras import ops
@@ -6,12 +6,14 @@ from keras import ops
 from keras_performer.layers import MaskedAveragePooling
 from keras_performer.layers.attention_arguments import check_optional_size
 from keras_performer.models.backbone_task import BackboneTask
+from keras_performer.renamed import also_registered_as
 
 SMALLEST_SQUARE = 1e-12  # of the length of a vector that becomes a unit vector
 
 
+@also_registered_as("DocumentEmbedder")
 @keras.saving.register_keras_serializable(package="keras_performer")
-class DocumentEmbedder(BackboneTask):
+class PerformerTextEmbedder(BackboneTask):
     """Embeds documents: a backbone, masked pooling, a projection, and length 1.
 
     The inner product of two embeddings is their cosine similarity. Train it by
@@ -43,7 +45,7 @@ class DocumentEmbedder(BackboneTask):
     ...     vocabulary_size=257, num_layers=1, num_heads=2, hidden_dim=16,
     ...     intermediate_dim=32, seed=0,
     ... )
-    >>> embedder = DocumentEmbedder(backbone, embedding_dim=8)
+    >>> embedder = PerformerTextEmbedder(backbone, embedding_dim=8)
     >>> embedder(np.ones((2, 100), "int32")).shape
     TensorShape([2, 8])
     """
@@ -102,7 +104,7 @@ class DocumentEmbedder(BackboneTask):
         ...     vocabulary_size=257, num_layers=1, num_heads=2, hidden_dim=16,
         ...     intermediate_dim=32, seed=0,
         ... )
-        >>> model = DocumentEmbedder(backbone).similarity_model()
+        >>> model = PerformerTextEmbedder(backbone).similarity_model()
         >>> model.compile(
         ...     "adam",
         ...     keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -1,4 +1,4 @@
-"""`DocumentEmbedder`: unit vectors of documents, which training brings together."""
+"""`PerformerTextEmbedder`: unit vectors that training brings together."""
 
 import inspect
 import json
@@ -9,13 +9,13 @@ import pytest
 from test_performer_backbone import T, backbone, draw_ids, randomize, run, values
 from tolerances import assert_close
 
-from keras_performer.models import DocumentEmbedder, PerformerBackbone
+from keras_performer.models import PerformerBackbone, PerformerTextEmbedder
 
 E = 5
 
 
 def embedder(embedding_dim=E, **arguments):
-    model = DocumentEmbedder(backbone(**arguments), embedding_dim, seed=0)
+    model = PerformerTextEmbedder(backbone(**arguments), embedding_dim, seed=0)
     return randomize(model)
 
 
@@ -84,7 +84,7 @@ def test_training_brings_pairs_together():
         first, second = (run(model, ids) for ids in held_out)
         return np.mean((first @ second.T).argmax(axis=1) % 8 == np.arange(64) % 8)
 
-    model = DocumentEmbedder(
+    model = PerformerTextEmbedder(
         PerformerBackbone(33, 1, 2, 16, 32, dropout=0.0, seed=0), E, seed=0
     )
     held_out = [np.concatenate([draw() for _ in range(8)]) for _ in range(2)]
@@ -123,12 +123,12 @@ def test_round_trip_of_every_argument():
         "name": "other_name",
         "trainable": False,
     }
-    parameters = set(inspect.signature(DocumentEmbedder.__init__).parameters)
+    parameters = set(inspect.signature(PerformerTextEmbedder.__init__).parameters)
     assert parameters - {"self", "kwargs"} <= set(arguments)
-    model = DocumentEmbedder(**arguments)
+    model = PerformerTextEmbedder(**arguments)
     config = json.loads(json.dumps(model.get_config()))
     assert set(config) == set(arguments)
-    restored = DocumentEmbedder.from_config(config)
+    restored = PerformerTextEmbedder.from_config(config)
     assert json.loads(json.dumps(restored.get_config())) == config
     assert not restored.trainable_weights
     for path, value in values(model).items():
@@ -138,7 +138,7 @@ def test_round_trip_of_every_argument():
 def test_saved_and_loaded(model, tmp_path):
     model.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras")
-    assert type(restored) is DocumentEmbedder
+    assert type(restored) is PerformerTextEmbedder
     ids = draw_ids(3, T)
     assert np.array_equal(run(restored, ids), run(model, ids))
 
@@ -153,7 +153,7 @@ def test_embeddings_are_float32_unit_vectors_under_every_policy(dtype):
 @pytest.mark.parametrize("embedding_dim", [0, -3, 2.0])
 def test_sizes_that_are_refused(embedding_dim):
     with pytest.raises(ValueError, match="`embedding_dim` must be a positive integer"):
-        DocumentEmbedder(backbone(), embedding_dim)
+        PerformerTextEmbedder(backbone(), embedding_dim)
 
 
 @pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
@@ -163,7 +163,8 @@ def test_temperatures_that_are_refused(model, temperature):
 
 
 def test_weight_paths(snapshot):
-    model = DocumentEmbedder(backbone(), E)
+    model = PerformerTextEmbedder(backbone(), E)
     snapshot(
-        "document_embedder_weights", {w.path: list(w.shape) for w in model.weights}
+        "performer_text_embedder_weights",
+        {w.path: list(w.shape) for w in model.weights},
     )

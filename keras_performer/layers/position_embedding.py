@@ -1,14 +1,16 @@
-"""`LearnedPositions`: a trained embedding for each position, up to a longest one."""
+"""`PositionEmbedding`: a trained embedding for each position, up to a longest one."""
 
 import keras
 from keras import ops
 
 from keras_performer.layers.attention_arguments import check_size
 from keras_performer.ops import count_positions
+from keras_performer.renamed import also_registered_as
 
 
+@also_registered_as("LearnedPositions")
 @keras.saving.register_keras_serializable(package="keras_performer")
-class LearnedPositions(keras.layers.Layer):
+class PositionEmbedding(keras.layers.Layer):
     """Adds a trained vector for each position.
 
     Padding takes no position, so that a sequence has the positions that it would have
@@ -39,7 +41,7 @@ class LearnedPositions(keras.layers.Layer):
     Example:
 
     >>> import numpy as np
-    >>> layer = LearnedPositions(max_sequence_length=5)
+    >>> layer = PositionEmbedding(max_sequence_length=5)
     >>> x = np.asarray(layer(np.zeros((2, 3, 4), "float32"), start_index=1))
     >>> bool((x[0] == np.asarray(layer.embeddings)[1:4]).all())
     True

@@ -1,0 +1,66 @@
+"""Old public names and registered names, which go on working after a change."""
+
+import warnings
+
+import keras
+
+
+def renamed_attributes(module_name, module, names):
+    """A module's `__getattr__` (PEP 562) that answers to old names, with a warning.
+
+    Args:
+        module_name: Name of the module.
+        module: Its `globals()`, which have the new names.
+        names: Dictionary from each old name to the new one.
+
+    Returns:
+        Function of a name.
+
+    Example:
+
+    >>> import warnings
+    >>> getattr_ = renamed_attributes("m", {"New": int}, {"Old": "New"})
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     value = getattr_("Old")
+    >>> value, str(caught[0].message)
+    (<class 'int'>, '`m.Old` is now called `m.New`.')
+    """
+
+    def __getattr__(name):
+        if name not in names:
+            raise AttributeError(f"module {module_name!r} has no attribute {name!r}")
+        warnings.warn(
+            f"`{module_name}.{name}` is now called `{module_name}.{names[name]}`.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return module[names[name]]
+
+    return __getattr__
+
+
+def also_registered_as(name):
+    """Class decorator: files that name the class by an old name go on loading.
+
+    Args:
+        name: The old name, without the package.
+
+    Returns:
+        Function from the class to itself.
+
+    Example:
+
+    >>> @also_registered_as("Predecessor")
+    ... class Successor:
+    ...     pass
+    >>> keras.saving.get_registered_object("keras_performer>Predecessor").__name__
+    'Successor'
+    >>> del keras.saving.get_custom_objects()["keras_performer>Predecessor"]
+    """
+
+    def register(cls):
+        keras.saving.get_custom_objects()[f"keras_performer>{name}"] = cls
+        return cls
+
+    return register
