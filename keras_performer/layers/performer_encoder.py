@@ -121,7 +121,7 @@ class PerformerEncoder(TransformerBlock):
 
         if return_attention_scores:
             return forward(inputs)
-        return self._perhaps_recomputed(lambda x: forward(x)[0], (inputs,), training)
+        return self._call_with_remat(lambda x: forward(x)[0], (inputs,), training)
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape

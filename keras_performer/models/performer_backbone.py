@@ -4,7 +4,7 @@ import keras
 
 from keras_performer import feature_maps
 from keras_performer.layers import PerformerDecoder, PerformerEncoder
-from keras_performer.layers.normalizations import normalization_layer
+from keras_performer.layers.sublayers import normalization_layer
 from keras_performer.models import presets
 from keras_performer.models.block_stack import (
     BLOCK_EPSILON,
