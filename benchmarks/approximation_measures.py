@@ -207,7 +207,7 @@ def attend(name, features):
 
     @tf.function
     def attention(query, key, value, parameters):
-        return ops.bidirectional_attention(query, key, value, feature_map, parameters)
+        return ops.linear_attention(query, key, value, feature_map, parameters)
 
     return attention
 

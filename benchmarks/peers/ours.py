@@ -1,5 +1,7 @@
 """This project: FAVOR+ with features computed again in the backward pass."""
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -16,8 +18,8 @@ class Ours(TensorFlowPeer):
     def __init__(self, form):
         super().__init__(form)
         self.attention = {
-            "bidirectional": ops.bidirectional_attention,
-            "causal": ops.causal_attention,
+            "bidirectional": ops.linear_attention,
+            "causal": functools.partial(ops.linear_attention, causal=True),
         }[form]
         self.feature_map = feature_maps.get("softmax")
         projection = ops.projections.orthogonal(1, FEATURES, HEAD_DIM)
