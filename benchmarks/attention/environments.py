@@ -2,8 +2,9 @@
 
 An environment `NAME` is made in `benchmarks/.environments/NAME` from
 `requirements/NAME.txt`, and then from `requirements/NAME.late.txt`, whose packages are
-installed without their dependencies and built against what is already there. A late package may fail to
-build: the reason is printed and kept, and the peer that needs it is reported as absent.
+installed without their dependencies and built against what is already there. A late
+package may fail to build: the reason is printed and kept, and the peer that needs it is
+reported as absent.
 """
 
 import os
