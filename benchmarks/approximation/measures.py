@@ -1,4 +1,4 @@
-"""Inputs, closed forms and measured errors of `approximation_error.py`."""
+"""Inputs, closed forms and measured errors of `benchmarks.approximation.error`."""
 
 import functools
 from typing import Any, NamedTuple

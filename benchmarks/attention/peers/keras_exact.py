@@ -2,8 +2,8 @@
 
 import keras
 
-from peers.peer import ExactPeer
-from peers.tensorflow_peer import TensorFlowPeer
+from benchmarks.attention.peers.peer import ExactPeer
+from benchmarks.attention.peers.tensorflow_peer import TensorFlowPeer
 
 
 class KerasExact(TensorFlowPeer, ExactPeer):

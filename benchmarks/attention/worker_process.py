@@ -8,10 +8,10 @@ import subprocess
 import tempfile
 import time
 
-import environments
-import memory
+from benchmarks import memory
+from benchmarks.attention import environments
 
-FOLDER = pathlib.Path(__file__).resolve().parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 POLL_SECONDS = 0.02
 # A process is ended before the machine has less left than this.
 SPARE_BYTES = 2**29
@@ -42,14 +42,14 @@ class WorkerProcess:
         self.messages = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115  (see close)
         python = environments.python_of(entry.environment)
         self.process = subprocess.Popen(
-            [python, "-m", "peers.worker", entry.name, form],
+            [python, "-m", "benchmarks.attention.peers.worker", entry.name, form],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.messages,
             text=True,
             env={
                 **os.environ,
-                "PYTHONPATH": os.pathsep.join([str(FOLDER), str(FOLDER.parent)]),
+                "PYTHONPATH": str(ROOT),
                 "OMP_NUM_THREADS": str(threads),
                 "KERAS_BACKEND": "tensorflow",
                 "CUDA_VISIBLE_DEVICES": "",

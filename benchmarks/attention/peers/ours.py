@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 import keras_performer
+from benchmarks.attention.peers.peer import FEATURES, HEAD_DIM, positive_features
+from benchmarks.attention.peers.tensorflow_peer import TensorFlowPeer
 from keras_performer import feature_maps, ops
-from peers.peer import FEATURES, HEAD_DIM, positive_features
-from peers.tensorflow_peer import TensorFlowPeer
 
 
 class Ours(TensorFlowPeer):

@@ -1,6 +1,6 @@
 """From which length on `FastAttention` is faster than `MultiHeadAttention`.
 
-    python benchmarks/layer_crossover.py
+    python -m benchmarks.layer.crossover
 
 Prints Markdown. Whole layers of equal weights in self-attention: B = 1, 512 features, 8
 heads of 64, float32, on CPU. Before anything is timed the answers and gradients of both
@@ -9,19 +9,19 @@ are checked: the exit code is 1, and no figure is printed, where one is wrong.
 
 import argparse
 import json
-import pathlib
 import subprocess
 import sys
 import time
 
-import attention_report
 import keras
-import layer_check
-import layer_passes
-import memory
 import tensorflow as tf
-from layer_passes import PASSES
-from peers.registry import BOTH
+
+from benchmarks import memory
+from benchmarks.attention import report
+from benchmarks.attention.peers.registry import BOTH
+from benchmarks.layer import check as layer_check
+from benchmarks.layer import passes as layer_passes
+from benchmarks.layer.passes import PASSES
 
 LENGTHS = (256, 384, 512, 768, 1024, 1536, 2048, 4096)
 MEMORY_LENGTHS = (1024, 4096)
@@ -58,8 +58,8 @@ def main():
                 for length in sorted(arguments.lengths)
             ]
             print(f"\n### {form.capitalize()}, {pass_name}\n")
-            print(attention_report.table(points, arguments.threads), end="\n\n")
-            print(*attention_report.crossing(points, "keras_exact"), flush=True)
+            print(report.table(points, arguments.threads), end="\n\n")
+            print(*report.crossing(points, "keras_exact"), flush=True)
 
 
 def parse():
@@ -120,7 +120,7 @@ def check(layers, arguments):
 
 
 def measure(layers, form, pass_name, length, arguments):
-    """Returns a point of `attention_report.table`: both layers, timed in turns."""
+    """Returns a point of `report.table`: both layers, timed in turns."""
     log(f"{form}, {pass_name}, {length} tokens")
     inputs = layer_passes.make_inputs(length, pass_name)
     flags = (form == "causal", arguments.jit_compile)
@@ -160,7 +160,7 @@ def turn(run, inputs):
 
 def memory_of_fresh_process(arguments, **which):
     """Returns what `extra_memory` measures in a process of its own."""
-    command = [sys.executable, str(pathlib.Path(__file__).resolve())]
+    command = [sys.executable, "-m", "benchmarks.layer.crossover"]
     command += ["--threads", str(arguments.threads)]
     if arguments.num_features is not None:
         command += ["--num-features", str(arguments.num_features)]

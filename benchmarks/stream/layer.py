@@ -4,8 +4,8 @@ import functools
 
 import keras
 import numpy as np
-from peers.peer import positive_features
 
+from benchmarks.attention.peers.peer import positive_features
 from keras_performer.layers import FastAttention
 from keras_performer.ops import rotary
 

@@ -8,8 +8,8 @@ from fast_transformers.attention import CausalLinearAttention, LinearAttention
 from fast_transformers.feature_maps import Favor
 from fast_transformers.masking import LengthMask, TriangularCausalMask
 
-from peers.peer import FEATURES, HEAD_DIM
-from peers.torch_peer import TorchPeer
+from benchmarks.attention.peers.peer import FEATURES, HEAD_DIM
+from benchmarks.attention.peers.torch_peer import TorchPeer
 
 
 class FastTransformers(TorchPeer):

@@ -1,10 +1,10 @@
-"""Markdown of what `attention_peers.py` measured."""
+"""Markdown of what `compare.py` measured."""
 
 import math
 import statistics
 
-from peers.peer import FEATURES, HEAD_DIM, HEADS
-from peers.registry import BY_NAME
+from benchmarks.attention.peers.peer import FEATURES, HEAD_DIM, HEADS
+from benchmarks.attention.peers.registry import BY_NAME
 
 OURS = "ours"
 EXACT = ("keras_exact", "torch_exact")
@@ -17,7 +17,7 @@ def markdown(results):
     """Returns the whole report.
 
     Args:
-        results: What `attention_peers.py` writes as JSON.
+        results: What `compare.py` writes as JSON.
     """
     parts = [f"{results['processor']}, {results['threads']} threads."]
     rates = best_rates(results["forms"].values())

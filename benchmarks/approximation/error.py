@@ -1,6 +1,6 @@
 """Error of random feature maps and projections over the number of features.
 
-    python benchmarks/approximation_error.py --output approximation_error.png
+    python -m benchmarks.approximation.error --output approximation_error.png
 
 Figure 4 of arXiv 2009.14794, with more maps and projections, and with the closed forms
 of the kernel's error. Before anything is written the measured points are checked
@@ -11,10 +11,10 @@ import argparse
 import pathlib
 import sys
 
-import approximation_measures as measures
-import approximation_picture
 import numpy as np
 import tensorflow as tf
+
+from benchmarks.approximation import measures, picture
 
 STANDARD_ERRORS = 4
 # Projections that lower the error of positive features.
@@ -42,7 +42,7 @@ def main():
     if odd:
         parser.error(f"--features must be even, as maps have pairs. Received: {odd}")
     if arguments.output:
-        approximation_picture.figure_class()
+        picture.figure_class()
         if not arguments.output.parent.is_dir():
             parser.error(f"--output: no folder {arguments.output.parent}")
 
@@ -68,7 +68,7 @@ def main():
     }
     print(report(settings, kernels, outputs))
     if arguments.output:
-        approximation_picture.write(arguments.output, settings, kernels, outputs)
+        picture.write(arguments.output, settings, kernels, outputs)
 
 
 def at_least(least):

@@ -2,14 +2,14 @@
 
 import numpy as np
 import tensorflow as tf
-from layer_passes import (
+
+from benchmarks.layer.passes import (
     FORWARD,
     LEARNING_RATE,
     TRAINING,
     make_inputs,
     make_pass,
 )
-
 from keras_performer.layers import FastAttention
 from keras_performer.ops import exact_attention, kernel_attention
 

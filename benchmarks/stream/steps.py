@@ -1,6 +1,6 @@
 """Time of a step of `FastAttention` after 10 and after 1,000,000 positions.
 
-    python benchmarks/stream_steps.py
+    python -m benchmarks.stream.steps
 
 Prints Markdown. One stream of 512 features through a causal layer of 8 heads of 64,
 float32, on CPU. Before anything is timed, outputs are compared with those of the whole
@@ -18,11 +18,12 @@ import tempfile
 import time
 
 import keras
-import memory
 import numpy as np
-import stream_layer
 import tensorflow as tf
-from stream import FIRST_SPANS, Stream
+
+from benchmarks import memory
+from benchmarks.stream import layer as stream_layer
+from benchmarks.stream.stream import FIRST_SPANS, Stream
 
 CHECKPOINTS = (10, 10_000, 100_000)
 # Root mean square of the error over that of the truth, in float32.
@@ -115,7 +116,7 @@ def read(stream, end, single_steps=0):
 def check_resumption(stream, arguments):
     """Raises `WrongAnswer` unless another process goes on bit by bit as this one."""
     log(f"a state of {stream.position:,} positions in another process")
-    command = [sys.executable, str(pathlib.Path(__file__).resolve())]
+    command = [sys.executable, "-m", "benchmarks.stream.steps"]
     command += ["--threads", str(arguments.threads)]
     for flag in ("rotary_base", "exact_window"):
         if getattr(arguments, flag) is not None:

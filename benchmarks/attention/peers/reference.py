@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from peers.peer import HEADS
+from benchmarks.attention.peers.peer import HEADS
 
 STEP = 1e-5
 CHECKED_HEADS = (0, HEADS - 1)

@@ -5,8 +5,8 @@ import importlib.metadata
 import numpy as np
 from official.nlp.modeling.layers import kernel_attention
 
-from peers.peer import FEATURES, HEAD_DIM, HEADS, positive_features
-from peers.tensorflow_peer import TensorFlowPeer
+from benchmarks.attention.peers.peer import FEATURES, HEAD_DIM, HEADS, positive_features
+from benchmarks.attention.peers.tensorflow_peer import TensorFlowPeer
 
 
 class KernelAttention(TensorFlowPeer):

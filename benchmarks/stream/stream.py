@@ -1,10 +1,11 @@
 """`Stream`: a layer that reads inputs by position, span by span and step by step."""
 
 import keras
-import memory
 import numpy as np
-import stream_layer
 import tensorflow as tf
+
+from benchmarks import memory
+from benchmarks.stream import layer as stream_layer
 
 # The memory of the first spans is what that of all others is compared with: they have
 # made what is made once.
@@ -17,7 +18,7 @@ class Stream:
     """One stream through a layer, and the memory that it takes.
 
     Args:
-        layer: What `stream_layer.make_layer` returned.
+        layer: What `benchmarks.stream.layer.make_layer` returned.
         span: Positions of a span.
     """
 

@@ -2,7 +2,7 @@
 
 import time
 
-from peers.peer import FEATURES, HEAD_DIM, HEADS
+from benchmarks.attention.peers.peer import FEATURES, HEAD_DIM, HEADS
 
 REPEATS = 20
 

@@ -1,9 +1,10 @@
 """Virtual environments of the peers that cannot share the project's own.
 
-An environment `NAME` is made in `.environments/NAME` from `requirements/NAME.txt`, and
-then from `requirements/NAME.late.txt`, whose packages are installed without their
-dependencies and built against what is already there. A late package may fail to
-build: the reason is printed and kept, and the peer that needs it is reported as absent.
+An environment `NAME` is made in `benchmarks/.environments/NAME` from
+`requirements/NAME.txt`, and then from `requirements/NAME.late.txt`, whose packages are
+installed without their dependencies and built against what is already there. A late
+package may fail to build: the reason is printed and kept, and the peer that needs it is
+reported as absent.
 """
 
 import os
@@ -29,7 +30,7 @@ def python_of(environment):
     """
     if environment is None:
         return pathlib.Path(sys.executable)
-    folder = FOLDER / ".environments" / environment
+    folder = FOLDER.parent / ".environments" / environment
     python = folder / "bin" / "python"
     requirements = FOLDER / "requirements" / f"{environment}.txt"
     late = FOLDER / "requirements" / f"{environment}.late.txt"

@@ -2,8 +2,8 @@
 
 from torch.nn import functional
 
-from peers.peer import ExactPeer
-from peers.torch_peer import TorchPeer
+from benchmarks.attention.peers.peer import ExactPeer
+from benchmarks.attention.peers.torch_peer import TorchPeer
 
 
 class TorchExact(TorchPeer, ExactPeer):

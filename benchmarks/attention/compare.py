@@ -1,6 +1,6 @@
 """Time and memory of linear attention beside other implementations.
 
-    python benchmarks/attention_peers.py --output attention.json
+    python -m benchmarks.attention.compare --output attention.json
 
 Prints Markdown. B = 1, H = 8, D = 64, M = 256, float32. Peers that cannot share the
 project's environment get their own, made at the first run: see `environments.py`.
@@ -12,12 +12,12 @@ import pathlib
 import platform
 import sys
 
-import attention_report
-import memory
-from attention_sweep import Sweep, WrongAnswer
-from peers.peer import PASSES
-from peers.registry import BOTH, ENTRIES
-from worker_process import OverLimit, WorkerFailed
+from benchmarks import memory
+from benchmarks.attention import report
+from benchmarks.attention.peers.peer import PASSES
+from benchmarks.attention.peers.registry import BOTH, ENTRIES
+from benchmarks.attention.sweep import Sweep, WrongAnswer
+from benchmarks.attention.worker_process import OverLimit, WorkerFailed
 
 LENGTHS = (1_024, 4_096, 16_384, 65_536)
 MEASURES = ("time", "memory", "trace", "limits")
@@ -37,7 +37,7 @@ def main():
     except (WrongAnswer, OverLimit, WorkerFailed) as error:
         # Beside wrong answers these are failures of ours; a peer's are reported.
         sys.exit(f"No figures: {error}")
-    print(attention_report.markdown(results))
+    print(report.markdown(results))
     if arguments.output:
         write(arguments.output, results)
 

@@ -4,8 +4,8 @@ import statistics
 import sys
 import time
 
-from peers import registry
-from worker_process import OverLimit, WorkerFailed, WorkerProcess
+from benchmarks.attention.peers import registry
+from benchmarks.attention.worker_process import OverLimit, WorkerFailed, WorkerProcess
 
 OURS = "ours"
 CHECK_LENGTH = 300

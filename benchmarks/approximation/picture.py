@@ -1,4 +1,4 @@
-"""The picture of `approximation_error.py`: inputs by projections."""
+"""The picture of `benchmarks.approximation.error`: inputs by projections."""
 
 import os
 
@@ -39,7 +39,7 @@ def write(path, settings, kernels, outputs):
 
     Args:
         path: Where to.
-        settings: The settings of `approximation_measures`.
+        settings: The settings of `benchmarks.approximation.measures`.
         kernels: Points of the kernel by the name of a setting.
         outputs: Points of the output, likewise.
     """

@@ -19,8 +19,8 @@ SEED = 1
 def make_layers(num_features=None):
     """Returns both layers, with the same weights.
 
-    The names are those of `attention_report`: "ours" is `FastAttention`, "keras_exact"
-    is `keras.layers.MultiHeadAttention`.
+    The names are those of `benchmarks.attention.report`: "ours" is `FastAttention`,
+    "keras_exact" is `keras.layers.MultiHeadAttention`.
 
     Args:
         num_features: M, or `None` for the default.

@@ -5,8 +5,8 @@ from abc import abstractmethod
 
 import tensorflow as tf
 
-from peers.peer import FEATURES, HEADS, Peer
-from peers.rates import batched_shapes, best_rate, square_size
+from benchmarks.attention.peers.peer import FEATURES, HEADS, Peer
+from benchmarks.attention.peers.rates import batched_shapes, best_rate, square_size
 
 THREADS = int(os.environ["OMP_NUM_THREADS"])
 tf.config.threading.set_intra_op_parallelism_threads(THREADS)

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from performer_pytorch import performer_pytorch
 
-from peers.peer import FEATURES, HEAD_DIM
-from peers.torch_peer import TorchPeer
+from benchmarks.attention.peers.peer import FEATURES, HEAD_DIM
+from benchmarks.attention.peers.torch_peer import TorchPeer
 
 # The module takes fast-transformers' product only where it finds the one for CUDA,
 # though the one for CPU serves as well; without either, the product in PyTorch.

@@ -5,8 +5,8 @@ from abc import abstractmethod
 
 import torch
 
-from peers.peer import FEATURES, HEADS, Peer
-from peers.rates import batched_shapes, best_rate, square_size
+from benchmarks.attention.peers.peer import FEATURES, HEADS, Peer
+from benchmarks.attention.peers.rates import batched_shapes, best_rate, square_size
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 

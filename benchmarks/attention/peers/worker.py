@@ -1,6 +1,6 @@
 """A process that runs one peer in one form, one command at a time.
 
-    python -m peers.worker ours causal
+    python -m benchmarks.attention.peers.worker ours causal
 
 Commands come as lines of JSON, such as `{"command": "turn", "seconds": 0.1}`, and each
 is answered by a line of JSON.
@@ -12,11 +12,11 @@ import os
 import sys
 import time
 
-import memory
 import numpy as np
 
-from peers import reference, registry
-from peers.peer import HEAD_DIM, HEADS
+from benchmarks import memory
+from benchmarks.attention.peers import reference, registry
+from benchmarks.attention.peers.peer import HEAD_DIM, HEADS
 
 WARM_UP_LENGTH = 64
 # Queries and keys of this spread give attention that is not flat, and features beside
@@ -44,7 +44,7 @@ class Worker:
     """
 
     def __init__(self, name, form):
-        module = importlib.import_module(f"peers.{name}")
+        module = importlib.import_module(f"benchmarks.attention.peers.{name}")
         self.peer = getattr(module, registry.BY_NAME[name].class_name)(form)
 
     def version(self):
