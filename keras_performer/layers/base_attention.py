@@ -174,14 +174,14 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
         validation.refuse_quadratic(sliding_window, flash_attention)
         super().__init__(**kwargs)
         self.supports_masking = True
-        self._num_heads = num_heads
-        self._num_key_value_heads = num_key_value_heads or num_heads
-        self._key_dim = key_dim
-        self._value_dim = value_dim or key_dim
-        self._dropout = dropout
-        self._use_bias = use_bias
+        self.num_heads = num_heads
+        self.num_key_value_heads = num_key_value_heads or num_heads
+        self.key_dim = key_dim
+        self.value_dim = value_dim or key_dim
+        self.dropout = dropout
+        self.use_bias = use_bias
         self._use_gate = use_gate
-        self._rotary_base = rotary_base
+        self.rotary_base = rotary_base
         self._output_shape = validation.shape_tuple(output_shape)
         self._attention_axes = validation.axes_tuple(attention_axes)
         self._kernel_initializer = initializers.get(kernel_initializer)
@@ -217,34 +217,6 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
         """
 
     @property
-    def num_heads(self):
-        return self._num_heads
-
-    @property
-    def num_key_value_heads(self):
-        return self._num_key_value_heads
-
-    @property
-    def key_dim(self):
-        return self._key_dim
-
-    @property
-    def value_dim(self):
-        return self._value_dim
-
-    @property
-    def dropout(self):
-        return self._dropout
-
-    @property
-    def use_bias(self):
-        return self._use_bias
-
-    @property
-    def rotary_base(self):
-        return self._rotary_base
-
-    @property
     def attention_axes(self):
         """The axes of attention, as given; as non-negative ints once it is built."""
         return self._axes.attended if self.built else self._attention_axes
@@ -269,33 +241,30 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
         key_shape = value_shape if key_shape is None else key_shape
         self._axes = AttentionAxes(len(query_shape), self._attention_axes)
         self._axes.check_shapes(query_shape, value_shape, key_shape)
-        query_heads = (self._num_heads, self._key_dim)
-        key_heads = (self._num_key_value_heads, self._key_dim)
-        value_heads = (self._num_key_value_heads, self._value_dim)
-        output_heads = (self._num_heads, self._value_dim)
-        # Equations of the inputs' rank: the activity regularizer, as Keras's, then
-        # divides by the batch alone. The weights do not depend on the rank.
-        bt = "b" + "tuvwijklmnopq"[: self._axes.rank - 2]
-        heads = f"{bt}f,fhd->{bt}hd"
-        self._query_dense = self._dense("query", heads, "hd", query_heads)
-        self._query_dense.build(query_shape)
-        self._key_dense = self._dense("key", heads, "hd", key_heads)
-        self._key_dense.build(key_shape)
+        heads, key_value_heads = self.num_heads, self.num_key_value_heads
+        output_heads = (heads, self.value_dim)
+        output_shape = self._output_shape or (query_shape[-1],)
+        self._query_dense = self._dense(
+            "query", query_shape, "f->hd", (heads, self.key_dim)
+        )
+        self._key_dense = self._dense(
+            "key", key_shape, "f->hd", (key_value_heads, self.key_dim)
+        )
         if self._use_gate:
             self._gate_dense = self._dense(
-                "gate", heads, "hd", output_heads, activation="sigmoid"
+                "gate", query_shape, "f->hd", output_heads, activation="sigmoid"
             )
-            self._gate_dense.build(query_shape)
-        self._value_dense = self._dense("value", heads, "hd", value_heads)
-        self._value_dense.build(value_shape)
-        output_shape = self._output_shape or (query_shape[-1],)
-        out = "xyz"[: len(output_shape)]
-        self._output_dense = self._dense(
-            "attention_output", f"{bt}hd,hd{out}->{bt}{out}", out, output_shape
+        self._value_dense = self._dense(
+            "value", value_shape, "f->hd", (key_value_heads, self.value_dim)
         )
-        self._output_dense.build((*query_shape[:-1], *output_heads))
+        self._output_dense = self._dense(
+            "attention_output",
+            (*query_shape[:-1], *output_heads),
+            "hd->" + "xyz"[: len(output_shape)],
+            output_shape,
+        )
         self._dropout_layer = keras.layers.Dropout(
-            rate=self._dropout,
+            rate=self.dropout,
             dtype=policy_at(self.dtype_policy, self.path),
             seed=self.seed,
         )
@@ -334,18 +303,18 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
             segment_ids,
             use_causal_mask,
         )
-        if self._rotary_base is not None:
+        if self.rotary_base is not None:
             of_queries, of_keys = masks.rotary_positions(self._axes, inputs, positions)
             inputs = inputs._replace(
-                queries=rotary(queries, of_queries, self._rotary_base),
-                keys=rotary(keys, of_keys, self._rotary_base),
+                queries=rotary(queries, of_queries, self.rotary_base),
+                keys=rotary(keys, of_keys, self.rotary_base),
             )
         scores = None
         if return_attention_scores:  # before `_attend`, which may adapt to its inputs
             scores = self._axes.unfold_scores(self._scores(inputs), query, key)
             scores = ops.cast(scores, self.compute_dtype)
         output = self._attend(inputs, training)
-        if self._dropout:  # under `keras.remat`, JAX cannot branch on `training`
+        if self.dropout:  # under `keras.remat`, JAX cannot branch on `training`
             output = self._dropout_layer(output, training=training)
         output = self._join_heads(output, gate, query)
         masks.set_keras_mask(output, query_mask)
@@ -383,19 +352,19 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
         if not return_attention_scores:
             return output
         axes = self._axes_of(query.shape)
-        scores = axes.scores_shape(self._num_heads, query.shape, value.shape)
+        scores = axes.scores_shape(self.num_heads, query.shape, value.shape)
         return output, keras.KerasTensor(scores, dtype=self.compute_dtype)
 
     def get_config(self):
         return {
             **super().get_config(),
             "dtype": dtype_policies.serialize(saved_policy(self)),
-            "num_heads": self._num_heads,
-            "num_key_value_heads": self._num_key_value_heads,
-            "key_dim": self._key_dim,
-            "value_dim": self._value_dim,
-            "dropout": self._dropout,
-            "use_bias": self._use_bias,
+            "num_heads": self.num_heads,
+            "num_key_value_heads": self.num_key_value_heads,
+            "key_dim": self.key_dim,
+            "value_dim": self.value_dim,
+            "dropout": self.dropout,
+            "use_bias": self.use_bias,
             "output_shape": self._output_shape,
             "attention_axes": self._attention_axes,
             "kernel_initializer": initializers.serialize(self._kernel_initializer),
@@ -407,7 +376,7 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
             "bias_constraint": constraints.serialize(self._bias_constraint),
             "use_gate": self._use_gate,
             "seed": self.seed,
-            "rotary_base": self._rotary_base,
+            "rotary_base": self.rotary_base,
         }
 
     def _query_heads(self, query):
@@ -437,14 +406,9 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
         axes.check_shapes(query.shape, value.shape, key.shape)
         masks.check_masks(axes, query, value, *given_masks)
         masks.check_sequences(query, value, segment_ids, positions)
-        if use_causal_mask and len(axes.attended) > 1:
-            raise ValueError(
-                "`use_causal_mask=True` needs one axis of attention: several have no "
-                "order of before and after. Flatten them in the order you mean, as by "
-                "`keras.layers.Reshape`, or choose one by `attention_axes`. Received: "
-                f"query.shape={tuple(query.shape)}, attention over axes {axes.attended}"
-            )
-        if positions is not None and self._rotary_base is None:
+        if use_causal_mask:
+            axes.check_causal(query.shape)
+        if positions is not None and self.rotary_base is None:
             raise ValueError(
                 "`positions` are for rotary positions, which this layer has not: give "
                 "it a `rotary_base`, or leave them out. Received: positions.shape="
@@ -460,12 +424,16 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
             )
         return AttentionAxes(len(query_shape), self._attention_axes)
 
-    def _dense(self, name, equation, bias_axes, units, activation=None):
-        length = (None,) * (len(equation.split("->")[1]) - 1 - len(units))
-        return keras.layers.EinsumDense(
-            equation,
-            output_shape=(*length, *units),
-            bias_axes=bias_axes if self._use_bias else None,
+    def _dense(self, name, input_shape, features, units, activation=None):
+        """A projection of the features of each position, such as `"f->hd"`, built."""
+        # An equation of the inputs' rank: the activity regularizer, as Keras's, then
+        # divides by the batch alone. The weights do not depend on the rank.
+        positions = "b" + "tuvwijklmnopq"[: self._axes.rank - 2]
+        before, after = features.split("->")
+        dense = keras.layers.EinsumDense(
+            f"{positions}{before},{before}{after}->{positions}{after}",
+            output_shape=(*(None,) * (self._axes.rank - 2), *units),
+            bias_axes=after if self.use_bias else None,
             activation=activation,
             kernel_initializer=clone_initializer(self._kernel_initializer, name),
             bias_initializer=clone_initializer(self._bias_initializer, name),
@@ -477,3 +445,5 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
             dtype=policy_at(self.dtype_policy, f"{self.path}/{name}"),
             name=name,
         )
+        dense.build(input_shape)
+        return dense

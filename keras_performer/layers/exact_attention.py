@@ -55,7 +55,7 @@ class ExactAttention(BaseAttention):
 
     def _attend(self, inputs, training):
         queries, keys, values = inputs[:3]
-        groups = self._num_heads // self._num_key_value_heads
+        groups = self.num_heads // self.num_key_value_heads
         if groups > 1:  # not all backends share heads
             keys, values = (ops.repeat(x, groups, axis=2) for x in (keys, values))
         is_masked = inputs.key_mask is not None or inputs.segment_ids is not None

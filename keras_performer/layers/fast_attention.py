@@ -1,6 +1,5 @@
 """`FastAttention`: multi-head attention in time linear in the sequence length."""
 
-import functools
 import math
 import warnings
 
@@ -8,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_performer import feature_maps
+from keras_performer import ops as attention_ops
 from keras_performer.feature_maps import Moments
 from keras_performer.layers import attention_masks as masks
 from keras_performer.layers.base_attention import BaseAttention, with_arguments_of
@@ -17,17 +17,10 @@ from keras_performer.layers.validation import check_optional_size
 from keras_performer.ops import (
     AttentionState,
     WindowedState,
-    attention_state,
     count_positions,
-    kernel_attention_scores,
-    linear_attention,
     projections,
-    recurrent,
     rotary,
-    windowed_attention_scores,
-    windowed_stream,
 )
-from keras_performer.ops.bidirectional import read, summarize
 from keras_performer.ops.chunking import wide_dtype
 
 
@@ -90,7 +83,7 @@ class FastAttention(BaseAttention):
             nothing. `None` for no positions.
         exact_window: w, the number of nearest positions that a query attends to by
             exact softmax, beside linear attention to all others
-            (`ops.windowed_causal_attention`, as LoLCATs, arXiv 2410.10254); their
+            (`ops.linear_attention`, as LoLCATs, arXiv 2410.10254); their
             balance is a trainable weight of each head. In self-attention alone.
             `None` for no window.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
@@ -150,35 +143,27 @@ class FastAttention(BaseAttention):
         super().__init__(*args, **kwargs)
         check_optional_size("num_features", num_features)
         check_optional_size("exact_window", exact_window)
-        self._feature_map = feature_maps.get(feature_map)
-        if num_features is not None and not self._feature_map.draws_projection:
+        self.feature_map = feature_maps.get(feature_map)
+        if num_features is not None and not self.feature_map.draws_projection:
             raise ValueError(
-                f"The feature map {self._feature_map!r} draws no projection, so "
+                f"The feature map {self.feature_map!r} draws no projection, so "
                 "`num_features` has no meaning for it: leave it out. Received: "
                 f"num_features={num_features}"
             )
         self._num_features = num_features
         self._draw_projection = projections.get(projection)
-        self._exact_window = exact_window
+        self.exact_window = exact_window
         # Another way to the same result: see `distribution.sequence_parallel`.
-        self.attention_function = linear_attention
+        self.attention_function = attention_ops.linear_attention
         # Called with the heads of queries and keys: see `calibration.recorded`.
         self.probe = None
 
     @property
-    def feature_map(self):
-        return self._feature_map
-
-    @property
     def num_features(self):
         """M, or `None` where the feature map draws no projection."""
-        if not self._feature_map.draws_projection:
+        if not self.feature_map.draws_projection:
             return None
-        return self._num_features or default_num_features(self._key_dim)
-
-    @property
-    def exact_window(self):
-        return self._exact_window
+        return self._num_features or default_num_features(self.key_dim)
 
     @property
     def feature_parameters(self):
@@ -189,23 +174,23 @@ class FastAttention(BaseAttention):
     @property
     def redraws(self):
         """Whether the layer has a random projection that can be resampled."""
-        return self._feature_map.draws_projection and not self._feature_map.trainable
+        return self.feature_map.draws_projection and not self.feature_map.trainable
 
     def build(self, query_shape, value_shape, key_shape=None):
         super().build(query_shape, value_shape, key_shape)
         self._feature_weights = FeatureWeights(
             self,
-            self._feature_map,
+            self.feature_map,
             self._draw,
-            self._num_key_value_heads,
-            self._key_dim,
+            self.num_key_value_heads,
+            self.key_dim,
             self.seed,
         )
         self._window_log_weight = None
-        if self._exact_window is not None:
+        if self.exact_window is not None:
             self._window_log_weight = self.add_weight(
                 name="window_log_weight",
-                shape=(self._num_heads,),
+                shape=(self.num_heads,),
                 initializer="zeros",
                 dtype="float32",
                 autocast=False,
@@ -223,7 +208,7 @@ class FastAttention(BaseAttention):
         self._check_built("resampling it")
         if not self.redraws:
             raise ValueError(
-                f"The feature map {self._feature_map!r} of the layer {self.name!r} has "
+                f"The feature map {self.feature_map!r} of the layer {self.name!r} has "
                 "no random projection that could be resampled."
             )
         self._feature_weights.redraw(seed)
@@ -241,9 +226,9 @@ class FastAttention(BaseAttention):
             ValueError: If the layer is not built, or its feature map does not adapt.
         """
         self._check_built("adapting")
-        if not self._feature_map.adapts:
+        if not self.feature_map.adapts:
             raise ValueError(
-                f"The feature map {self._feature_map!r} of the layer {self.name!r} "
+                f"The feature map {self.feature_map!r} of the layer {self.name!r} "
                 "does not adapt to data; 'favor_sharp' and 'favor_plus_plus' do."
             )
         self._feature_weights.adapt(moments)
@@ -275,15 +260,17 @@ class FastAttention(BaseAttention):
         True
         """
         self._check_streams()
-        size = self._feature_map.size(self._key_dim, self.feature_parameters)
+        size = self.feature_map.size(self.key_dim, self.feature_parameters)
         dtype = "float64" if self.compute_dtype == "float64" else "float32"
-        sizes = (batch_size, self._num_key_value_heads, size)
-        if self._exact_window is None:
-            state = attention_state.initial_state(*sizes, self._value_dim, dtype)
-        else:
-            state = windowed_stream.windowed_initial_state(
-                *sizes, self._key_dim, self._value_dim, self._exact_window, dtype
-            )
+        state = attention_ops.initial_state(
+            batch_size,
+            self.num_key_value_heads,
+            size,
+            self.value_dim,
+            dtype,
+            head_dim=self.key_dim,
+            window_size=self.exact_window,
+        )
         return StreamState(state, ops.zeros((batch_size,), dtype="int32"))
 
     def prefill(self, x, state, mask=None):
@@ -305,12 +292,7 @@ class FastAttention(BaseAttention):
         Raises:
             ValueError: If the layer is not built, or the state is of another shape.
         """
-        if self._exact_window is None:
-            return self._attend_from(recurrent.prefill, x, state, mask)
-        attend = functools.partial(
-            windowed_stream.windowed_prefill, window_log_weight=self._window_log_weight
-        )
-        return self._attend_from(attend, x, state, mask)
+        return self._advance(attention_ops.prefill, x, state, mask)
 
     def step(self, x, state, mask=None):
         """Causal self-attention of one position, in constant time and memory.
@@ -329,12 +311,7 @@ class FastAttention(BaseAttention):
             ValueError: If the layer is not built, the state is of another shape, or
                 there is not one position.
         """
-        if self._exact_window is None:
-            return self._attend_from(recurrent.step, x, state, mask)
-        attend = functools.partial(
-            windowed_stream.windowed_step, window_log_weight=self._window_log_weight
-        )
-        return self._attend_from(attend, x, state, mask)
+        return self._advance(attention_ops.step, x, state, mask)
 
     def summarize(self, value, key=None, key_mask=None):
         """The sums over a source that cross-attention needs, whatever its length.
@@ -369,7 +346,9 @@ class FastAttention(BaseAttention):
         keys, values = self._key_value_heads(value if key is None else key, value)
         key_mask = None if key_mask is None else ops.cast(key_mask, "bool")
         parameters = self._parameters(keys)
-        return summarize(keys, values, self._feature_map, parameters, key_mask)
+        return attention_ops.summarize(
+            keys, values, self.feature_map, parameters, key_mask
+        )
 
     def attend(self, query, state):
         """Cross-attention of queries to a source that `summarize` was given.
@@ -387,7 +366,9 @@ class FastAttention(BaseAttention):
         """
         self._check_summaries(query)
         queries, gate = self._query_heads(query)
-        output = read(state, queries, self._feature_map, self._parameters(queries))
+        output = attention_ops.attend(
+            state, queries, self.feature_map, self._parameters(queries)
+        )
         return self._join_heads(ops.cast(output, queries.dtype), gate, query)
 
     def read(self, query, state):
@@ -402,10 +383,10 @@ class FastAttention(BaseAttention):
     def get_config(self):
         return {
             **super().get_config(),
-            "feature_map": feature_maps.serialize(self._feature_map),
+            "feature_map": feature_maps.serialize(self.feature_map),
             "num_features": self._num_features,
             "projection": projections.serialize(self._draw_projection),
-            "exact_window": self._exact_window,
+            "exact_window": self.exact_window,
         }
 
     def _attend(self, inputs, training):
@@ -416,34 +397,31 @@ class FastAttention(BaseAttention):
             queries,
             keys,
             values,
-            self._feature_map,
+            self.feature_map,
             self._parameters(queries),
             causal=causal,
             key_mask=key_mask,
             segment_ids=segment_ids,
-            window_size=self._exact_window,
+            window_size=self.exact_window,
             window_log_weight=self._window_log_weight,
         )
-        if self._feature_map.adapts and training:
+        if self.feature_map.adapts and training:
             moments = Moments.of(queries, keys, query_mask, key_mask)
             self._feature_weights.gather(moments)
         return output
 
     def _scores(self, inputs):
-        arguments = (
+        return attention_ops.kernel_attention_scores(
             inputs.queries,
             inputs.keys,
-            self._feature_map,
+            self.feature_map,
             self._parameters(inputs.queries),
-        )
-        visible = inputs.visible_keys()
-        if self._exact_window is None:
-            return kernel_attention_scores(*arguments, visible)
-        return windowed_attention_scores(
-            *arguments, self._exact_window, self._window_log_weight, visible
+            inputs.visible_keys(),
+            window_size=self.exact_window,
+            window_log_weight=self._window_log_weight,
         )
 
-    def _attend_from(self, attend, x, state, mask):
+    def _advance(self, advance, x, state, mask):
         """The output (B, T, F) of causal attention from a state, and the next state."""
         self._check_streams(x)
         self._check_state(state)
@@ -456,18 +434,19 @@ class FastAttention(BaseAttention):
         queries, gate = self._query_heads(x)
         keys, values = self._key_value_heads(x, x)
         counted = ops.ones(ops.shape(x)[:2], "bool") if mask is None else mask
-        if self._rotary_base is not None:
+        if self.rotary_base is not None:
             positions = state.position[:, None] + count_positions(counted)
-            queries = rotary(queries, positions, self._rotary_base)
-            keys = rotary(keys, positions, self._rotary_base)
-        output, attention = attend(
+            queries = rotary(queries, positions, self.rotary_base)
+            keys = rotary(keys, positions, self.rotary_base)
+        output, attention = advance(
             state.attention,
             queries,
             keys,
             values,
-            self._feature_map,
+            self.feature_map,
             self._parameters(queries),
             key_mask=mask,
+            window_log_weight=self._window_log_weight,
         )
         counts = ops.sum(ops.cast(counted, "int32"), axis=1)
         counts = ops.cast(counts, "int32")  # JAX with float64 sums up in int64
@@ -479,8 +458,8 @@ class FastAttention(BaseAttention):
         return self._feature_weights.tensors(wide_dtype(heads))
 
     def _draw(self, seed):
-        return self._feature_map.draw(
-            self._draw_projection, seed, self.num_features, self._key_dim
+        return self.feature_map.draw(
+            self._draw_projection, seed, self.num_features, self.key_dim
         )
 
     def _check_built(self, what):
@@ -502,7 +481,7 @@ class FastAttention(BaseAttention):
             )
 
     def _check_state(self, state):
-        kind = AttentionState if self._exact_window is None else WindowedState
+        kind = AttentionState if self.exact_window is None else WindowedState
         is_stream = isinstance(state, StreamState)
         if not is_stream or not isinstance(state.attention, kind):
             received = type(state.attention if is_stream else state).__name__
@@ -514,11 +493,11 @@ class FastAttention(BaseAttention):
 
     def _check_summaries(self, x):
         self._check_streams(x)
-        if self._rotary_base is not None or self._exact_window is not None:
+        if self.rotary_base is not None or self.exact_window is not None:
             raise ValueError(
                 "A source that is summed up has neither positions nor a window: "
                 "`summarize` and `attend` are for layers without. Received: "
-                f"rotary_base={self._rotary_base}, exact_window={self._exact_window}"
+                f"rotary_base={self.rotary_base}, exact_window={self.exact_window}"
             )
 
 
