@@ -93,22 +93,22 @@ snapshots: $(INSTALLED)
 	git diff --stat -- 'tests/*/snapshots'
 
 benchmark-attention: $(INSTALLED)
-	$(BIN)/python benchmarks/attention_peers.py --output attention.json
+	$(BIN)/python -m benchmarks.attention.compare --output attention.json
 
 benchmark-crossovers: $(INSTALLED)
-	$(BIN)/python benchmarks/attention_peers.py --measures time \
+	$(BIN)/python -m benchmarks.attention.compare --measures time \
 	  --lengths 512 768 1024 1536 2048 3072 4096 --peers keras_exact torch_exact
 
 benchmark-approximation: $(INSTALLED)
-	$(BIN)/python benchmarks/approximation_error.py --output approximation_error.png
+	$(BIN)/python -m benchmarks.approximation.error --output approximation_error.png
 
 benchmark-layer: $(INSTALLED)
-	$(BIN)/python benchmarks/layer_crossover.py
+	$(BIN)/python -m benchmarks.layer.crossover
 
 benchmark-stream: $(INSTALLED)
-	$(BIN)/python benchmarks/stream_steps.py
-	$(BIN)/python benchmarks/stream_steps.py --rotary-base 10000
-	$(BIN)/python benchmarks/stream_steps.py --exact-window 64
+	$(BIN)/python -m benchmarks.stream.steps
+	$(BIN)/python -m benchmarks.stream.steps --rotary-base 10000
+	$(BIN)/python -m benchmarks.stream.steps --exact-window 64
 
 build: $(INSTALLED)
 	rm -rf build dist
