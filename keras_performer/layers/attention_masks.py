@@ -4,10 +4,10 @@ import contextlib
 import functools
 
 from keras import ops
-from keras.src import backend
 
 from keras_performer.layers.attention_axes import compatible
 from keras_performer.ops import count_positions
+from keras_performer.ops.backend.keras_internals import get_keras_mask, set_keras_mask
 from keras_performer.ops.packed import number_runs, same_run
 
 
@@ -162,26 +162,23 @@ def block_key_mask(name, padding_mask, attention_mask):
     return _all_of([ops.cast(mask, "bool") for mask in masks])
 
 
-def visible_keys(key_mask, causal, segment_ids, target, source):
+def visible_keys(inputs):
     """Which keys each query sees, as a mask of the attention scores.
 
     Args:
-        key_mask: Boolean tensor of shape (B, S), or `None`.
-        causal: Whether a query sees only what is at or before it.
-        segment_ids: Integer tensor of shape (B, T), or `None`.
-        target: T.
-        source: S.
+        inputs: The call's `AttentionInputs`.
 
     Returns:
-        Boolean tensor that broadcasts to (B, H, T, S), or `None` where all is seen.
+        Boolean tensor that broadcasts to (B', H, T, S), or `None` where all is seen.
     """
     masks = []
-    if key_mask is not None:
-        masks.append(key_mask[:, None, None, :])
-    if causal:
+    if inputs.key_mask is not None:
+        masks.append(inputs.key_mask[:, None, None, :])
+    if inputs.causal:
+        target, source = (ops.shape(x)[1] for x in (inputs.queries, inputs.keys))
         masks.append(ops.arange(target)[:, None] >= ops.arange(source))
-    if segment_ids is not None:
-        runs = number_runs(segment_ids)
+    if inputs.segment_ids is not None:
+        runs = number_runs(inputs.segment_ids)
         masks.append(same_run(runs, runs)[:, None])
     return _all_of(masks)
 
@@ -228,26 +225,15 @@ def detached(*tensors):
     Args:
         *tensors: Tensors, with or without a Keras mask.
     """
-    kept = [(x, backend.get_keras_mask(x)) for x in tensors]
+    kept = [(x, get_keras_mask(x)) for x in tensors]
     for x, _ in kept:
-        backend.set_keras_mask(x, None)
+        set_keras_mask(x, None)
     try:
         yield
     finally:
         # Reversed, as the same tensor may be given twice: its mask is its first.
         for x, mask in reversed(kept):
-            backend.set_keras_mask(x, mask)
-
-
-def get_keras_mask(x):
-    """Returns the mask that an earlier layer attached to a tensor, or `None`."""
-    return backend.get_keras_mask(x)
-
-
-def set_keras_mask(x, mask):
-    """Attaches a mask to a tensor, where the next layer finds it."""
-    if mask is not None:
-        backend.set_keras_mask(x, mask)
+            set_keras_mask(x, mask)
 
 
 def _all_of(masks):

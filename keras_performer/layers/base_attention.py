@@ -12,6 +12,7 @@ from keras_performer.layers import validation
 from keras_performer.layers.attention_axes import AttentionAxes
 from keras_performer.layers.sublayers import clone_initializer, policy_at, saved_policy
 from keras_performer.ops import rotary
+from keras_performer.ops.backend.keras_internals import set_keras_mask
 
 
 class AttentionInputs(NamedTuple):
@@ -34,13 +35,6 @@ class AttentionInputs(NamedTuple):
     key_mask: Any
     segment_ids: Any
     causal: bool
-
-    def visible_keys(self):
-        """Boolean tensor that broadcasts to (B', H, T, S), or `None`."""
-        lengths = ops.shape(self.queries)[1], ops.shape(self.keys)[1]
-        return masks.visible_keys(
-            self.key_mask, self.causal, self.segment_ids, *lengths
-        )
 
 
 def with_arguments_of(base):
@@ -317,7 +311,8 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
         if self.dropout:  # under `keras.remat`, JAX cannot branch on `training`
             output = self._dropout_layer(output, training=training)
         output = self._join_heads(output, gate, query)
-        masks.set_keras_mask(output, query_mask)
+        if query_mask is not None:
+            set_keras_mask(output, query_mask)
         return (output, scores) if return_attention_scores else output
 
     def compute_output_shape(self, query_shape, value_shape, key_shape=None):

@@ -1,8 +1,8 @@
 """The caches of a decoder block's call: what goes together, and what can be known."""
 
 from keras import ops
-from keras.src.utils.backend_utils import in_tf_graph
-from keras.src.utils.jax_utils import is_in_jax_tracing_scope
+
+from keras_performer.ops.backend.keras_internals import is_traced
 
 LEFT_PADDING = (
     "The state counts every position that it is given, and cannot be overwritten: pad "
@@ -144,4 +144,4 @@ def check_update_index(index, state):
 
 def is_known(x):
     """Whether a number has a value now, rather than when a traced function runs."""
-    return isinstance(x, int) or not (in_tf_graph() or is_in_jax_tracing_scope(x))
+    return isinstance(x, int) or not is_traced(x)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_performer.layers import attention_masks as masks
 from keras_performer.layers.base_attention import BaseAttention
 from keras_performer.ops import exact_attention_scores
 
@@ -64,7 +65,7 @@ class ExactAttention(BaseAttention):
             return ops.dot_product_attention(
                 queries, keys, values, is_causal=inputs.causal
             )
-        visible = inputs.visible_keys()
+        visible = masks.visible_keys(inputs)
         batch, _, _, source = ops.shape(visible)
         shape = batch, 1, ops.shape(queries)[1], source  # which all backends take
         output = ops.dot_product_attention(
@@ -76,5 +77,5 @@ class ExactAttention(BaseAttention):
 
     def _scores(self, inputs):
         return exact_attention_scores(
-            inputs.queries, inputs.keys, inputs.visible_keys()
+            inputs.queries, inputs.keys, masks.visible_keys(inputs)
         )

@@ -416,7 +416,7 @@ class FastAttention(BaseAttention):
             inputs.keys,
             self.feature_map,
             self._parameters(inputs.queries),
-            inputs.visible_keys(),
+            masks.visible_keys(inputs),
             window_size=self.exact_window,
             window_log_weight=self._window_log_weight,
         )

@@ -8,6 +8,7 @@ from keras import ops
 from keras_performer.layers import attention_masks as masks
 from keras_performer.layers import decoder_cache
 from keras_performer.layers.transformer_block import TransformerBlock
+from keras_performer.ops.backend.keras_internals import get_keras_mask
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -260,7 +261,7 @@ class PerformerDecoder(TransformerBlock):
     def _masked(self, name, sequence, padding_mask, attention_mask):
         """A sequence in the compute dtype, its padding mask, and its mask of keys."""
         if padding_mask is None:
-            padding_mask = masks.get_keras_mask(sequence)
+            padding_mask = get_keras_mask(sequence)
         key_mask = masks.block_key_mask(name, padding_mask, attention_mask)
         return ops.cast(sequence, self.compute_dtype), padding_mask, key_mask
 

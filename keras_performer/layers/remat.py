@@ -1,9 +1,9 @@
 """`remat`: part of a layer whose intermediate values the backward pass recomputes."""
 
 import keras
-from keras.src.backend import AutocastScope
 
-from keras_performer.ops.recompute import recompute
+from keras_performer.ops import backend
+from keras_performer.ops.backend.keras_internals import AutocastScope
 
 
 def remat(layer, function, inputs):
@@ -53,7 +53,7 @@ def remat(layer, function, inputs):
         return output, *(scope.get_current_value(variable) for variable in changed)
 
     inputs = tuple(map(keras.ops.convert_to_tensor, inputs))
-    output, *updates = recompute(pure, (*inputs, *values))
+    output, *updates = backend.remat(pure, (*inputs, *values))
     for variable, value in zip(changed, updates, strict=True):
         variable.assign(value)
     return output

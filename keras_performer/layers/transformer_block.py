@@ -22,22 +22,34 @@ from keras_performer.layers.validation import (
     check_size,
 )
 from keras_performer.ops import chunking, projections
-from keras_performer.ops.scan import chunked_scan
+from keras_performer.ops.backend import chunked_scan
 
 ATTENTIONS = ("linear", "exact")
 FEEDFORWARDS = ("dense", "gated")
 
 
-def current_attention(attention):
-    """The name of a kind of attention, with a warning where an old one is given."""
-    if attention != "favor":
-        return attention
-    warnings.warn(
-        "`attention='favor'` is now called `attention='linear'`.",
-        DeprecationWarning,
-        stacklevel=3,
+def current_attention(attention, stacklevel=3):
+    """The name of a kind of attention, with a warning where an old one is given.
+
+    Args:
+        attention: A name, or a list with one for each block.
+        stacklevel: As in `warnings.warn`.
+    """
+    renamed = renamed_attention(attention)
+    if renamed != attention:
+        warnings.warn(
+            "`attention='favor'` is now called `attention='linear'`.",
+            DeprecationWarning,
+            stacklevel=stacklevel,
+        )
+    return renamed
+
+
+def renamed_attention(attention):
+    """`current_attention` without a warning, for configs of before."""
+    return keras.tree.map_structure(
+        lambda name: "linear" if name == "favor" else name, attention
     )
-    return "linear"
 
 
 class TransformerBlock(keras.layers.Layer):
@@ -169,8 +181,9 @@ class TransformerBlock(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        if config.get("attention") == "favor":  # a file from before the name changed
-            config = {**config, "attention": "linear"}
+        if "attention" in config:  # a config of KerasHub's block has none
+            attention = renamed_attention(config["attention"])
+            config = {**config, "attention": attention}
         return super().from_config(config)
 
     def _self_attention(self, name, shape, seed_index):

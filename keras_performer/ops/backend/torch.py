@@ -1,17 +1,28 @@
-"""`chunked_scan` on PyTorch: a loop each way, the backward one with recomputation.
+"""PyTorch: a loop each way, `torch.utils.checkpoint`, no compiler.
 
-`torch.utils.checkpoint` would do the same, but `torch.compile` does not support custom
-gradients inside of a checkpoint, and features have one.
+The loop is not `torch.utils.checkpoint`, which would do the same: `torch.compile` does
+not support custom gradients inside of a checkpoint, and features have one.
 """
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 
 def chunked_scan(step, carry, chunks, shared):
-    """Folds `step` over the chunks of a sequence; see `unrolled.chunked_scan`."""
+    """Folds `step` over the chunks of a sequence; see `portable.chunked_scan`."""
     sizes = [len(carry), len(chunks), len(shared)]
     results = _Scan.apply(step, sizes, *carry, *chunks, *shared)
     return results[: len(carry)], results[len(carry) :]
+
+
+def remat(function, inputs):
+    """Calls a function and keeps its inputs alone; see `portable.remat`."""
+    return checkpoint(function, *inputs, use_reentrant=False)
+
+
+def compile_function(function, model, sampler=None):
+    """Runs a function without gradients; see `portable.compile_function`."""
+    return torch.no_grad()(function)
 
 
 class _Scan(torch.autograd.Function):

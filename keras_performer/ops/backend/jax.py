@@ -1,11 +1,28 @@
-"""`compiled` on JAX: a function of the variables' values too, which `jax.jit` takes."""
+"""JAX: `lax.scan`, `jax.checkpoint`, `jax.jit`."""
 
 import jax
 import keras
 
 
-def compiled(function, model, sampler=None):
-    """Compiles a function of tensors; see `uncompiled.compiled`."""
+def chunked_scan(step, carry, chunks, shared):
+    """Folds `step` over the chunks of a sequence; see `portable.chunked_scan`."""
+
+    def body(carry, chunk):
+        return step(carry, chunk, shared)
+
+    return jax.lax.scan(jax.checkpoint(body), carry, chunks)
+
+
+def remat(function, inputs):
+    """Calls a function and keeps its inputs alone; see `portable.remat`."""
+    return jax.checkpoint(function)(*inputs)
+
+
+def compile_function(function, model, sampler=None):
+    """Compiles a function of tensors; see `portable.compile_function`.
+
+    `jax.jit` takes a function of the values of the variables too.
+    """
 
     def seeds():
         return [] if sampler is None else list(sampler.variables)

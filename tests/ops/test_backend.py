@@ -7,7 +7,7 @@ from gradients import BACKEND, to_numpy, value_and_gradients
 from keras import ops
 from tolerances import assert_close
 
-from keras_performer.ops.scan import chunked_scan, unrolled
+from keras_performer.ops.backend import chunked_scan, portable
 
 B, C, D, E = 2, 5, 3, 7
 
@@ -50,7 +50,7 @@ def test_value_and_gradients(number):
     size = B * E + B + B * number * (C * E + E)
     upstream = np.random.default_rng(1).standard_normal(size)
     actual = value_and_gradients(flat(chunked_scan), arguments, upstream)
-    expected = value_and_gradients(flat(unrolled.chunked_scan), arguments, upstream)
+    expected = value_and_gradients(flat(portable.chunked_scan), arguments, upstream)
     assert_close(actual[0], expected[0], "float64")
     for a, b in zip(actual[1], expected[1], strict=True):
         assert_close(a, b, "float64")
@@ -59,7 +59,7 @@ def test_value_and_gradients(number):
     assert np.all(unused == 0)
 
 
-@pytest.mark.parametrize("scan", [chunked_scan, unrolled.chunked_scan])
+@pytest.mark.parametrize("scan", [chunked_scan, portable.chunked_scan])
 def test_the_loop_by_hand(scan):
     def running_sum(carry, chunk, shared):
         total = carry[0] + shared[0] * chunk[0]
@@ -130,7 +130,7 @@ def test_unknown_number_of_chunks(jit_compile):
 
     value, gradients = graph(*map(tf.constant, arguments))
     upstream = np.ones(value.shape)
-    expected = value_and_gradients(flat(unrolled.chunked_scan), arguments, upstream)
+    expected = value_and_gradients(flat(portable.chunked_scan), arguments, upstream)
     assert_close(to_numpy(value), expected[0], "float64")
     for a, b in zip(gradients, expected[1], strict=True):
         assert_close(to_numpy(a), b, "float64")

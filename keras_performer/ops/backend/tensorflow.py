@@ -1,8 +1,10 @@
-"""`chunked_scan` on TensorFlow: `tf.while_loop` in both directions, with recomputation.
+"""TensorFlow: `tf.while_loop` each way, a gradient under its own tape, `tf.function`.
 
 TensorFlow's own gradient of a loop keeps every intermediate of every iteration, and
 `keras.ops.scan`'s gradient does not compile under XLA. Here the backward pass is a
-second loop, which runs each step again under a tape of its own.
+second loop, which runs each step again under a tape of its own. `tf.recompute_grad`
+reads variables anew: in a graph their updates may come before, and the gradient is
+then that of other weights; `remat` has none to read.
 
 Chunks and outputs go through the forward loop as rows of a matrix, and lists are told
 their lengths at run time, where need be: so LiteRT converts the loop, which knows no
@@ -15,7 +17,7 @@ import tensorflow as tf
 
 
 def chunked_scan(step, carry, chunks, shared):
-    """Folds `step` over the chunks of a sequence; see `unrolled.chunked_scan`."""
+    """Folds `step` over the chunks of a sequence; see `portable.chunked_scan`."""
     num_carries, num_chunks = len(carry), len(chunks)
 
     def split(flat):
@@ -43,6 +45,49 @@ def chunked_scan(step, carry, chunks, shared):
     flat = [tf.convert_to_tensor(x) for x in (*carry, *chunks, *shared)]
     result = scan(*flat)
     return tuple(result[:num_carries]), tuple(result[num_carries:])
+
+
+def remat(function, inputs):
+    """Calls a function and keeps its inputs alone; see `portable.remat`."""
+
+    @tf.custom_gradient
+    def call(*inputs):
+        outputs = function(*inputs)
+
+        def gradient(upstream, *_):
+            with tf.GradientTape() as tape:
+                again = (_after(upstream, inputs[0]), *inputs[1:])
+                tape.watch(again)
+                output = function(*again)[0]
+            return tape.gradient(
+                output,
+                again,
+                output_gradients=upstream,
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            )
+
+        return outputs, gradient
+
+    return call(*map(tf.convert_to_tensor, inputs))
+
+
+def compile_function(function, model, sampler=None):
+    """Compiles a function of tensors; see `portable.compile_function`.
+
+    A `tf.function` finds variables by itself.
+    """
+    return tf.function(function, autograph=False)
+
+
+def _after(upstream, x):
+    """`x`, in a way that it is not known before the gradient from above is.
+
+    Else what is computed from it is taken for what was computed before, and is kept.
+    XLA heeds no control dependencies; a product with zero it cannot do without, as it
+    is not always zero: where a gradient is not finite, so is the one below it.
+    """
+    first = tf.reshape(upstream, [-1])[:1]
+    return x + tf.cast(tf.reduce_sum(first) * 0, x.dtype)
 
 
 def _forward(step, carry, chunks, shared):
