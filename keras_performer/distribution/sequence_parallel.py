@@ -7,13 +7,8 @@ import numpy as np
 from keras import ops
 
 from keras_performer.layers import FastAttention
-from keras_performer.ops import (
-    attend,
-    checks,
-    chunking,
-    prefill,
-    summarize,
-)
+from keras_performer.ops import attend, prefill, summarize, validation
+from keras_performer.ops.accumulation import to_accumulation_dtype
 
 if keras.backend.backend() == "jax":
     import jax
@@ -123,9 +118,9 @@ def sequence_parallel_attention(
             f"segment_ids.shape={tuple(segment_ids.shape)}"
         )
     _check_without_window(window_size)
-    checks.check_shapes(query, key, value, key_mask)
+    validation.check_shapes(query, key, value, key_mask)
     if causal:
-        checks.check_self_attention(query, key)
+        validation.check_self_attention(query, key)
     number = mesh.shape[axis_name]
     for name, x in (("query", query), ("key", key)):
         if x.shape[1] % number:
@@ -168,7 +163,7 @@ def _causal_span(
     feature_map, axis_name, number, parameters, query, key, value, key_mask
 ):
     state = summarize(key, value, feature_map, parameters, key_mask)
-    sums = _poisoned(state.sums, key, value, key_mask)
+    sums = _nan_where_nonfinite(state.sums, key, value, key_mask)
     state = state._replace(sums=_sum_of_earlier(sums, axis_name, number))
     output, _ = prefill(state, query, key, value, feature_map, parameters, key_mask)
     return output
@@ -191,14 +186,16 @@ def _sum_of_earlier(x, axis_name, number):
     return x
 
 
-def _poisoned(sums, key, value, key_mask):
+def _nan_where_nonfinite(sums, key, value, key_mask):
     """Sums that are all NaN where a key is not finite, as in causal attention."""
-    sound = ops.isfinite(sum(ops.sum(chunking.wide(x), axis=-1) for x in (key, value)))
+    is_finite = ops.isfinite(
+        sum(ops.sum(to_accumulation_dtype(x), axis=-1) for x in (key, value))
+    )
     if key_mask is not None:
         hidden = ops.logical_not(ops.cast(key_mask, "bool"))
-        sound = ops.logical_or(sound, hidden[..., None])
-    sound = ops.all(sound, axis=1)[..., None, None]  # (B, Hk, 1, 1)
-    return ops.where(sound, sums, np.nan)
+        is_finite = ops.logical_or(is_finite, hidden[..., None])
+    is_finite = ops.all(is_finite, axis=1)[..., None, None]  # (B, Hk, 1, 1)
+    return ops.where(is_finite, sums, np.nan)
 
 
 def _checked_mesh(mesh, axis_name):

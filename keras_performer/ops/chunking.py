@@ -2,17 +2,9 @@
 
 import math
 
-from keras import backend, ops
+from keras import ops
 
-
-def wide_dtype(x):
-    """The dtype of features and sums: float32, or float64 where the inputs are."""
-    return "float64" if backend.standardize_dtype(x.dtype) == "float64" else "float32"
-
-
-def wide(x):
-    """Casts half precision to float32; features and sums are never narrower."""
-    return ops.cast(x, wide_dtype(x))
+from keras_performer.ops.accumulation import accumulation_dtype as wide_dtype  # noqa: F401
 
 
 def chunk_length(length, largest, multiple=1):
@@ -39,16 +31,16 @@ def chunk_length(length, largest, multiple=1):
     return number, -(-each // multiple) * multiple
 
 
-def inner_lengths(length, outer, inner):
-    """Lengths (N, n, c) of n inner chunks in each of N outer ones; see `chunk_length`.
+def inner_lengths(length, chunk_size, outer_chunk_size):
+    """Lengths (N, n, C) of n inner chunks in each of N outer ones; see `chunk_length`.
 
     Args:
         length: Length of the sequence, an int, or a scalar tensor where unknown.
-        outer: Largest length of an outer chunk, a multiple of `inner`.
-        inner: c.
+        chunk_size: C.
+        outer_chunk_size: Largest length of an outer chunk, a multiple of C.
     """
-    number, size = chunk_length(length, outer, inner)
-    return number, size // inner, inner
+    number, size = chunk_length(length, outer_chunk_size, chunk_size)
+    return number, size // chunk_size, chunk_size
 
 
 def split(x, lengths):
@@ -67,7 +59,7 @@ def split(x, lengths):
 
 
 def split_heads(x, lengths, key_heads):
-    """Cuts heads of vectors into chunks, those that share a head of keys in a row.
+    """Cuts heads into chunks, those that share a head of keys in a row.
 
     Args:
         x: Tensor of shape (B, T, H, D).

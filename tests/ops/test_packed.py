@@ -1,5 +1,7 @@
 """Packed sequences: each segment gets what it alone would get."""
 
+import functools
+
 import numpy as np
 import pytest
 from attention_inputs import T, draw, draw_map, draw_mask, split_trainable
@@ -7,15 +9,12 @@ from gradients import on_arrays, to_numpy, value_and_gradients
 from tolerances import assert_close
 
 from keras_performer import ops
-from keras_performer.ops.packed import (
-    packed_bidirectional_attention,
-    packed_causal_attention,
-)
+from keras_performer.ops.packed import packed_attention
 from keras_performer.ops.reference import causal_mask
 
 FORMS = {
-    "bidirectional": on_arrays(packed_bidirectional_attention),
-    "causal": on_arrays(packed_causal_attention),
+    "bidirectional": on_arrays(functools.partial(packed_attention, causal=False)),
+    "causal": on_arrays(functools.partial(packed_attention, causal=True)),
 }
 kernel_attention = on_arrays(ops.kernel_attention)
 IDS = np.array(

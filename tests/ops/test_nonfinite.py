@@ -9,14 +9,8 @@ from keras import ops as keras_ops
 from keras_performer import ops
 from keras_performer.ops.bidirectional import bidirectional_attention
 from keras_performer.ops.causal import causal_attention
-from keras_performer.ops.packed import (
-    packed_bidirectional_attention,
-    packed_causal_attention,
-)
-from keras_performer.ops.windowed import (
-    windowed_bidirectional_attention,
-    windowed_causal_attention,
-)
+from keras_performer.ops.packed import packed_attention
+from keras_performer.ops.windowed import windowed_attention
 
 CHUNKS = {"chunk_size": 2, "outer_chunk_size": 8}
 IDS = np.zeros((B, T), "int32")
@@ -25,11 +19,11 @@ HEAD = 1
 
 
 def packed(*arguments, **options):
-    return packed_causal_attention(*arguments, IDS, **options)
+    return packed_attention(*arguments, IDS, causal=True, **options)
 
 
 def windowed(*arguments, **options):
-    return windowed_causal_attention(*arguments, 3, **options)
+    return windowed_attention(*arguments, 3, causal=True, **options)
 
 
 def streamed(*arguments, **options):
@@ -69,8 +63,8 @@ CAUSAL = {
 }
 BIDIRECTIONAL = {
     "whole": bidirectional_attention,
-    "windowed": lambda *x: windowed_bidirectional_attention(*x, 3),
-    "packed": lambda *x: packed_bidirectional_attention(*x, IDS),
+    "windowed": lambda *x: windowed_attention(*x, 3, causal=False),
+    "packed": lambda *x: packed_attention(*x, IDS, causal=False),
 }
 
 
