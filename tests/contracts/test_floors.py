@@ -20,6 +20,7 @@ FLOORS = {
     "training": 4,
     "server": 5,
     "cli": 6,
+    "__main__": 7,
 }
 # These know nothing of the rest of the package: ids and folders on disk lie between.
 INDEPENDENT = {"text", "server"}

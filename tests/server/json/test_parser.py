@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from keras_performer.server.json_parser import RepeatedKeys, encode_text, parse
+from keras_performer.server.json.parser import RepeatedKeys, encode_text, parse
 from keras_performer.server.serving_error import ServingError
 
 

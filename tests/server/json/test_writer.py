@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from keras_performer.server.json_writer import (
+from keras_performer.server.json.writer import (
     write_columnar_format,
     write_decimals,
     write_error,

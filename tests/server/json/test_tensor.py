@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_performer.server.json_parser import parse
-from keras_performer.server.json_tensor import (
+from keras_performer.server.json.parser import parse
+from keras_performer.server.json.tensor import (
     COLUMNAR,
     ROW,
     check_object,

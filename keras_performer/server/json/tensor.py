@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from keras_performer.server.json_parser import RepeatedKeys
-from keras_performer.server.json_values import (
+from keras_performer.server.json.parser import RepeatedKeys
+from keras_performer.server.json.values import (
     get_converter,
     invalid,
     is_object,
@@ -271,8 +271,8 @@ def _make_array(values, shape, dtype):
         array = np.empty(len(values), dtype=object)
         array[:] = values
     elif dtype.is_integer:
-        wide = np.uint64 if dtype.name == "uint64" else np.int64
-        array = np.array(values, dtype=wide).astype(dtype.as_numpy_dtype)
+        parsed = np.uint64 if dtype.name == "uint64" else np.int64
+        array = np.array(values, dtype=parsed).astype(dtype.as_numpy_dtype)
     else:
         array = np.array(values, dtype=dtype.as_numpy_dtype)
     return array.reshape(shape)

@@ -12,8 +12,8 @@ from functools import partial
 
 import numpy as np
 
-from keras_performer.server.json_parser import RepeatedKeys, encode_text
-from keras_performer.server.json_writer import write_decimals
+from keras_performer.server.json.parser import RepeatedKeys, encode_text
+from keras_performer.server.json.writer import write_decimals
 from keras_performer.server.serving_error import ServingError
 
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
