@@ -8,14 +8,7 @@ from keras_performer.ops.backend import chunked_scan
 
 
 def causal_attention(
-    query,
-    key,
-    value,
-    feature_map,
-    parameters,
-    key_mask=None,
-    chunk_size=64,
-    outer_chunk_size=512,
+    query, key, value, feature_map, parameters, key_mask=None, **sizes
 ):
     """Attention of each query to the keys at and before its own position.
 
@@ -36,20 +29,18 @@ def causal_attention(
         feature_map: A `FeatureMap`.
         parameters: Dictionary of its tensors.
         key_mask: Boolean tensor of shape (B, S), or `None`.
-        chunk_size: C, positions of an inner chunk.
-        outer_chunk_size: Largest number of positions whose features exist at once,
-            a multiple of `chunk_size`.
+        **sizes: `chunk_size`, C, and `outer_chunk_size`, the largest number of
+            positions whose features exist at once; see `chunking.inner_lengths`.
 
     Returns:
         Tensor of shape (B, T, H, Dv).
     """
     key, value, key_mask = _truncated(query.shape[1], key, value, key_mask)
     inputs = (query, key, value, feature_map, parameters, key_mask)
-    output, _ = attend_from((), *inputs, chunk_size, outer_chunk_size)
-    return output
+    return attend_from((), *inputs, **sizes)[0]
 
 
-def attend_from(carry, query, key, value, feature_map, parameters, key_mask, *sizes):
+def attend_from(carry, query, key, value, feature_map, parameters, key_mask, **sizes):
     """Causal attention that goes on from the sums of what came before.
 
     Args:
@@ -62,17 +53,16 @@ def attend_from(carry, query, key, value, feature_map, parameters, key_mask, *si
         feature_map: As there.
         parameters: As there.
         key_mask: As there.
-        *sizes: `chunk_size` and `outer_chunk_size`.
+        **sizes: As there.
 
     Returns:
         The output, of shape (B, T, H, Dv), and the carry after the last position.
     """
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
     validation.check_shapes(query, key, value, key_mask)
-    validation.check_chunk_sizes(*sizes)
     tensors, bound = kernel_sums.bind(feature_map, parameters)
     length, heads = ops.shape(query)[1], query.shape[2]
-    lengths = chunking.inner_lengths(length, *sizes)
+    lengths = chunking.inner_lengths(length, **sizes)
 
     def step(carry, chunk, shared):
         *features, nan, last_nan = kernel_sums.causal_features(

@@ -4,7 +4,7 @@ import math
 
 from keras import ops
 
-from keras_performer.ops.accumulation import accumulation_dtype as wide_dtype  # noqa: F401
+from keras_performer.ops.validation import check_positive
 
 
 def chunk_length(length, largest, multiple=1):
@@ -31,14 +31,24 @@ def chunk_length(length, largest, multiple=1):
     return number, -(-each // multiple) * multiple
 
 
-def inner_lengths(length, chunk_size, outer_chunk_size):
+def inner_lengths(length, chunk_size=64, outer_chunk_size=512):
     """Lengths (N, n, C) of n inner chunks in each of N outer ones; see `chunk_length`.
 
     Args:
         length: Length of the sequence, an int, or a scalar tensor where unknown.
         chunk_size: C.
         outer_chunk_size: Largest length of an outer chunk, a multiple of C.
+
+    Raises:
+        ValueError: If a size is not positive, or an outer chunk no multiple of C.
     """
+    check_positive("chunk_size", chunk_size)
+    check_positive("outer_chunk_size", outer_chunk_size)
+    if outer_chunk_size % chunk_size:
+        raise ValueError(
+            "`outer_chunk_size` must be a multiple of `chunk_size`. Received: "
+            f"outer_chunk_size={outer_chunk_size}, chunk_size={chunk_size}"
+        )
     number, size = chunk_length(length, outer_chunk_size, chunk_size)
     return number, size // chunk_size, chunk_size
 

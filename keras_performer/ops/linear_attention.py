@@ -81,7 +81,7 @@ def linear_attention(
     """
     inputs = (query, key, value, feature_map, parameters)
     if initial_state is not None:
-        _check_resumed(initial_state, causal, segment_ids, window_size)
+        _check_initial_state(initial_state, causal, segment_ids, window_size)
         output, _ = prefill(
             initial_state, *inputs, key_mask, window_log_weight=window_log_weight
         )
@@ -97,7 +97,7 @@ def linear_attention(
     return form(*inputs, key_mask)
 
 
-def _check_resumed(state, causal, segment_ids, window_size):
+def _check_initial_state(state, causal, segment_ids, window_size):
     """Raises a `ValueError` where a call cannot go on from a state."""
     if not causal:
         raise ValueError(

@@ -22,22 +22,19 @@ def packed_attention(
     parameters,
     segment_ids,
     key_mask=None,
-    chunk_size=64,
-    outer_chunk_size=512,
     *,
     causal,
+    **sizes,
 ):
     """Attention within each segment, as if each stood alone.
 
-    The running sums start anew at each boundary, inside of a chunk as well. What a
+    The running sums start from zero at each boundary, inside of a chunk as well. What a
     query sees before its chunk, and in it, is summed from the left; what it sees behind
     its chunk, where it is not causal, is summed from the right. Arguments and result
-    are those of `linear_attention`, with S = T; chunk sizes those of
-    `causal_attention`.
+    are those of `linear_attention`, with S = T, and the `sizes` of `causal_attention`.
     """
-    sizes = (chunk_size, outer_chunk_size)
-    lengths, chunks = split_packed(query, key, value, segment_ids, key_mask, *sizes)
-    visible = ops.ones((chunk_size, chunk_size), dtype="bool")
+    lengths, chunks = split_packed(query, key, value, segment_ids, key_mask, **sizes)
+    visible = ops.ones((lengths[-1], lengths[-1]), dtype="bool")
     if causal:
         visible = ops.tril(visible)
     sums = _scan(chunks, feature_map, parameters, visible)
@@ -77,12 +74,11 @@ def flipped(x, axes=(3, 4)):
     return x
 
 
-def split_packed(query, key, value, segment_ids, key_mask, *sizes):
+def split_packed(query, key, value, segment_ids, key_mask, **sizes):
     """Checks the inputs and cuts them: (N, n, C), and `PackedChunks`."""
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
     segment_ids = ops.convert_to_tensor(segment_ids)
     validation.check_shapes(query, key, value, key_mask)
-    validation.check_chunk_sizes(*sizes)
     validation.check_self_attention(query, key)
     if len(segment_ids.shape) != 2:
         raise ValueError(
@@ -91,7 +87,7 @@ def split_packed(query, key, value, segment_ids, key_mask, *sizes):
         )
     if key_mask is None:
         key_mask = ops.ones(ops.shape(key)[:2], dtype="bool")
-    lengths = chunking.inner_lengths(ops.shape(query)[1], *sizes)
+    lengths = chunking.inner_lengths(ops.shape(query)[1], **sizes)
     keys, values, mask = chunking.split_keys(key, value, key_mask, lengths)
     queries = chunking.split_heads(query, lengths, key.shape[2])
     segments = chunking.split(number_segments(segment_ids), lengths)
@@ -133,6 +129,3 @@ def _intra_chunk_attention(carry, queries, keys, values, segments, visible):
     sums, before, carry = segment_sums(carry, keys, values, segments)
     seen = continues_segment(segments, before, groups, values.dtype)
     return scores @ values + kernel_sums.query_sums(queries, sums) * seen, carry
-
-
-number_runs, same_run = number_segments, same_segment

@@ -82,10 +82,10 @@ def prefill(
     validation.check_self_attention(query, key)
     check_state(state, key, value, feature_map, parameters)
     inputs = (state, query, key, value, feature_map, parameters, key_mask)
-    sizes = (chunk_size, outer_chunk_size)
+    sizes = {"chunk_size": chunk_size, "outer_chunk_size": outer_chunk_size}
     if isinstance(state, WindowedState):
-        return _windowed_prefill(*inputs, window_log_weight, *sizes)
-    output, sums = attend_from(*inputs, *sizes)
+        return _windowed_prefill(*inputs, window_log_weight, **sizes)
+    output, sums = attend_from(*inputs, **sizes)
     return output, AttentionState(*sums)
 
 
@@ -119,7 +119,7 @@ def step(
         window_log_weight: As for `prefill`.
 
     Returns:
-        Output of shape (B, 1, H, Dv) and `value`'s dtype, and the new state.
+        Output of shape (B, 1, H, Dv), and the new state.
 
     Raises:
         ValueError: If shapes or the state do not fit, or there is not one position.
@@ -141,28 +141,25 @@ def _step(state, query, key, value, feature_map, parameters, key_mask):
     query_chunk = chunking.split_heads(query, one, key.shape[2])[0]
     queries, _ = feature_map.queries(to_accumulation_dtype(query_chunk), parameters)
     sums = kahan_add(*state, kernel_sums.outer_sum(values, keys))
-    output = kernel_sums.normalize(
-        kernel_sums.query_sums(queries, sums[0]), value.dtype
-    )
+    output = kernel_sums.query_sums(queries, sums[0])
+    output = kernel_sums.normalize(output, value.dtype)
     output = chunking.join_heads(output[None], one, 1, query.shape[2])
     return output, AttentionState(*sums)
 
 
 def _windowed_prefill(
-    state, query, key, value, feature_map, parameters, key_mask, log_weight, *sizes
+    state, query, key, value, feature_map, parameters, key_mask, log_weight, **sizes
 ):
     kept, length, heads = state.key.shape[2], ops.shape(query)[1], query.shape[2]
-    sizes = chunk_sizes(state.window_size, *sizes)
-    lengths = chunking.inner_lengths(kept + length, *sizes)
+    sizes = chunk_sizes(state.window_size, **sizes)
+    lengths = chunking.inner_lengths(kept + length, **sizes)
     whole = lengths[0] * lengths[1] * lengths[2]
 
     # The window's keys, then the span's, and padding on the left of both: the last
     # chunk is then full, and holds the keys that stay in the window.
     def joined(before, x):
-        x = ops.concatenate(
-            [ops.swapaxes(before, 1, 2), to_accumulation_dtype(x)], axis=1
-        )
-        return _padded_on_the_left(x, whole)
+        before, x = ops.swapaxes(before, 1, 2), to_accumulation_dtype(x)
+        return _padded_on_the_left(ops.concatenate([before, x], axis=1), whole)
 
     mask = ops.concatenate([state.mask, _float_mask(key_mask, key, state)], axis=1)
     mask = _padded_on_the_left(mask, whole)
@@ -173,7 +170,7 @@ def _windowed_prefill(
         joined(state.value, value),
         ops.zeros_like(mask),
         mask,
-        *sizes,
+        **sizes,
     )
     carry = first_carry(chunks, feature_map, parameters)._replace(sums=state.sums)
     outputs, carry = scan(
@@ -182,9 +179,10 @@ def _windowed_prefill(
     outputs = chunking.join_heads(outputs.sums, lengths, whole, heads)
     outputs = kernel_sums.normalize(outputs[:, whole - length :], value.dtype)
 
-    window = (carry.key, carry.value, carry.mask)
     sums = (carry.sums, state.compensation)
-    return outputs, _let_leave(sums, window, sizes[0] - kept, feature_map, parameters)
+    keys = (carry.key, carry.value, carry.mask)
+    number = lengths[-1] - kept
+    return outputs, _let_leave(number, keys, sums, feature_map, parameters)
 
 
 def _windowed_step(
@@ -214,21 +212,21 @@ def _windowed_step(
     outputs = ops.reshape(outputs, (-1, 1, heads, value.shape[-1]))
 
     sums = (state.sums + last_nan, state.compensation)
-    window = (key[:, :, 0], value[:, :, 0], mask)
-    return outputs, _let_leave(sums, window, 1, feature_map, parameters)
+    keys = (key[:, :, 0], value[:, :, 0], mask)
+    return outputs, _let_leave(1, keys, sums, feature_map, parameters)
 
 
-def _let_leave(sums, window, number, feature_map, parameters):
-    """The state after the oldest keys of a window have left it for the sums.
+def _let_leave(number, keys, sums, feature_map, parameters):
+    """The state after the oldest keys have left the window for the sums.
 
     Args:
-        sums: Sums (B, Hk, Dv + 1, M) and their compensation.
-        window: Keys (B, Hk, L, D), values (B, Hk, L, Dv) and mask (B, L).
         number: How many of them leave.
+        keys: Keys (B, Hk, L, D), values (B, Hk, L, Dv) and mask (B, L).
+        sums: Sums (B, Hk, Dv + 1, M) and their compensation.
         feature_map: A `FeatureMap`.
         parameters: Dictionary of its tensors.
     """
-    key, value, mask = window
+    key, value, mask = keys
     keys, values = kernel_sums.weighted_keys(
         feature_map,
         parameters,

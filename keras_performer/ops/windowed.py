@@ -18,10 +18,9 @@ def windowed_attention(
     window_log_weight=None,
     key_mask=None,
     segment_ids=None,
-    chunk_size=64,
-    outer_chunk_size=512,
     *,
     causal,
+    **sizes,
 ):
     """Attention whose kernel is exact where positions differ by less than the window.
 
@@ -39,21 +38,18 @@ def windowed_attention(
         window_log_weight: g, tensor of shape (H,), or `None`.
         key_mask: Boolean tensor of shape (B, T), or `None`.
         segment_ids: Integer tensor of shape (B, T), or `None`.
-        chunk_size: Positions of an inner chunk, which is as long as the window where
-            that is longer.
-        outer_chunk_size: Largest number of positions whose features exist at once, if
-            it is not less than an inner chunk.
         causal: Whether a query sees only the keys at and before its position.
+        **sizes: As for `windowed_chunks.chunk_sizes`.
 
     Returns:
         Tensor of shape (B, T, H, Dv).
     """
     log_weight = local_log_weight(window_log_weight, query)
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
-    sizes = chunk_sizes(window_size, chunk_size, outer_chunk_size)
+    sizes = chunk_sizes(window_size, **sizes)
     if segment_ids is None:
         segment_ids = ops.zeros(ops.shape(key)[:2], dtype="int32")
-    lengths, chunks = split_packed(query, key, value, segment_ids, key_mask, *sizes)
+    lengths, chunks = split_packed(query, key, value, segment_ids, key_mask, **sizes)
 
     def scan_from_left(chunks, log_weight, nearest):
         carry = first_carry(chunks, feature_map, parameters)

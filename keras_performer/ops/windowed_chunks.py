@@ -20,13 +20,22 @@ from keras_performer.ops.segments import (
 )
 
 
-def chunk_sizes(window_size, chunk_size, outer_chunk_size):
-    """Lengths (inner, outer) of chunks such that a window spans two inner ones."""
+def chunk_sizes(window_size, chunk_size=64, outer_chunk_size=512):
+    """Lengths of chunks such that a window spans two inner ones, for `inner_lengths`.
+
+    Args:
+        window_size: w.
+        chunk_size: Positions of an inner chunk, which is as long as the window where
+            that is longer.
+        outer_chunk_size: Largest number of positions whose features exist at once, if
+            it is not less than an inner chunk.
+    """
     validation.check_positive("window_size", window_size)
     validation.check_positive("chunk_size", chunk_size)
     validation.check_positive("outer_chunk_size", outer_chunk_size)
     inner = max(window_size, chunk_size)
-    return inner, max(outer_chunk_size // inner, 1) * inner
+    outer = max(outer_chunk_size // inner, 1) * inner
+    return {"chunk_size": inner, "outer_chunk_size": outer}
 
 
 def larger(a, b):

@@ -145,6 +145,8 @@ def test_keys_may_be_fewer_or_more_than_queries(source):
     inputs, arguments = draw(source=source), draw_map("softmax")
     key_mask = draw_mask(source)
     past = np.arange(T)[:, None] >= np.arange(source)
-    actual = causal_attention(*inputs, *arguments, key_mask, 2, 4)
+    actual = causal_attention(
+        *inputs, *arguments, key_mask, chunk_size=2, outer_chunk_size=4
+    )
     expected = kernel_attention(*inputs, *arguments, past & key_mask[:, None, None, :])
     assert_close(to_numpy(actual), to_numpy(expected), EXACT)

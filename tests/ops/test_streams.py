@@ -114,7 +114,7 @@ def test_steps_give_what_the_whole_gives(prefilled, name):
         assert_close(to_numpy(output), expected[:, t : t + 1], "float64")
 
 
-def test_the_state_has_a_fixed_shape_and_is_wide():
+def test_the_state_has_a_fixed_shape_and_is_float32():
     inputs = [ops.cast(x, "bfloat16") for x in draw("float32")]
     arguments = draw_map("softmax", "float32")
     state = initial_state(B, H, M, DV)

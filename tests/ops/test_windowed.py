@@ -30,8 +30,9 @@ def visible(form, key_mask, ids):
     if key_mask is not None:
         mask = mask & key_mask[:, None, None]
     if ids is not None:
-        runs = np.cumsum(np.pad(ids[:, 1:] != ids[:, :-1], [(0, 0), (1, 0)]), axis=1)
-        mask = mask & (runs[:, :, None] == runs[:, None, :])[:, None]
+        changes = np.pad(ids[:, 1:] != ids[:, :-1], [(0, 0), (1, 0)])
+        numbers = np.cumsum(changes, axis=1)
+        mask = mask & (numbers[:, :, None] == numbers[:, None, :])[:, None]
     return mask & to_numpy(causal_mask(T)) if form == "causal" else mask
 
 
