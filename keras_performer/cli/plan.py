@@ -1,8 +1,10 @@
 """`keras-performer plan`: what a step takes of TPU chips, without having any."""
 
+import argparse
 import dataclasses
+from typing import Any
 
-from keras_performer.cli.flags import HelpFormatter
+from keras_performer.cli.flags import Commands, HelpFormatter
 from keras_performer.distribution import (
     CompilationError,
     PlanSettings,
@@ -10,6 +12,7 @@ from keras_performer.distribution import (
     compile_plan,
     longest_sequence,
 )
+from keras_performer.distribution.compiled_plan import CompiledPlan
 from keras_performer.distribution.plan_settings import (
     DTYPES,
     STEPS,
@@ -27,7 +30,7 @@ OF_MODEL = {
 }
 
 
-def add_parser(commands):
+def add_parser(commands: Commands) -> None:
     """Adds the command to an `argparse` subparsers object."""
     parser = commands.add_parser(
         "plan",
@@ -107,7 +110,7 @@ def add_parser(commands):
     parser.set_defaults(run=run)
 
 
-def settings(arguments):
+def settings(arguments: argparse.Namespace) -> PlanSettings:
     """Returns the `PlanSettings` of parsed arguments."""
     given = {
         field.name: getattr(arguments, field.name)
@@ -117,7 +120,7 @@ def settings(arguments):
     return PlanSettings(**preset(arguments.preset, **chosen))
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns 1 where the step does not compile or fit."""
     plan = settings(arguments)
     topology = TpuTopology.parse(plan.topology)
@@ -133,8 +136,8 @@ def run(arguments):
     return 0
 
 
-def _print_longest(plan, topology):
-    def report(length, compiled):
+def _print_longest(plan: PlanSettings, topology: TpuTopology) -> int:
+    def report(length: int, compiled: CompiledPlan | None) -> None:
         outcome = "does not fit"
         if compiled is not None:
             outcome = f"{compiled.total / GIB:.2f} GiB a device"
@@ -149,7 +152,7 @@ def _print_longest(plan, topology):
     return 0
 
 
-def _headline(plan, topology):
+def _headline(plan: PlanSettings, topology: TpuTopology) -> str:
     parts = (
         f"{plan.num_layers} layers, d {plan.hidden_dim}, d_ff {plan.intermediate_dim}, "
         f"{plan.num_heads} heads, {plan.vocabulary_size} tokens, {plan.dtype}",
@@ -163,14 +166,14 @@ def _headline(plan, topology):
     return "\n".join(parts)
 
 
-def _attention(plan):
+def _attention(plan: PlanSettings) -> str:
     if plan.attention == "exact":
         return "exact attention"
     features = "" if plan.num_features is None else f", {plan.num_features} features"
     return f"linear attention ({plan.feature_map}{features})"
 
 
-def _print(compiled, topology):
+def _print(compiled: CompiledPlan, topology: TpuTopology) -> None:
     available = topology.available_memory
     chip = f"{topology.chip_memory / GIB:g} GiB a chip"
     print("Memory of a device:")
@@ -197,6 +200,6 @@ def _print(compiled, topology):
     )
 
 
-def _default(name):
+def _default(name: str) -> Any:
     fields = dataclasses.fields(PlanSettings)
     return next(field.default for field in fields if field.name == name)
