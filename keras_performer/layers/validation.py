@@ -1,6 +1,4 @@
-"""Checks of an attention layer's arguments, with errors that teach."""
-
-import math
+"""Checks of arguments, with errors that say what was expected and what to do."""
 
 
 def check_sizes(num_heads, key_dim, value_dim):
@@ -128,20 +126,6 @@ def check_rotary_base(rotary_base, key_dim):
             "Rotary positions need an even `key_dim`: components turn in pairs. "
             f"Received: key_dim={key_dim}, rotary_base={rotary_base}"
         )
-
-
-def default_num_features(head_dim):
-    """`D log D`, rounded to a multiple of 64, at least 64.
-
-    `O(D log D)` features suffice for a uniform approximation of the attention matrix
-    (theorem 4 of arXiv 2009.14794).
-
-    Example:
-
-    >>> [default_num_features(head_dim) for head_dim in (8, 32, 64, 128)]
-    [64, 128, 256, 640]
-    """
-    return max(64, round(head_dim * math.log(head_dim) / 64) * 64)
 
 
 def _is_positive(size):

@@ -1,12 +1,12 @@
-"""`recomputed`: a part of a layer that the backward pass computes again."""
+"""`remat`: part of a layer whose intermediate values the backward pass recomputes."""
 
 import keras
-from keras.src.backend import AutocastScope
 
-from keras_performer.ops.recompute import recompute
+from keras_performer.ops import backend
+from keras_performer.ops.backend.keras_internals import AutocastScope
 
 
-def recomputed(layer, function, inputs):
+def remat(layer, function, inputs):
     """Calls a function of a layer's weights, of which no intermediate is kept.
 
     As `keras.remat`, and exact where that is not: weights and the states of random
@@ -28,7 +28,7 @@ def recomputed(layer, function, inputs):
     >>> import numpy as np
     >>> layer = keras.layers.Dense(3)
     >>> layer.build((None, 2))
-    >>> recomputed(layer, layer, (np.ones((1, 2), "float32"),)).shape
+    >>> remat(layer, layer, (np.ones((1, 2), "float32"),)).shape
     TensorShape([1, 3])
     """
     trained, others = layer.trainable_variables, layer.non_trainable_variables
@@ -53,7 +53,7 @@ def recomputed(layer, function, inputs):
         return output, *(scope.get_current_value(variable) for variable in changed)
 
     inputs = tuple(map(keras.ops.convert_to_tensor, inputs))
-    output, *updates = recompute(pure, (*inputs, *values))
+    output, *updates = backend.remat(pure, (*inputs, *values))
     for variable, value in zip(changed, updates, strict=True):
         variable.assign(value)
     return output

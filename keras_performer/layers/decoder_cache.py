@@ -1,8 +1,8 @@
-"""Source, masks and caches of a decoder block's call, with errors that teach."""
+"""The caches of a decoder block's call: what goes together, and what can be known."""
 
 from keras import ops
-from keras.src.utils.backend_utils import in_tf_graph
-from keras.src.utils.jax_utils import is_in_jax_tracing_scope
+
+from keras_performer.ops.backend.keras_internals import is_traced
 
 LEFT_PADDING = (
     "The state counts every position that it is given, and cannot be overwritten: pad "
@@ -10,43 +10,6 @@ LEFT_PADDING = (
     "`prompt[:, :-1]` first, and then one token after the other, the prompt's last "
     "one first."
 )
-
-
-def key_mask(name, padding_mask, attention_mask):
-    """The positions of a sequence that count as keys, or `None` where all do.
-
-    Args:
-        name: `"decoder"` or `"encoder"`, as in the names of the masks.
-        padding_mask: Boolean tensor of shape (B, T), or `None`.
-        attention_mask: Boolean tensor of shape (B, T) or (B, 1, T), or `None`.
-
-    Returns:
-        Boolean tensor of shape (B, T), or `None`.
-
-    Raises:
-        ValueError: If a mask is of another shape.
-    """
-    if padding_mask is not None and len(padding_mask.shape) != 2:
-        raise ValueError(
-            f"`{name}_padding_mask` must have the shape (batch, length). Received: "
-            f"{name}_padding_mask.shape={tuple(padding_mask.shape)}"
-        )
-    if attention_mask is not None:
-        shape = tuple(attention_mask.shape)
-        if len(shape) == 3 and shape[1] == 1:
-            attention_mask = ops.squeeze(attention_mask, axis=1)
-        elif len(shape) != 2:
-            raise ValueError(
-                f"`{name}_attention_mask` must be a key mask, of shape (batch, length) "
-                "or (batch, 1, length): linear attention never forms the matrix of "
-                "queries by keys that another mask would act on. Causality is "
-                f"`use_causal_mask=True`. Received: {name}_attention_mask.shape="
-                f"{shape}"
-            )
-    given = [mask for mask in (padding_mask, attention_mask) if mask is not None]
-    if len(given) == 2:
-        return ops.logical_and(*given)
-    return ops.cast(given[0], "bool") if given else None
 
 
 def check_source(name, has_cross, encoder_sequence):
@@ -181,4 +144,4 @@ def check_update_index(index, state):
 
 def is_known(x):
     """Whether a number has a value now, rather than when a traced function runs."""
-    return isinstance(x, int) or not (in_tf_graph() or is_in_jax_tracing_scope(x))
+    return isinstance(x, int) or not is_traced(x)
