@@ -64,14 +64,16 @@ def export_classifier(
     protocol = _import_protocol()
     base = pathlib.Path(directory) / name
     base.mkdir(parents=True, exist_ok=True)
-    aside = pathlib.Path(tempfile.mkdtemp(prefix=".incomplete-", dir=base))
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=".incomplete-", dir=base))
     try:
-        _write_saved_model(model, tokenizer, labels, aside)
-        _write_warm_up(protocol, aside / WARM_UP_FILE, name)
-        os.chmod(aside, 0o755)  # as `mkdir` would have made it; a server may be no root
-        return _rename_to_next_version(aside, base)
+        _write_saved_model(model, tokenizer, labels, temporary)
+        _write_warm_up(protocol, temporary / WARM_UP_FILE, name)
+        os.chmod(
+            temporary, 0o755
+        )  # as `mkdir` would have made it; a server may be no root
+        return _rename_to_next_version(temporary, base)
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
@@ -182,11 +184,13 @@ def _write_warm_up(protocol: tuple[Any, Any], path: pathlib.Path, name: str) -> 
                 writer.write(log.SerializeToString())
 
 
-def _rename_to_next_version(aside: pathlib.Path, base: pathlib.Path) -> pathlib.Path:
+def _rename_to_next_version(
+    temporary: pathlib.Path, base: pathlib.Path
+) -> pathlib.Path:
     while True:
         version = base / str(max(versions(base), default=0) + 1)
         try:
-            os.rename(aside, version)
+            os.rename(temporary, version)
         except OSError:
             # Another export took this version in the meantime; else it is an error.
             if not version.exists():

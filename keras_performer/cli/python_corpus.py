@@ -60,15 +60,16 @@ def build_python_corpus(
 ) -> PythonCorpus:
     """Writes `<directory>/{train,test}/<library>/<module>.txt` from installed sources.
 
-    The task is to be about how a library is written, not about its signs: the
+    The task is to be about how a library is written, not about its name: the
     comments at the head of a file (licences) and all import statements are removed,
     generated code and copies of other projects are left out, and no text is taken
     twice. About a quarter of each library is held out, by whole modules. Which ones,
     and which files where there are more than the limits, follows from a hash of
     their names; the longest file that is held out is always taken.
 
-    The folder is written aside and renamed. Where it already holds this corpus, it is
-    left as it is; where it holds that of other versions or limits, it is replaced.
+    The folder is written under a temporary name and renamed. Where it already holds
+    this corpus, it is left as it is; where it holds that of other versions or limits,
+    it is replaced.
 
     Args:
         directory: Folder to write: a missing or empty one, or one with a corpus.
@@ -109,13 +110,13 @@ def build_python_corpus(
         directory.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             prefix=f".{directory.name}.", dir=directory.parent
-        ) as aside:
-            built = pathlib.Path(aside, "built")
+        ) as temporary:
+            built = pathlib.Path(temporary, "built")
             outputs = _write(built, installed, limits)
             manifest = json.dumps({"inputs": inputs, "outputs": outputs}, indent=1)
             (built / MANIFEST).write_text(manifest, encoding="utf-8")
             if directory.exists():
-                directory.rename(pathlib.Path(aside, "old"))
+                directory.rename(pathlib.Path(temporary, "old"))
             built.rename(directory)
     return PythonCorpus(
         directory=os.fspath(directory),
@@ -127,7 +128,7 @@ def build_python_corpus(
 
 
 def clean_source(source: str) -> str:
-    """Removes a library's signs: the comments at the head, and the imports.
+    """Removes what names a library: the comments at the head, and the imports.
 
     Imports are removed wherever they stand, examples in docstrings included.
 

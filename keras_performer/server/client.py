@@ -20,7 +20,7 @@ class ServerAnswerError(RuntimeError):
 
     Attributes:
         status: the HTTP status.
-        message: the server's words.
+        message: the server's error message.
     """
 
     def __init__(self, url: str, status: int, message: str) -> None:

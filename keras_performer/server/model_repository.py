@@ -1,4 +1,4 @@
-"""The models on disk: finds their versions, loads the wanted ones, lends them out.
+"""The models on disk: finds their versions and loads those that are to be served.
 
 A model lives in `<base_path>/<version>/saved_model.pb`. A new version is loaded before
 the old one is unloaded, and a version that cannot be loaded leaves the old one serving:

@@ -18,7 +18,7 @@ END = "END"  # unloaded, or failed for good
 
 @dataclass(frozen=True)
 class VersionStatus:
-    """What is told about a version: its state, and the error that led there."""
+    """The state of a version, and the error that led to it."""
 
     version: int
     state: str
@@ -34,8 +34,8 @@ class ModelVersion:
     Args:
         version: its number.
         path: its folder.
-        changed: `threading.Condition` shared by all versions of a repository. Who
-            holds it sees no version change its state.
+        changed: `threading.Condition` shared by all versions of a repository. While
+            a thread holds it, no version changes its state.
     """
 
     def __init__(

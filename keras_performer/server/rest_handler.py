@@ -1,6 +1,6 @@
 """What each request of the REST interface means, apart from HTTP itself.
 
-The forms of a URL, the order of the checks and the words of the errors are TensorFlow
+The forms of a URL, the order of the checks and the error messages are TensorFlow
 Serving's. Model names and labels are percent-decoded after the URL was taken apart;
 a query string is part of the path, as it is there.
 """

@@ -36,7 +36,7 @@ def serve(options: ServerOptions) -> None:
     `GET /v1/models/<name>/metadata` for the signatures and
     `POST /v1/models/<name>:predict` for predictions; each also for one version with
     `/versions/<number>` or `/labels/<label>` after the name. New versions on disk are
-    taken up while serving.
+    loaded while serving.
 
     SIGINT and SIGTERM end the call: running requests are answered first. Signals can
     only be received in the main thread; a call in another thread ends with its process.

@@ -35,7 +35,7 @@ class ServingError(Exception):
 
     Args:
         code: name of a canonical status code, for example `"INVALID_ARGUMENT"`.
-        message: what went wrong, in the words the client will read.
+        message: what went wrong, as the client will read it.
 
     Raises:
         ValueError: `code` is not a canonical status code.

@@ -73,8 +73,8 @@ def parse(body: bytes) -> Any:
             parse_float=lambda literal: _parse_float(literal, text),
         )
     except json.JSONDecodeError as error:
-        words, position = _locate(error)
-        raise _parse_error(words, text, position) from error
+        message, position = _locate(error)
+        raise _parse_error(message, text, position) from error
     except RecursionError as error:
         raise ServingError(
             "INVALID_ARGUMENT", "JSON Parse error: The document is nested too deeply."
@@ -129,7 +129,7 @@ def _reject_unpaired_surrogates(text: str) -> None:
 
 
 def _locate(error: json.JSONDecodeError) -> tuple[str, int]:
-    """The words and the character position for a `json.JSONDecodeError`."""
+    """The message and the character position for a `json.JSONDecodeError`."""
     broken_number = _BROKEN_NUMBER.match(error.doc, error.pos)
     if broken_number:
         part = "fraction part" if broken_number[0] == "." else "exponent"
@@ -138,9 +138,9 @@ def _locate(error: json.JSONDecodeError) -> tuple[str, int]:
         if _innermost_bracket(error.doc[: error.pos]) == "[":
             return "Missing a comma or ']' after an array element.", error.pos
         return "Missing a comma or '}' after an object member.", error.pos
-    for python_words, words in _PARSE_ERRORS:
-        if error.msg.startswith(python_words):
-            return words, error.pos
+    for python_message, message in _PARSE_ERRORS:
+        if error.msg.startswith(python_message):
+            return message, error.pos
     return error.msg, error.pos
 
 
@@ -155,8 +155,8 @@ def _innermost_bracket(text: str) -> str:
     return open_brackets[-1]
 
 
-def _parse_error(words: str, text: str, position: int) -> ServingError:
+def _parse_error(message: str, text: str, position: int) -> ServingError:
     offset = len(encode_text(text[:position]))
     return ServingError(
-        "INVALID_ARGUMENT", f"JSON Parse error: {words} at offset: {offset}"
+        "INVALID_ARGUMENT", f"JSON Parse error: {message} at offset: {offset}"
     )

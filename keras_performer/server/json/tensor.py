@@ -1,4 +1,4 @@
-"""A parsed JSON request to named arrays, by TensorFlow Serving's rules and words.
+"""A parsed JSON request to named arrays, by TensorFlow Serving's rules.
 
 In row format (`instances`) every element is one row: a value, or an object with one
 value for each input. In columnar format (`inputs`) there is one tensor for each input.
@@ -309,5 +309,5 @@ def _shape_text(shape: Sequence[int]) -> str:
     return f"[{','.join(map(str, shape))}]"
 
 
-def _malformed(document: Any, words: str) -> ServingError:
-    return invalid(f"JSON Value: {to_text(document)} {words}")
+def _malformed(document: Any, message: str) -> ServingError:
+    return invalid(f"JSON Value: {to_text(document)} {message}")

@@ -1,4 +1,4 @@
-"""One JSON value to an element of a tensor, and the words for values that do not fit.
+"""One JSON value to an element of a tensor, and error messages where it does not fit.
 
 A number must fit the type of the tensor without loss, text becomes bytes, and
 `{"b64": "..."}` stands for bytes that are not text.
