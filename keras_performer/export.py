@@ -68,9 +68,7 @@ def export_classifier(
     try:
         _write_saved_model(model, tokenizer, labels, temporary)
         _write_warm_up(protocol, temporary / WARM_UP_FILE, name)
-        os.chmod(
-            temporary, 0o755
-        )  # as `mkdir` would have made it; a server may be no root
+        temporary.chmod(0o755)  # `mkdtemp` shuts out other users, so servers too
         return _rename_to_next_version(temporary, base)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -112,7 +110,7 @@ def _check(
             f"tokenizer of {tokenizer.vocabulary_size} ids and a model of "
             f"{model.backbone.vocabulary_size}"
         )
-    if not name or name != os.path.basename(name) or name.startswith("."):
+    if not name or name != pathlib.PurePath(name).name or name.startswith("."):
         raise ValueError(
             "`name` must be a plain folder name, such as 'documents'. Received: "
             f"name={name!r}"
@@ -190,7 +188,7 @@ def _rename_to_next_version(
     while True:
         version = base / str(max(versions(base), default=0) + 1)
         try:
-            os.rename(temporary, version)
+            temporary.rename(version)
         except OSError:
             # Another export took this version in the meantime; else it is an error.
             if not version.exists():

@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import os
 import pathlib
 import time
 from collections.abc import Sequence
@@ -160,9 +159,13 @@ def _ask(version: pathlib.Path, data: str) -> None:
 
 def _choose(paths: Sequence[str]) -> tuple[str, list[str]]:
     """The shortest long document, and the shortest ones as its neighbours."""
-    by_size = sorted(paths, key=lambda path: (os.path.getsize(path), path))
-    long = [path for path in by_size if os.path.getsize(path) > LONG_DOCUMENT]
+    by_size = sorted(paths, key=lambda path: (_size(path), path))
+    long = [path for path in by_size if _size(path) > LONG_DOCUMENT]
     if not long:
         print(f"   (no document has more than {LONG_DOCUMENT:,} bytes: the longest)")
     chosen = long[0] if long else by_size[-1]
     return chosen, [path for path in by_size if path != chosen][:NUM_NEIGHBOURS]
+
+
+def _size(path: str) -> int:
+    return pathlib.Path(path).stat().st_size

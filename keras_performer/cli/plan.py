@@ -153,17 +153,21 @@ def _print_longest(plan: PlanSettings, topology: TpuTopology) -> int:
 
 
 def _headline(plan: PlanSettings, topology: TpuTopology) -> str:
-    parts = (
+    model = (
         f"{plan.num_layers} layers, d {plan.hidden_dim}, d_ff {plan.intermediate_dim}, "
-        f"{plan.num_heads} heads, {plan.vocabulary_size} tokens, {plan.dtype}",
+        f"{plan.num_heads} heads, {plan.vocabulary_size} tokens, {plan.dtype}"
+    )
+    attention = (
         f"{_attention(plan)}, "
         f"{'causal' if plan.causal else 'bidirectional'}, dropout {plan.dropout:g}"
-        f"{', remat' if plan.remat else ''}",
+        f"{', remat' if plan.remat else ''}"
+    )
+    step = (
         f"{plan.step} step of {plan.batch} x {plan.seq_len:,} tokens on {topology}: "
         f"{topology.num_chips} chips, {topology.num_devices} devices, "
-        f"{plan.data_parallel} parts of the batch, {plan.model_parallel} of the heads",
+        f"{plan.data_parallel} parts of the batch, {plan.model_parallel} of the heads"
     )
-    return "\n".join(parts)
+    return f"{model}\n{attention}\n{step}"
 
 
 def _attention(plan: PlanSettings) -> str:

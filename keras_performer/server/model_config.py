@@ -131,7 +131,7 @@ def _read_entry(entry: Any, path: str | os.PathLike[str]) -> ModelConfig:
             f"{path}: Model {entry.name} requests unsupported platform "
             f"{entry.model_platform!r}; set model_platform: 'tensorflow'."
         )
-    if not os.path.isabs(entry.base_path):
+    if not Path(entry.base_path).is_absolute():
         raise ValueError(
             f"{path}: Expected model {entry.name} to have an absolute path; got "
             f"base_path()={entry.base_path}"
