@@ -1,28 +1,16 @@
-"""`PerformerBackbone`: tokens to contextual vectors, in linear time."""
+"""`PerformerBackbone`: tokens to contextual hidden states, in linear time."""
 
 import keras
 
-from keras_performer import feature_maps
 from keras_performer.layers import PerformerDecoder, PerformerEncoder
-from keras_performer.layers.normalizations import normalization_layer
-from keras_performer.layers.transformer_block import (
-    current_attention,
-    renamed_attention,
-)
+from keras_performer.layers.transformer_block import current_attention
 from keras_performer.models import presets
-from keras_performer.models.block_stack import (
-    BLOCK_EPSILON,
-    INITIAL_STDDEV,
-    block_stack,
-    get_feature_maps,
-    initializer,
-)
-from keras_performer.models.causal_stream import CausalStream
-from keras_performer.models.positions import position_layer, rotary_base
+from keras_performer.models.backbone import Backbone, get_feature_maps
+from keras_performer.models.block_stack import BlockStack, initializer, shifted
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
-class PerformerBackbone(CausalStream):
+class PerformerBackbone(Backbone):
     """Embeddings and a stack of `PerformerEncoder` or `PerformerDecoder` blocks.
 
     Token 0 is padding: it is masked everywhere and changes nothing. Sequences may be
@@ -119,115 +107,74 @@ class PerformerBackbone(CausalStream):
         packed=False,
         **kwargs,
     ):
-        attention = current_attention(attention)
-        # === Layers ===
         if positions is None:
             positions = "rotary" if causal else "sinusoidal"
-        feature_map = get_feature_maps(feature_map)
+        options = {
+            "num_layers": num_layers,
+            "num_heads": num_heads,
+            "intermediate_dim": intermediate_dim,
+            "dropout": dropout,
+            "positions": positions,
+            "max_wavelength": max_wavelength,
+            "max_sequence_length": max_sequence_length,
+            "attention": current_attention(attention),
+            "feature_map": get_feature_maps(feature_map),
+            "num_features": num_features,
+            "exact_window": exact_window,
+            "num_key_value_heads": num_key_value_heads,
+            "activation": keras.activations.get(activation),
+            "normalize_first": normalize_first,
+            "normalization": normalization,
+            "feedforward": feedforward,
+            "feedforward_chunk": feedforward_chunk,
+            "remat": remat,
+        }
+
+        # === Layers ===
         embedding = keras.layers.ReversibleEmbedding(
             vocabulary_size,
             hidden_dim,
             tie_weights=tie_embeddings,
-            embeddings_initializer=initializer(seed, 0),
+            embeddings_initializer=initializer(seed),
             mask_zero=True,
             reverse_dtype="float32",
             dtype=dtype,
             name="token_embedding",
         )
-        add_positions = position_layer(
-            positions,
-            max_wavelength=max_wavelength,
-            max_sequence_length=max_sequence_length,
-            stddev=INITIAL_STDDEV,
-            seed=None if seed is None else seed + num_layers + 1,
-            dtype=dtype,
-            name="position_embedding",
-        )
-        embedding_dropout = keras.layers.Dropout(
-            dropout, seed=seed, dtype=dtype, name="embedding_dropout"
-        )
-        blocks = block_stack(
+        stack = BlockStack(
             PerformerDecoder if causal else PerformerEncoder,
             "performer_decoder" if causal else "performer_encoder",
-            num_layers,
-            seed=None if seed is None else seed + 1,
-            attention=attention,
-            feature_map=feature_map,
-            exact_window=exact_window,
-            intermediate_dim=intermediate_dim,
-            num_heads=num_heads,
-            dropout=dropout,
-            activation=activation,
-            normalize_first=normalize_first,
-            normalization=normalization,
-            feedforward=feedforward,
-            feedforward_chunk=feedforward_chunk,
-            num_features=num_features,
-            rotary_base=rotary_base(positions, max_wavelength),
-            num_key_value_heads=num_key_value_heads,
-            remat=remat,
+            seed=shifted(seed, 1),
+            dropout_seed=seed,
             dtype=dtype,
-        )
-        norm = normalization_layer(
-            normalization,
-            epsilon=BLOCK_EPSILON,
-            dtype=dtype,
-            name="output_norm" if normalize_first else "embedding_norm",
+            **options,
         )
 
         # === Functional model ===
-        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-        inputs, segments = token_ids, {}
+        inputs = token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        segments = {}
         if packed:
             segment_ids = keras.Input((None,), dtype="int32", name="segment_ids")
             inputs = {"token_ids": token_ids, "segment_ids": segment_ids}
             segments = {"segment_ids": segment_ids}
-        x = embedding(token_ids)
-        if add_positions is not None:
-            x = add_positions(x, **segments)
-        if not normalize_first:
-            x = norm(x)
-        x = embedding_dropout(x)
-        for block in blocks:
+        x = stack.begin(embedding(token_ids), **segments)
+        for block in stack.blocks:
             x = block(x, **segments)
-        outputs = norm(x) if normalize_first else x
-        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        super().__init__(inputs=inputs, outputs=stack.end(x), **kwargs)
 
         # === Config ===
-        self.vocabulary_size = vocabulary_size
-        self.num_layers = num_layers
-        self.num_heads = num_heads
-        self.hidden_dim = hidden_dim
-        self.intermediate_dim = intermediate_dim
-        self.dropout = dropout
-        self.max_wavelength = max_wavelength
-        self.feature_map = feature_map
-        self.num_features = num_features
-        self.seed = seed
-        self.causal = causal
-        self.positions = positions
-        self.max_sequence_length = max_sequence_length
-        self.exact_window = exact_window
-        self.num_key_value_heads = num_key_value_heads
-        self.attention = attention
-        self.activation = keras.activations.get(activation)
-        self.normalize_first = normalize_first
-        self.normalization = normalization
-        self.feedforward = feedforward
-        self.feedforward_chunk = feedforward_chunk
-        self.remat = remat
-        self.tie_embeddings = tie_embeddings
-        self.packed = packed
         self.token_embedding = embedding
-        self.blocks = blocks
-        self._add_positions = add_positions
-        self._norm = norm
-
-    @property
-    def redraws(self):
-        """Whether the blocks have random projections that can be drawn anew."""
-        maps = [x.feature_map for x in self.blocks if x.attention == "linear"]
-        return any(each.draws_projection and not each.trainable for each in maps)
+        self.blocks = stack.blocks
+        self._set_arguments(
+            stack,
+            vocabulary_size=vocabulary_size,
+            hidden_dim=hidden_dim,
+            seed=seed,
+            causal=causal,
+            tie_embeddings=tie_embeddings,
+            packed=packed,
+            **options,
+        )
 
     @classmethod
     def from_preset(cls, preset, **arguments):
@@ -265,42 +212,76 @@ class PerformerBackbone(CausalStream):
         """
         return cls(**presets.of_depth(depth, **arguments))
 
-    def get_config(self):
-        return {
-            "vocabulary_size": self.vocabulary_size,
-            "num_layers": self.num_layers,
-            "num_heads": self.num_heads,
-            "hidden_dim": self.hidden_dim,
-            "intermediate_dim": self.intermediate_dim,
-            "dropout": self.dropout,
-            "max_wavelength": self.max_wavelength,
-            "feature_map": keras.tree.map_structure(
-                feature_maps.serialize, self.feature_map
-            ),
-            "num_features": self.num_features,
-            "seed": self.seed,
-            "dtype": keras.dtype_policies.serialize(self._norm.dtype_policy),
-            "causal": self.causal,
-            "positions": self.positions,
-            "max_sequence_length": self.max_sequence_length,
-            "exact_window": self.exact_window,
-            "num_key_value_heads": self.num_key_value_heads,
-            "attention": self.attention,
-            "activation": keras.activations.serialize(self.activation),
-            "normalize_first": self.normalize_first,
-            "normalization": self.normalization,
-            "feedforward": self.feedforward,
-            "feedforward_chunk": self.feedforward_chunk,
-            "remat": self.remat,
-            "tie_embeddings": self.tie_embeddings,
-            "packed": self.packed,
-            "name": self.name,
-            "trainable": self.trainable,
-        }
+    def initial_state(self, batch_size):
+        """The state of a causal stream before its first token.
 
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        changed = {"dtype": keras.dtype_policies.get(config.get("dtype"))}
-        if "attention" in config:
-            changed["attention"] = renamed_attention(config["attention"])
-        return cls(**{**config, **changed})
+        Its size does not depend on how long the stream becomes.
+
+        Args:
+            batch_size: B, the number of streams side by side.
+
+        Returns:
+            A tuple with the `StreamState` of each block.
+
+        Raises:
+            ValueError: If the backbone cannot stream.
+
+        Example:
+
+        >>> import numpy as np
+        >>> backbone = PerformerBackbone(
+        ...     vocabulary_size=257, num_layers=1, num_heads=2, hidden_dim=16,
+        ...     intermediate_dim=32, causal=True, seed=0,
+        ... )
+        >>> token_ids = np.arange(1, 10)[None]
+        >>> state = backbone.initial_state(batch_size=1)
+        >>> start, state = backbone.stream(token_ids[:, :8], state)
+        >>> last, state = backbone.stream(token_ids[:, 8:], state)
+        >>> bool(np.allclose(backbone(token_ids)[:, 8:], last, atol=1e-5))
+        True
+        """
+        self._check_streams()
+        return tuple(block.initial_state(batch_size) for block in self.blocks)
+
+    def stream(self, token_ids, state):
+        """The hidden states of the next tokens of a stream.
+
+        Padding leaves the state as it is: rows of unequal length are padded on the
+        left.
+
+        Args:
+            token_ids: Integer tensor of shape (B, T), 0 where there is padding.
+            state: What `initial_state` or the call before returned.
+
+        Returns:
+            Tensor of shape (B, T, F), and the new state.
+
+        Raises:
+            ValueError: If the backbone cannot stream, or the state is of another one.
+        """
+        self._check_streams()
+        mask = keras.ops.not_equal(token_ids, 0)
+        x = self._stack.begin(
+            self.token_embedding(token_ids),
+            training=False,
+            mask=mask,
+            start_index=state[0].position,
+        )
+        states = []
+        for block, before in zip(self.blocks, state, strict=True):
+            x, after = block(
+                x,
+                decoder_padding_mask=mask,
+                self_attention_cache=before,
+                training=False,
+            )
+            states.append(after)
+        return self._stack.end(x), tuple(states)
+
+    def _check_streams(self):
+        if not self.causal or self.positions == "sinusoidal":
+            raise ValueError(
+                "A stream needs a backbone with `causal=True`, whose positions are "
+                "'rotary' or 'learned', which go on from a state. Received: "
+                f"causal={self.causal}, positions={self.positions!r}"
+            )

@@ -4,7 +4,7 @@ import keras
 
 from keras_performer.layers.normalizations import normalization_layer
 from keras_performer.models.backbone_task import BackboneTask, token_logits
-from keras_performer.models.block_stack import BLOCK_EPSILON, initializer
+from keras_performer.models.block_stack import EPSILON, initializer
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -55,13 +55,13 @@ class PerformerMaskedLM(BackboneTask):
         transform = keras.layers.Dense(
             backbone.hidden_dim,
             activation=backbone.activation,
-            kernel_initializer=initializer(seed, 0),
+            kernel_initializer=initializer(seed),
             dtype=dtype,
             name="transform",
         )
         norm = normalization_layer(
             backbone.normalization,
-            epsilon=BLOCK_EPSILON,
+            epsilon=EPSILON,
             dtype=dtype,
             name="transform_norm",
         )

@@ -3,6 +3,7 @@
 import inspect
 import json
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -290,6 +291,20 @@ def test_decoders_that_cannot_stream(arguments, message):
 def test_backbones_that_cannot_be(arguments, message):
     with pytest.raises(ValueError, match=message):
         seq2seq_backbone(**arguments)
+
+
+def test_files_name_learned_positions_by_an_old_name(tmp_path):
+    arguments = {"positions": "learned", "max_sequence_length": 31, "num_layers": 1}
+    model = randomize(seq2seq_backbone(**arguments))
+    path = tmp_path / "model.weights.h5"
+    model.save_weights(path)
+    with h5py.File(path, "a") as file:
+        for group in (file["layers"], file["layers/performer_backbone/layers"]):
+            group.move("position_embedding", "learned_positions")
+    restored = seq2seq_backbone(**arguments)
+    restored.load_weights(path)
+    for path, value in values(model).items():
+        assert np.array_equal(value, values(restored)[path]), path
 
 
 def test_weight_paths(snapshot):
