@@ -12,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 BACKEND_TESTS ?= tests/ops tests/feature_maps tests/layers tests/callbacks tests/models
 # Of these, what a backend could get wrong by itself: the loop and its gradient, every
 # form, the exponentials, causality, training. JAX compiles for ten minutes for all.
-FORMS_TESTS := $(addprefix tests/ops/test_,scan.py reference.py bidirectional.py \
+FORMS_TESTS := $(addprefix tests/ops/test_,backend.py reference.py bidirectional.py \
   causal.py packed.py windowed.py rotary.py) $(addprefix tests/feature_maps/test_,\
   softmax.py normalized_exp.py moments.py) $(addprefix tests/layers/test_,\
   causality.py training_curves.py)

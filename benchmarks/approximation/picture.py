@@ -4,6 +4,8 @@ import os
 
 import numpy as np
 
+from keras_performer.extras import pip_line
+
 PROJECTIONS = {
     "gaussian": ("independent rows", "o"),
     "orthogonal": ("orthogonal rows", "s"),
@@ -29,7 +31,7 @@ def figure_class():
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
-            "The picture needs Matplotlib: pip install 'keras-performer[figures]'"
+            f"The picture needs Matplotlib: {pip_line('figures')}"
         ) from error
     return Figure
 

@@ -58,7 +58,7 @@ def sequence_parallel(model, mesh, axis_name):
     for layer in layers:
         _check_without_window(layer.exact_window)
     for layer in layers:
-        layer.attend = functools.partial(
+        layer.attention_function = functools.partial(
             sequence_parallel_attention, mesh=mesh, axis_name=axis_name
         )
 

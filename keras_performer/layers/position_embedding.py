@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_performer.layers.attention_arguments import check_size
+from keras_performer.layers.validation import check_size
 from keras_performer.ops import count_positions
 from keras_performer.renamed import also_registered_as
 

@@ -3,7 +3,7 @@
 import keras
 
 from keras_performer.layers import PositionEmbedding, SinePositionEncoding
-from keras_performer.layers.normalizations import normalization_layer
+from keras_performer.layers.sublayers import normalization_layer
 
 POSITIONS = ("sinusoidal", "rotary", "learned")
 INITIAL_STDDEV = 0.02

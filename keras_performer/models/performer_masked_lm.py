@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_performer.layers.normalizations import normalization_layer
+from keras_performer.layers.sublayers import normalization_layer
 from keras_performer.models.backbone_task import BackboneTask, token_logits
 from keras_performer.models.block_stack import EPSILON, initializer
 

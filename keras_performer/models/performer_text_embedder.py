@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_performer.layers import MaskedAveragePooling
-from keras_performer.layers.attention_arguments import check_optional_size
+from keras_performer.layers.validation import check_optional_size
 from keras_performer.models.backbone_task import BackboneTask
 from keras_performer.renamed import also_registered_as
 

@@ -1,6 +1,6 @@
 """Sizes of models: by name, and by one number."""
 
-from keras_performer.layers.attention_arguments import check_size
+from keras_performer.layers.validation import check_size
 
 HEAD_DIM = 64
 

@@ -4,7 +4,7 @@ from keras import ops
 
 from keras_performer.ops import checks, chunking, kernel_sums
 from keras_performer.ops.attention_state import AttentionState, check_query
-from keras_performer.ops.scan import chunked_scan
+from keras_performer.ops.backend import chunked_scan
 
 
 def bidirectional_attention(
