@@ -25,17 +25,21 @@ class PerformerBackbone(Backbone):
         dropout: Dropout rate.
         max_wavelength: The slowest of the wavelengths of sinusoidal positions, see
             `SinePositionEncoding`; the base of rotary ones, see `FastAttention`.
-        feature_map: As for `FastAttention`, or a list with one for each block.
-        num_features: As for `FastAttention`.
+        feature_map: Feature map of the attention, `"softmax"`, `"relu"` or another of
+            `feature_maps`, or a list with one for each block.
+        num_features: M, random features of a head; `None` for D·log(D), rounded to a
+            multiple of 64.
         seed: Integer that seeds weights, projections and dropout, or `None`.
         dtype: Dtype or dtype policy of the layers.
-        causal: Whether a position sees only those at and before it: then the blocks
-            are `PerformerDecoder`s, and sequences can be streamed.
+        causal: Whether a position attends only to itself and earlier ones. Then the
+            blocks are `PerformerDecoder`s, and sequences can be streamed.
         positions: `"sinusoidal"`, `"rotary"` or `"learned"`. Defaults to `"rotary"`
             where `causal`, else to `"sinusoidal"`.
         max_sequence_length: The longest sequence, where positions are learned.
-        exact_window: As for `FastAttention`, or a list with one for each block.
-        num_key_value_heads: As for `FastAttention`.
+        exact_window: Number of nearest positions that get exact softmax attention
+            besides, `None` for none, or a list with one for each block.
+        num_key_value_heads: Hk, heads of keys and values, a divisor of `num_heads`;
+            `None` for as many.
         attention: `"linear"`, linear attention, `"exact"`, softmax attention, or a list
             with one for each block. Where it is exact, `feature_map` and
             `exact_window` have no meaning.
@@ -44,20 +48,21 @@ class PerformerBackbone(Backbone):
             networks, with a normalization after the last block (pre-norm); or after
             each, and the embeddings too (post-norm).
         normalization: `"layer_norm"` or `"rms_norm"`.
-        feedforward: `"dense"` or `"gated"`, as for `PerformerEncoder`.
-        feedforward_chunk: As for `PerformerEncoder`.
-        remat: Whether the backward pass computes each block again instead of keeping
-            what it computed.
+        feedforward: `"dense"` or `"gated"`, see `PerformerEncoder`.
+        feedforward_chunk: Number of positions that a feed-forward network computes at a
+            time, or `None` for all.
+        remat: Whether the backward pass computes the activations of each block again
+            instead of keeping them.
         tie_embeddings: Whether the token embedding in reverse, which gives logits, has
             the same weights.
         packed: Whether rows hold several sequences: then the input is a dictionary of
-            `token_ids` and `segment_ids`, and none sees another.
+            `token_ids` and `segment_ids`, and no sequence attends to another.
         **kwargs: Arguments of `keras.Model`, such as `name`.
 
     Call arguments:
         inputs: `token_ids`, an integer tensor of shape (B, T); where `packed`, a
-            dictionary of it and `segment_ids`, of the same shape, whose runs of equal
-            ids are sequences.
+            dictionary of it and `segment_ids`, an integer tensor of shape (B, T), where
+            adjacent equal ids mark a segment: one sequence.
 
     Returns:
         Tensor of shape (B, T, F).
@@ -182,7 +187,7 @@ class PerformerBackbone(Backbone):
 
         Args:
             preset: One of `presets.PRESETS`, such as `"small"`.
-            **arguments: Arguments that are added, or differ.
+            **arguments: Arguments that are added to these or replace them.
 
         Raises:
             ValueError: If the preset is unknown, or `vocabulary_size` is missing.
@@ -200,7 +205,7 @@ class PerformerBackbone(Backbone):
 
         Args:
             depth: Number of blocks.
-            **arguments: Arguments that are added, or differ.
+            **arguments: Arguments that are added to these or replace them.
 
         Raises:
             ValueError: If the depth is not positive, or `vocabulary_size` is missing.
@@ -251,13 +256,13 @@ class PerformerBackbone(Backbone):
 
         Args:
             token_ids: Integer tensor of shape (B, T), 0 where there is padding.
-            state: What `initial_state` or the call before returned.
+            state: The state from `initial_state` or from the call before.
 
         Returns:
             Tensor of shape (B, T, F), and the new state.
 
         Raises:
-            ValueError: If the backbone cannot stream, or the state is of another one.
+            ValueError: If the backbone cannot stream, or the state is another model's.
         """
         self._check_streams()
         mask = keras.ops.not_equal(token_ids, 0)

@@ -12,7 +12,7 @@ class PerformerCausalLM(LanguageModel):
     Train it by `fit(token_ids[:, :-1], token_ids[:, 1:], sample_weight)` with the loss
     `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`; a sample weight of
     0 at targets that are padding leaves them out. Generation takes constant memory and
-    a constant time for each token, however far it goes.
+    constant time for each token, however long the sequence becomes.
 
     Args:
         backbone: A `PerformerBackbone` with `causal=True`.
@@ -59,7 +59,7 @@ class PerformerCausalLM(LanguageModel):
         stop_token_ids=None,
         seed=None,
     ):
-        """Generates tokens that go on from prompts.
+        """Generates tokens that continue prompts.
 
         The prompt is read and the loop runs in compiled functions, which are compiled
         once for a batch size, `max_new_tokens` and sampler. Give the same sampler
@@ -72,8 +72,8 @@ class PerformerCausalLM(LanguageModel):
             sampler: `"greedy"`, `"random"`, `"top_k"`, `"top_p"`, `"beam"`, an object
                 of `samplers`, or one of `keras_hub.samplers`.
             stop_token_ids: Tokens after which a row ends; `None` for none.
-            seed: Integer from which a sampler that draws starts anew; `None` to go on
-                with its random numbers.
+            seed: Integer that seeds the sampler anew; `None` to continue its random
+                numbers.
 
         Returns:
             The new tokens, int32 array of shape (B, max_new_tokens), 0 after the first
@@ -84,13 +84,9 @@ class PerformerCausalLM(LanguageModel):
                 `max_new_tokens` is not positive, the sampler is unknown, or the
                 backbone cannot stream or cannot go so far.
         """
+        start = self.backbone.initial_state
         return self._generate(
-            self.backbone.initial_state,
-            prompt_ids,
-            max_new_tokens,
-            sampler,
-            stop_token_ids,
-            seed,
+            start, prompt_ids, max_new_tokens, sampler, stop_token_ids, seed
         )
 
     def stream(
@@ -104,25 +100,23 @@ class PerformerCausalLM(LanguageModel):
         """Generates the tokens of `generate` and yields them as they come.
 
         Args:
-            prompt_ids: As for `generate`.
-            max_new_tokens: As for `generate`.
-            sampler: As for `generate`; not one with beams, which are known only at the
-                end.
-            stop_token_ids: As for `generate`.
-            seed: As for `generate`.
+            prompt_ids: Rows of token ids, of any lengths: a list of lists or arrays,
+                or an integer array of shape (B, T). Zeros are padding and left out.
+            max_new_tokens: How many tokens are generated for each row.
+            sampler: A name, an object of `samplers` or one of `keras_hub.samplers`, but
+                none with beams: their tokens are known only at the end.
+            stop_token_ids: Tokens after which a row ends; `None` for none.
+            seed: Integer that seeds the sampler anew; `None` to continue its random
+                numbers.
 
         Returns:
-            A Python generator of int32 arrays of shape (B,), which ends where all rows
+            A Python generator of int32 arrays of shape (B,), which ends when all rows
             have stopped.
 
         Raises:
-            ValueError: As `generate`, or if the sampler has beams.
+            ValueError: If `generate` would raise one, or the sampler has beams.
         """
+        start = self.backbone.initial_state
         return self._stream(
-            self.backbone.initial_state,
-            prompt_ids,
-            max_new_tokens,
-            sampler,
-            stop_token_ids,
-            seed,
+            start, prompt_ids, max_new_tokens, sampler, stop_token_ids, seed
         )

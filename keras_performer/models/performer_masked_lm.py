@@ -1,4 +1,4 @@
-"""`PerformerMaskedLM`: the tokens that a sequence hides, from both sides."""
+"""`PerformerMaskedLM`: masked tokens, from the context on both sides."""
 
 import keras
 
@@ -23,7 +23,8 @@ class PerformerMaskedLM(BackboneTask):
         **kwargs: Arguments of `keras.Model`, such as `name`.
 
     Call arguments:
-        inputs: As the backbone's: token ids (B, T), 0 where there is padding.
+        inputs: Inputs of the backbone: token ids, an integer tensor of shape (B, T), 0
+            where there is padding; with `packed=True` a dictionary with `segment_ids`.
 
     Returns:
         Logits of the tokens, float32 tensor of shape (B, T, V).
@@ -68,8 +69,9 @@ class PerformerMaskedLM(BackboneTask):
         logits = token_logits(backbone)
 
         # === Functional model ===
-        vectors = norm(transform(backbone(backbone.input)))
-        super().__init__(inputs=backbone.input, outputs=logits(vectors), **kwargs)
+        hidden_states = norm(transform(backbone(backbone.input)))
+        outputs = logits(hidden_states)
+        super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
 
         # === Config ===
         self.backbone = backbone

@@ -26,28 +26,35 @@ class PerformerSeq2SeqBackbone(Backbone):
         hidden_dim: F, features of a position; a multiple of `num_heads`, even.
         intermediate_dim: Hidden size of the feed-forward networks.
         dropout: Dropout rate.
-        max_wavelength: As for `PerformerBackbone`.
-        feature_map: As for `FastAttention`, or a list with one for each block of a
-            stack.
-        num_features: As for `FastAttention`.
+        max_wavelength: The slowest of the wavelengths of sinusoidal positions, the base
+            of rotary ones.
+        feature_map: Feature map of the attention, `"softmax"`, `"relu"` or another of
+            `feature_maps`, or a list with one for each block of a stack.
+        num_features: M, random features of a head; `None` for D·log(D), rounded to a
+            multiple of 64.
         seed: Integer that seeds weights, projections and dropout, or `None`.
         dtype: Dtype or dtype policy of the layers.
         positions: `"sinusoidal"`, `"rotary"` or `"learned"`, in both stacks. Defaults
             to `"sinusoidal"` in the encoder and `"rotary"` in the decoder.
         max_sequence_length: The longest sequence of each stack, where positions are
             learned.
-        exact_window: As for `FastAttention`, in self-attention, or a list with one for
-            each block of a stack.
-        num_key_value_heads: As for `FastAttention`, in self-attention.
-        attention: As for `PerformerBackbone`. A decoder of which a block is exact
-            cannot stream.
-        activation: As for `PerformerBackbone`.
-        normalize_first: As for `PerformerBackbone`.
-        normalization: As for `PerformerBackbone`.
-        feedforward: As for `PerformerBackbone`.
-        feedforward_chunk: As for `PerformerBackbone`.
-        remat: As for `PerformerBackbone`.
-        tie_embeddings: As for `PerformerBackbone`.
+        exact_window: Number of nearest positions that get exact softmax attention
+            besides, in self-attention; `None` for none, or a list with one for each
+            block of a stack.
+        num_key_value_heads: Hk, heads of keys and values in self-attention, a divisor
+            of `num_heads`; `None` for as many.
+        attention: `"linear"`, `"exact"`, or a list with one for each block of a stack.
+            A decoder with an exact block cannot stream.
+        activation: Activation of the feed-forward networks.
+        normalize_first: Whether blocks are pre-norm or, if `False`, post-norm.
+        normalization: `"layer_norm"` or `"rms_norm"`.
+        feedforward: `"dense"` or `"gated"`, see `PerformerEncoder`.
+        feedforward_chunk: Number of positions that a feed-forward network computes at a
+            time, or `None` for all.
+        remat: Whether the backward pass computes the activations of each block again
+            instead of keeping them.
+        tie_embeddings: Whether the token embedding in reverse, which gives logits, has
+            the same weights.
         **kwargs: Arguments of `keras.Model`, such as `name`.
 
     Call arguments:
@@ -233,13 +240,13 @@ class PerformerSeq2SeqBackbone(Backbone):
 
         Args:
             decoder_token_ids: Integer tensor of shape (B, T), 0 where there is padding.
-            state: What `initial_state` or the call before returned.
+            state: The state from `initial_state` or from the call before.
 
         Returns:
             Tensor of shape (B, T, F), and the new state.
 
         Raises:
-            ValueError: If the state is of another backbone.
+            ValueError: If the state is another model's.
         """
         mask = ops.not_equal(decoder_token_ids, 0)
         x = self._stack.begin(

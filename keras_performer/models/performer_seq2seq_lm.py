@@ -59,8 +59,8 @@ class PerformerSeq2SeqLM(LanguageModel):
                 "encoder and a decoder; for one stack there is `PerformerCausalLM`. "
                 f"Received: backbone={backbone!r}"
             )
-        vectors = backbone(backbone.input)["decoder_sequence_output"]
-        super().__init__(backbone, vectors, **kwargs)
+        hidden_states = backbone(backbone.input)["decoder_sequence_output"]
+        super().__init__(backbone, hidden_states, **kwargs)
 
     def generate(
         self,
@@ -71,7 +71,7 @@ class PerformerSeq2SeqLM(LanguageModel):
         stop_token_ids=None,
         seed=None,
     ):
-        """Generates tokens for sources, which go on from prompts.
+        """Generates the targets of sources, from what they start with.
 
         See `PerformerCausalLM.generate` for what is compiled and when. The source is
         read at once, padded to a power of two.
@@ -81,12 +81,13 @@ class PerformerSeq2SeqLM(LanguageModel):
                 lists or arrays, or an integer array of shape (B, S). Zeros are padding
                 and left out.
             max_new_tokens: How many tokens are generated for each row.
-            prompt_ids: What each target starts with, rows as those of the sources; the
-                token that marks the start at the least, such as `[[1]] * B`.
-            sampler: As for `PerformerCausalLM.generate`.
+            prompt_ids: The start of each target: rows of token ids, at least the token
+                that marks the start, such as `[[1]] * B`.
+            sampler: `"greedy"`, `"random"`, `"top_k"`, `"top_p"`, `"beam"`, an object
+                of `samplers`, or one of `keras_hub.samplers`.
             stop_token_ids: Tokens after which a row ends; `None` for none.
-            seed: Integer from which a sampler that draws starts anew; `None` to go on
-                with its random numbers.
+            seed: Integer that seeds the sampler anew; `None` to continue its random
+                numbers.
 
         Returns:
             The new tokens, int32 array of shape (B, max_new_tokens), 0 after the first
@@ -98,13 +99,9 @@ class PerformerSeq2SeqLM(LanguageModel):
                 positive, the sampler is unknown, or the backbone cannot stream or
                 cannot go so far.
         """
+        start = functools.partial(self._read_source, encoder_token_ids)
         return self._generate(
-            functools.partial(self._read_source, encoder_token_ids),
-            prompt_ids,
-            max_new_tokens,
-            sampler,
-            stop_token_ids,
-            seed,
+            start, prompt_ids, max_new_tokens, sampler, stop_token_ids, seed
         )
 
     def stream(
@@ -119,28 +116,26 @@ class PerformerSeq2SeqLM(LanguageModel):
         """Generates the tokens of `generate` and yields them as they come.
 
         Args:
-            encoder_token_ids: As for `generate`.
-            max_new_tokens: As for `generate`.
-            prompt_ids: As for `generate`.
-            sampler: As for `generate`; not one with beams, which are known only at the
-                end.
-            stop_token_ids: As for `generate`.
-            seed: As for `generate`.
+            encoder_token_ids: The sources: rows of token ids, of any lengths: a list of
+                lists or arrays, or an integer array of shape (B, S).
+            max_new_tokens: How many tokens are generated for each row.
+            prompt_ids: The start of each target: rows of token ids.
+            sampler: A name, an object of `samplers` or one of `keras_hub.samplers`, but
+                none with beams: their tokens are known only at the end.
+            stop_token_ids: Tokens after which a row ends; `None` for none.
+            seed: Integer that seeds the sampler anew; `None` to continue its random
+                numbers.
 
         Returns:
-            A Python generator of int32 arrays of shape (B,), which ends where all rows
+            A Python generator of int32 arrays of shape (B,), which ends when all rows
             have stopped.
 
         Raises:
-            ValueError: As `generate`, or if the sampler has beams.
+            ValueError: If `generate` would raise one, or the sampler has beams.
         """
+        start = functools.partial(self._read_source, encoder_token_ids)
         return self._stream(
-            functools.partial(self._read_source, encoder_token_ids),
-            prompt_ids,
-            max_new_tokens,
-            sampler,
-            stop_token_ids,
-            seed,
+            start, prompt_ids, max_new_tokens, sampler, stop_token_ids, seed
         )
 
     def _read_source(self, encoder_token_ids, num_prompts):

@@ -13,7 +13,7 @@ class PerformerTextClassifier(BackboneTask):
     """Classifies documents: a backbone, masked pooling, and a softmax layer.
 
     Args:
-        backbone: A model from token ids (B, T) to vectors (B, T, F), such as
+        backbone: A model from token ids (B, T) to hidden states (B, T, F), such as
             `PerformerBackbone`.
         num_classes: Number of classes, at least 2.
         dropout: Dropout rate before the last layer.

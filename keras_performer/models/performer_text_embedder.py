@@ -20,7 +20,7 @@ class PerformerTextEmbedder(BackboneTask):
     `similarity_model`, on pairs of documents that belong together.
 
     Args:
-        backbone: A model from token ids (B, T) to vectors (B, T, F), such as
+        backbone: A model from token ids (B, T) to hidden states (B, T, F), such as
             `PerformerBackbone`.
         embedding_dim: E, the size of an embedding; `None` for the backbone's F,
             without a projection.
