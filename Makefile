@@ -42,7 +42,7 @@ help:
 	@echo '                processor, of gigabytes for what the package index has by default'
 	@echo 'make test-slow  what make test leaves out: longer trainings, LiteRT, other cases'
 	@echo 'make test-tpu   plans by the compiler of TPUs, in .venv-tpu; no TPU is needed'
-	@echo 'make lint       ruff: rules and format'
+	@echo 'make lint       ruff: rules and format; mypy: types of what runs on the host'
 	@echo 'make format     let ruff mend both'
 	@echo 'make snapshots  accept the present names and weights; read the diff before you commit'
 	@echo 'make build      sdist and wheel, in dist/'
@@ -83,6 +83,7 @@ test-tpu: $(TPU_INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
@@ -116,7 +117,7 @@ build: $(INSTALLED)
 
 clean:
 	rm -rf $(VENV) $(TORCH_VENV) $(TPU_VENV) build dist *.egg-info .pytest_cache .ruff_cache \
-	  .jax_cache
+	  .mypy_cache .jax_cache
 	find keras_performer tests -name __pycache__ -prune -exec rm -rf {} +
 
 # An environment that does not run, or whose Python is not the one that was asked for

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 
 from keras_performer import __version__
 from keras_performer.cli import demo, export, plan, predict, serve, train
@@ -10,7 +11,7 @@ from keras_performer.cli import demo, export, plan, predict, serve, train
 COMMANDS = (train, export, serve, predict, demo, plan)
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `keras-performer`.
 
     Args:
@@ -36,7 +37,7 @@ def main(arguments=None):
         return 130
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """Returns the argument parser of `keras-performer`.
 
     Example:
