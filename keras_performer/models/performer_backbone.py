@@ -1,5 +1,8 @@
 """`PerformerBackbone`: tokens to contextual hidden states, in linear time."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from keras_performer.layers import PerformerDecoder, PerformerEncoder
@@ -84,37 +87,37 @@ class PerformerBackbone(Backbone):
 
     def __init__(
         self,
-        vocabulary_size,
-        num_layers,
-        num_heads,
-        hidden_dim,
-        intermediate_dim,
-        dropout=0.1,
-        max_wavelength=10000,
-        feature_map="softmax",
-        num_features=None,
-        seed=None,
-        dtype=None,
+        vocabulary_size: int,
+        num_layers: int,
+        num_heads: int,
+        hidden_dim: int,
+        intermediate_dim: int,
+        dropout: float = 0.1,
+        max_wavelength: float = 10000,
+        feature_map: Any = "softmax",
+        num_features: int | None = None,
+        seed: int | None = None,
+        dtype: Any = None,
         *,
-        causal=False,
-        positions=None,
-        max_sequence_length=None,
-        exact_window=None,
-        num_key_value_heads=None,
-        attention="linear",
-        activation="gelu",
-        normalize_first=True,
-        normalization="layer_norm",
-        feedforward="dense",
-        feedforward_chunk=None,
-        remat=False,
-        tie_embeddings=True,
-        packed=False,
-        **kwargs,
-    ):
+        causal: bool = False,
+        positions: str | None = None,
+        max_sequence_length: int | None = None,
+        exact_window: int | Sequence[int | None] | None = None,
+        num_key_value_heads: int | None = None,
+        attention: str | Sequence[str] = "linear",
+        activation: Any = "gelu",
+        normalize_first: bool = True,
+        normalization: str = "layer_norm",
+        feedforward: str = "dense",
+        feedforward_chunk: int | None = None,
+        remat: bool = False,
+        tie_embeddings: bool = True,
+        packed: bool = False,
+        **kwargs: Any,
+    ) -> None:
         if positions is None:
             positions = "rotary" if causal else "sinusoidal"
-        options = {
+        options: dict[str, Any] = {
             "num_layers": num_layers,
             "num_heads": num_heads,
             "intermediate_dim": intermediate_dim,
@@ -182,7 +185,7 @@ class PerformerBackbone(Backbone):
         )
 
     @classmethod
-    def from_preset(cls, preset, **arguments):
+    def from_preset(cls, preset: str, **arguments: Any) -> "PerformerBackbone":
         """A backbone of a known size, without trained weights.
 
         Args:
@@ -200,7 +203,7 @@ class PerformerBackbone(Backbone):
         return cls(**presets.preset(preset, **arguments))
 
     @classmethod
-    def from_depth(cls, depth, **arguments):
+    def from_depth(cls, depth: int, **arguments: Any) -> "PerformerBackbone":
         """A backbone whose sizes follow from its depth: see `presets.of_depth`.
 
         Args:

@@ -1,8 +1,13 @@
 """`PerformerCausalLM`: the next token of a sequence of any length."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import keras
+import numpy as np
 
 from keras_performer.models.language_model import LanguageModel
+from keras_performer.models.performer_backbone import PerformerBackbone
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -42,7 +47,7 @@ class PerformerCausalLM(LanguageModel):
     (2, 4)
     """
 
-    def __init__(self, backbone, **kwargs):
+    def __init__(self, backbone: PerformerBackbone, **kwargs: Any) -> None:
         if not backbone.causal:
             raise ValueError(
                 "The backbone must be made with `causal=True`: in another one a "
@@ -53,12 +58,12 @@ class PerformerCausalLM(LanguageModel):
 
     def generate(
         self,
-        prompt_ids,
-        max_new_tokens,
-        sampler="greedy",
-        stop_token_ids=None,
-        seed=None,
-    ):
+        prompt_ids: Any,
+        max_new_tokens: int,
+        sampler: Any = "greedy",
+        stop_token_ids: Sequence[int] | None = None,
+        seed: int | None = None,
+    ) -> np.ndarray:
         """Generates tokens that continue prompts.
 
         The prompt is read and the loop runs in compiled functions, which are compiled
@@ -91,12 +96,12 @@ class PerformerCausalLM(LanguageModel):
 
     def stream(
         self,
-        prompt_ids,
-        max_new_tokens,
-        sampler="greedy",
-        stop_token_ids=None,
-        seed=None,
-    ):
+        prompt_ids: Any,
+        max_new_tokens: int,
+        sampler: Any = "greedy",
+        stop_token_ids: Sequence[int] | None = None,
+        seed: int | None = None,
+    ) -> Iterator[np.ndarray]:
         """Generates the tokens of `generate` and yields them as they come.
 
         Args:

@@ -1,10 +1,13 @@
 """`PerformerMaskedLM`: masked tokens, from the context on both sides."""
 
+from typing import Any
+
 import keras
 
 from keras_performer.layers.sublayers import normalization_layer
 from keras_performer.models.backbone_task import BackboneTask, token_logits
 from keras_performer.models.block_stack import EPSILON, initializer
+from keras_performer.models.performer_backbone import PerformerBackbone
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -44,7 +47,9 @@ class PerformerMaskedLM(BackboneTask):
     TensorShape([1, 100, 30])
     """
 
-    def __init__(self, backbone, seed=None, **kwargs):
+    def __init__(
+        self, backbone: PerformerBackbone, seed: int | None = None, **kwargs: Any
+    ) -> None:
         if backbone.causal:
             raise ValueError(
                 "The backbone must be made with `causal=False`: in a causal one a "

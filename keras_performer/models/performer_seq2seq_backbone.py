@@ -1,5 +1,8 @@
 """`PerformerSeq2SeqBackbone`: an encoder, and a decoder that attends to it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -86,33 +89,33 @@ class PerformerSeq2SeqBackbone(Backbone):
 
     def __init__(
         self,
-        vocabulary_size,
-        num_layers,
-        num_heads,
-        hidden_dim,
-        intermediate_dim,
-        dropout=0.1,
-        max_wavelength=10000,
-        feature_map="softmax",
-        num_features=None,
-        seed=None,
-        dtype=None,
+        vocabulary_size: int,
+        num_layers: int,
+        num_heads: int,
+        hidden_dim: int,
+        intermediate_dim: int,
+        dropout: float = 0.1,
+        max_wavelength: float = 10000,
+        feature_map: Any = "softmax",
+        num_features: int | None = None,
+        seed: int | None = None,
+        dtype: Any = None,
         *,
-        positions=None,
-        max_sequence_length=None,
-        exact_window=None,
-        num_key_value_heads=None,
-        attention="linear",
-        activation="gelu",
-        normalize_first=True,
-        normalization="layer_norm",
-        feedforward="dense",
-        feedforward_chunk=None,
-        remat=False,
-        tie_embeddings=True,
-        **kwargs,
-    ):
-        options = {
+        positions: str | None = None,
+        max_sequence_length: int | None = None,
+        exact_window: int | Sequence[int | None] | None = None,
+        num_key_value_heads: int | None = None,
+        attention: str | Sequence[str] = "linear",
+        activation: Any = "gelu",
+        normalize_first: bool = True,
+        normalization: str = "layer_norm",
+        feedforward: str = "dense",
+        feedforward_chunk: int | None = None,
+        remat: bool = False,
+        tie_embeddings: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        options: dict[str, Any] = {
             "num_layers": num_layers,
             "num_heads": num_heads,
             "intermediate_dim": intermediate_dim,
@@ -131,7 +134,7 @@ class PerformerSeq2SeqBackbone(Backbone):
             "feedforward_chunk": feedforward_chunk,
             "remat": remat,
         }
-        encoder_options = {
+        encoder_options: dict[str, Any] = {
             "vocabulary_size": vocabulary_size,
             "hidden_dim": hidden_dim,
             "seed": seed,

@@ -1,8 +1,11 @@
 """`PerformerSeq2SeqLM`: a sequence from another one, of any length both."""
 
 import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
+import numpy as np
 
 from keras_performer.models import generation_arguments as arguments
 from keras_performer.models.language_model import LanguageModel
@@ -52,7 +55,7 @@ class PerformerSeq2SeqLM(LanguageModel):
     (2, 4)
     """
 
-    def __init__(self, backbone, **kwargs):
+    def __init__(self, backbone: PerformerSeq2SeqBackbone, **kwargs: Any) -> None:
         if not isinstance(backbone, PerformerSeq2SeqBackbone):
             raise ValueError(
                 "The backbone must be a `PerformerSeq2SeqBackbone`, which has an "
@@ -64,13 +67,13 @@ class PerformerSeq2SeqLM(LanguageModel):
 
     def generate(
         self,
-        encoder_token_ids,
-        max_new_tokens,
-        prompt_ids,
-        sampler="greedy",
-        stop_token_ids=None,
-        seed=None,
-    ):
+        encoder_token_ids: Any,
+        max_new_tokens: int,
+        prompt_ids: Any,
+        sampler: Any = "greedy",
+        stop_token_ids: Sequence[int] | None = None,
+        seed: int | None = None,
+    ) -> np.ndarray:
         """Generates the targets of sources, from what they start with.
 
         See `PerformerCausalLM.generate` for what is compiled and when. The source is
@@ -106,13 +109,13 @@ class PerformerSeq2SeqLM(LanguageModel):
 
     def stream(
         self,
-        encoder_token_ids,
-        max_new_tokens,
-        prompt_ids,
-        sampler="greedy",
-        stop_token_ids=None,
-        seed=None,
-    ):
+        encoder_token_ids: Any,
+        max_new_tokens: int,
+        prompt_ids: Any,
+        sampler: Any = "greedy",
+        stop_token_ids: Sequence[int] | None = None,
+        seed: int | None = None,
+    ) -> Iterator[np.ndarray]:
         """Generates the tokens of `generate` and yields them as they come.
 
         Args:
