@@ -28,8 +28,9 @@ TPU_INSTALLED := $(TPU_VENV)/.installed
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-tensorflow test-jax-forms test-jax test-torch test-tpu \
-  test-slow lint format snapshots build clean benchmark-attention \
-  benchmark-crossovers benchmark-approximation benchmark-layer benchmark-stream
+  test-slow lint format snapshots build release-check clean benchmark-attention \
+  benchmark-crossovers benchmark-approximation benchmark-layer benchmark-picture \
+  benchmark-stream
 
 help:
 	@echo 'make demo       train, export, serve and query a classifier of long documents'
@@ -46,8 +47,9 @@ help:
 	@echo 'make format     let ruff mend both'
 	@echo 'make snapshots  accept the present names and weights; read the diff before you commit'
 	@echo 'make build      sdist and wheel, in dist/'
+	@echo 'make release-check  both in empty environments, and the notebook from the wheel'
 	@echo 'make benchmark-attention, benchmark-crossovers, benchmark-approximation,'
-	@echo '                benchmark-layer, benchmark-stream'
+	@echo '                benchmark-layer, benchmark-picture, benchmark-stream'
 	@echo '                the figures of benchmarks/README.md; nothing else should run'
 	@echo 'make clean      remove .venv, .venv-torch, .venv-tpu, builds and caches'
 	@echo
@@ -106,6 +108,9 @@ benchmark-approximation: $(INSTALLED)
 benchmark-layer: $(INSTALLED)
 	$(BIN)/python -m benchmarks.layer.crossover
 
+benchmark-picture: $(INSTALLED)
+	$(BIN)/python -m benchmarks.layer.growth --output docs/pictures/time_and_memory.png
+
 benchmark-stream: $(INSTALLED)
 	$(BIN)/python -m benchmarks.stream.steps
 	$(BIN)/python -m benchmarks.stream.steps --rotary-base 10000
@@ -114,6 +119,9 @@ benchmark-stream: $(INSTALLED)
 build: $(INSTALLED)
 	rm -rf build dist
 	$(BIN)/python -m build
+
+release-check: build
+	PYTHON=$(abspath $(BIN)/python) .ci/release-check
 
 clean:
 	rm -rf $(VENV) $(TORCH_VENV) $(TPU_VENV) build dist *.egg-info .pytest_cache .ruff_cache \
