@@ -14,7 +14,7 @@ BACKEND_TESTS ?= tests/ops tests/feature_maps tests/layers tests/callbacks tests
 # form, the exponentials, causality, training. JAX compiles for ten minutes for all.
 FORMS_TESTS := $(addprefix tests/ops/test_,backend.py reference.py bidirectional.py \
   causal.py packed.py windowed.py rotary.py) $(addprefix tests/feature_maps/test_,\
-  softmax.py normalized_exp.py moments.py) $(addprefix tests/layers/test_,\
+  softmax.py softmax_kernel.py moments.py) $(addprefix tests/layers/test_,\
   causality.py training_curves.py)
 
 VENV := .venv
@@ -28,8 +28,9 @@ TPU_INSTALLED := $(TPU_VENV)/.installed
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-tensorflow test-jax-forms test-jax test-torch test-tpu \
-  test-slow lint format snapshots build clean benchmark-attention \
-  benchmark-crossovers benchmark-approximation benchmark-layer benchmark-stream
+  test-slow lint format snapshots build release-check clean benchmark-attention \
+  benchmark-crossovers benchmark-approximation benchmark-layer benchmark-picture \
+  benchmark-stream
 
 help:
 	@echo 'make demo       train, export, serve and query a classifier of long documents'
@@ -42,12 +43,13 @@ help:
 	@echo '                processor, of gigabytes for what the package index has by default'
 	@echo 'make test-slow  what make test leaves out: longer trainings, LiteRT, other cases'
 	@echo 'make test-tpu   plans by the compiler of TPUs, in .venv-tpu; no TPU is needed'
-	@echo 'make lint       ruff: rules and format'
+	@echo 'make lint       ruff: rules and format; mypy: types of what runs on the host'
 	@echo 'make format     let ruff mend both'
 	@echo 'make snapshots  accept the present names and weights; read the diff before you commit'
 	@echo 'make build      sdist and wheel, in dist/'
+	@echo 'make release-check  both in empty environments, and the notebook from the wheel'
 	@echo 'make benchmark-attention, benchmark-crossovers, benchmark-approximation,'
-	@echo '                benchmark-layer, benchmark-stream'
+	@echo '                benchmark-layer, benchmark-picture, benchmark-stream'
 	@echo '                the figures of benchmarks/README.md; nothing else should run'
 	@echo 'make clean      remove .venv, .venv-torch, .venv-tpu, builds and caches'
 	@echo
@@ -83,6 +85,7 @@ test-tpu: $(TPU_INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
@@ -105,6 +108,9 @@ benchmark-approximation: $(INSTALLED)
 benchmark-layer: $(INSTALLED)
 	$(BIN)/python -m benchmarks.layer.crossover
 
+benchmark-picture: $(INSTALLED)
+	$(BIN)/python -m benchmarks.layer.growth --output docs/pictures/time_and_memory.png
+
 benchmark-stream: $(INSTALLED)
 	$(BIN)/python -m benchmarks.stream.steps
 	$(BIN)/python -m benchmarks.stream.steps --rotary-base 10000
@@ -114,9 +120,12 @@ build: $(INSTALLED)
 	rm -rf build dist
 	$(BIN)/python -m build
 
+release-check: build
+	PYTHON=$(abspath $(BIN)/python) .ci/release-check
+
 clean:
 	rm -rf $(VENV) $(TORCH_VENV) $(TPU_VENV) build dist *.egg-info .pytest_cache .ruff_cache \
-	  .jax_cache
+	  .mypy_cache .jax_cache
 	find keras_performer tests -name __pycache__ -prune -exec rm -rf {} +
 
 # An environment that does not run, or whose Python is not the one that was asked for

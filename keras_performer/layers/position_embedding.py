@@ -80,6 +80,13 @@ class PositionEmbedding(keras.layers.Layer):
         positions = start + count_positions(mask, segment_ids)  # (B, T)
         return inputs + ops.take(self.embeddings, positions, axis=0)
 
+    def load_own_variables(self, store):
+        # Keras names the group of the weights after the class: old files have another.
+        path = getattr(store, "_h5_entry_path", None)
+        if path and not list(store.keys()):
+            store = store.get(path.replace("position_embedding", "learned_positions"))
+        super().load_own_variables(store)
+
     def compute_output_shape(self, inputs_shape):
         return inputs_shape
 

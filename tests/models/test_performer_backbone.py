@@ -1,4 +1,4 @@
-"""`PerformerBackbone`: tokens to vectors, the same however a document is padded."""
+"""`PerformerBackbone`: hidden states, the same however a document is padded."""
 
 import inspect
 import json
@@ -99,7 +99,7 @@ def test_the_seed_decides():
             assert not np.any(value == other[path]), path
 
 
-def test_no_seed_draws_anew():
+def test_no_seed_draws_other_weights():
     first, other = (values(backbone(seed=None)) for _ in range(2))
     for path, value in first.items():
         if path.endswith(("kernel", "embeddings", "projection")):
