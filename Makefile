@@ -12,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 BACKEND_TESTS ?= tests/ops tests/feature_maps tests/layers tests/callbacks tests/models
 # Of these, what a backend could get wrong by itself: the loop and its gradient, every
 # form, the exponentials, causality, training. JAX compiles for ten minutes for all.
-FORMS_TESTS := $(addprefix tests/ops/test_,scan.py reference.py bidirectional.py \
+FORMS_TESTS := $(addprefix tests/ops/test_,backend.py reference.py bidirectional.py \
   causal.py packed.py windowed.py rotary.py) $(addprefix tests/feature_maps/test_,\
   softmax.py normalized_exp.py moments.py) $(addprefix tests/layers/test_,\
   causality.py training_curves.py)
@@ -93,22 +93,22 @@ snapshots: $(INSTALLED)
 	git diff --stat -- 'tests/*/snapshots'
 
 benchmark-attention: $(INSTALLED)
-	$(BIN)/python benchmarks/attention_peers.py --output attention.json
+	$(BIN)/python -m benchmarks.attention.compare --output attention.json
 
 benchmark-crossovers: $(INSTALLED)
-	$(BIN)/python benchmarks/attention_peers.py --measures time \
+	$(BIN)/python -m benchmarks.attention.compare --measures time \
 	  --lengths 512 768 1024 1536 2048 3072 4096 --peers keras_exact torch_exact
 
 benchmark-approximation: $(INSTALLED)
-	$(BIN)/python benchmarks/approximation_error.py --output approximation_error.png
+	$(BIN)/python -m benchmarks.approximation.error --output approximation_error.png
 
 benchmark-layer: $(INSTALLED)
-	$(BIN)/python benchmarks/layer_crossover.py
+	$(BIN)/python -m benchmarks.layer.crossover
 
 benchmark-stream: $(INSTALLED)
-	$(BIN)/python benchmarks/stream_steps.py
-	$(BIN)/python benchmarks/stream_steps.py --rotary-base 10000
-	$(BIN)/python benchmarks/stream_steps.py --exact-window 64
+	$(BIN)/python -m benchmarks.stream.steps
+	$(BIN)/python -m benchmarks.stream.steps --rotary-base 10000
+	$(BIN)/python -m benchmarks.stream.steps --exact-window 64
 
 build: $(INSTALLED)
 	rm -rf build dist

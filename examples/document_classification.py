@@ -17,7 +17,7 @@ of which a fifth is held out), in windows where exact attention is slow:
         --context 8192 --batch-tokens 16384 --cpu-minutes 600
 
 `keras-performer train` does the same with a folder that a killed training goes on from;
-here are the parts. Needs `pip install 'keras-performer[text,baselines]'`.
+here are the parts. Needs the extras `text` and `baselines`.
 
 The small run printed, on two cores, on 96 documents of 8 classes:
 

@@ -9,6 +9,8 @@ import tempfile
 import keras
 import tensorflow as tf
 
+from keras_performer.extras import pip_line
+
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
 WARM_UP_LENGTHS = (0, 100, 1_000, 10_000)  # bytes of the texts of warm-up requests
 
@@ -138,7 +140,7 @@ def _import_protocol():
     except ImportError as error:
         raise ImportError(
             "Warm-up requests are written with TensorFlow Serving's protocol: "
-            "pip install 'keras-performer[serving]'"
+            f"{pip_line('serving')}"
         ) from error
     return predict_pb2, prediction_log_pb2
 

@@ -4,6 +4,8 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
+from keras_performer.extras import pip_line
+
 
 class Head(NamedTuple):
     """The approximation of one head.
@@ -92,7 +94,7 @@ class Approximation:
             from matplotlib.figure import Figure
         except ImportError as error:
             raise ImportError(
-                "Plotting needs Matplotlib: pip install 'keras-performer[figures]'"
+                f"Plotting needs Matplotlib: {pip_line('figures')}"
             ) from error
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         FigureCanvasAgg(figure)

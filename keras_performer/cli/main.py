@@ -58,7 +58,3 @@ def parser():
     for module in COMMANDS:
         module.add_parser(commands)
     return top
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,7 +14,7 @@ from keras_performer.distribution.plan_settings import (
     DTYPES,
     STEPS,
 )
-from keras_performer.layers.transformer_block import ATTENTIONS
+from keras_performer.layers.transformer_block import ATTENTIONS, current_attention
 from keras_performer.models.presets import PRESETS, preset
 
 GIB = 2**30
@@ -73,8 +73,14 @@ def add_parser(commands):
         default=None,
         help="a position sees those at and before it only (the preset's)",
     )
+    add(
+        "--attention",
+        type=current_attention,
+        default=_default("attention"),
+        choices=ATTENTIONS,
+        help="linear, or that of softmax",
+    )
     for name, choices, text in (
-        ("attention", ATTENTIONS, "linear, or that of softmax"),
         ("step", STEPS, "training, or a forward pass alone"),
         ("dtype", DTYPES, "dtype policy of the layers"),
     ):

@@ -15,6 +15,7 @@ import re
 import tempfile
 
 from keras_performer.cli.python_library import PYTHON_LIBRARIES
+from keras_performer.extras import pip_line
 
 MANIFEST = "corpus.json"
 MIN_LIBRARIES = 6
@@ -215,8 +216,8 @@ def _write(directory, libraries, limits):
     if len(found) < MIN_LIBRARIES:
         raise ValueError(
             f"Documents were found in {len(found)} Python libraries, {found}. Expected "
-            f"at least {MIN_LIBRARIES}: install more, for example with `pip install "
-            "'keras-performer[baselines]'`, or use documents of your own."
+            f"at least {MIN_LIBRARIES}: install more, for example with "
+            f"`{pip_line('baselines')}`, or use documents of your own."
         )
     return written
 

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 
+from keras_performer.extras import pip_line
 from keras_performer.text import find_train_test
 from keras_performer.training import RunFolder, evaluate_classifier
 from keras_performer.training.baselines import evaluate_baselines
@@ -50,7 +51,7 @@ def evaluate(run_folder, baselines=True):
 
 def _measure_baselines(train, test, tokenizer, context_length):
     if importlib.util.find_spec("sklearn") is None:
-        print("No baselines: pip install 'keras-performer[baselines]' for them.")
+        print(f"No baselines: {pip_line('baselines')} brings them.")
         return {}
     window_bytes = round(context_length * _bytes_per_token(test, tokenizer))
     print(f"Measuring baselines on windows of {window_bytes} bytes ...", flush=True)

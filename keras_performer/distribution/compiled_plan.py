@@ -11,6 +11,7 @@ import sys
 import tempfile
 
 from keras_performer.distribution.compilation_error import CompilationError
+from keras_performer.extras import pip_line
 
 # The step is written for JAX, whatever backend this process has. The processor of this
 # machine is the only device that JAX may look for; libtpu is to neither lock itself to
@@ -75,7 +76,7 @@ def compile_plan(settings):
         if importlib.util.find_spec(package) is None:
             raise ImportError(
                 f"Planning for a TPU needs its compiler, and {package} is not "
-                "installed: pip install 'keras-performer[tpu]'"
+                f"installed: {pip_line('tpu')}"
             )
     with tempfile.TemporaryDirectory() as folder:
         result = pathlib.Path(folder, "result.json")

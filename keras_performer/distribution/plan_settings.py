@@ -4,7 +4,7 @@ import dataclasses
 
 from keras_performer import feature_maps
 from keras_performer.distribution.tpu_topology import TpuTopology
-from keras_performer.layers.transformer_block import ATTENTIONS
+from keras_performer.layers.transformer_block import ATTENTIONS, current_attention
 
 STEPS = ("training", "forward")
 DTYPES = ("float32", "mixed_bfloat16", "bfloat16")
@@ -67,6 +67,9 @@ class PlanSettings:
     step: str = "training"
 
     def __post_init__(self):
+        # From the caller of the `__init__` that `dataclasses` made.
+        attention = current_attention(self.attention, stacklevel=4)
+        object.__setattr__(self, "attention", attention)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.type in (int, int | None) and value is not None and value < 1:

@@ -8,10 +8,10 @@ from keras import ops
 
 from keras_performer.layers import FastAttention
 from keras_performer.ops import (
+    attend,
     checks,
     chunking,
     prefill,
-    read,
     summarize,
 )
 
@@ -134,17 +134,17 @@ def sequence_parallel_attention(
                 f"of the mesh's axis {axis_name!r}: pad it, and hide the padding by a "
                 f"mask. Received: {name}.shape={tuple(x.shape)}"
             )
-    attend = _compiled(feature_map, mesh, axis_name, bool(causal))
-    return attend(parameters, query, key, value, key_mask)
+    compiled = _compiled(feature_map, mesh, axis_name, bool(causal))
+    return compiled(parameters, query, key, value, key_mask)
 
 
 @functools.cache
 def _compiled(feature_map, mesh, axis_name, causal):
     """Attention of spans, as a function that JAX compiles once, called eagerly too."""
     spans, whole = PartitionSpec(None, axis_name), PartitionSpec()
-    attend = _causal_span if causal else _bidirectional_span
-    attend = jax.shard_map(
-        functools.partial(attend, feature_map, axis_name, mesh.shape[axis_name]),
+    span = _causal_span if causal else _bidirectional_span
+    attend_spans = jax.shard_map(
+        functools.partial(span, feature_map, axis_name, mesh.shape[axis_name]),
         mesh=mesh,
         axis_names={axis_name},
         in_specs=(whole, spans, spans, spans, spans),
@@ -153,7 +153,7 @@ def _compiled(feature_map, mesh, axis_name, causal):
         # devices where what they become is not.
         check_vma=False,
     )
-    return jax.jit(attend)
+    return jax.jit(attend_spans)
 
 
 def _bidirectional_span(
@@ -161,7 +161,7 @@ def _bidirectional_span(
 ):
     state = summarize(key, value, feature_map, parameters, key_mask)
     state = state._replace(sums=jax.lax.psum(state.sums, axis_name))
-    return ops.cast(read(state, query, feature_map, parameters), value.dtype)
+    return ops.cast(attend(state, query, feature_map, parameters), value.dtype)
 
 
 def _causal_span(
@@ -192,7 +192,7 @@ def _sum_of_earlier(x, axis_name, number):
 
 
 def _poisoned(sums, key, value, key_mask):
-    """Sums that are all NaN where a key is not finite, as in `causal_attention`."""
+    """Sums that are all NaN where a key is not finite, as in causal attention."""
     sound = ops.isfinite(sum(ops.sum(chunking.wide(x), axis=-1) for x in (key, value)))
     if key_mask is not None:
         hidden = ops.logical_not(ops.cast(key_mask, "bool"))

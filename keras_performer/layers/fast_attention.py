@@ -68,7 +68,7 @@ class FastAttention(StreamingLayer):
             nothing. `None` for no positions.
         exact_window: w, the number of nearest positions that a query attends to by
             exact softmax, beside linear attention to all others
-            (`ops.windowed_causal_attention`, as LoLCATs, arXiv 2410.10254); their
+            (`ops.linear_attention`, as LoLCATs, arXiv 2410.10254); their
             balance is a trainable weight of each head. In self-attention alone.
             `None` for no window.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.

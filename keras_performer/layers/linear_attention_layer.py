@@ -2,11 +2,7 @@
 
 from keras_performer.layers import attention_arguments as arguments
 from keras_performer.layers.feature_map_layer import FeatureMapLayer
-from keras_performer.ops import (
-    kernel_attention_scores,
-    linear_attention,
-    windowed_attention_scores,
-)
+from keras_performer.ops import kernel_attention_scores, linear_attention
 
 
 class LinearAttentionLayer(FeatureMapLayer):
@@ -62,16 +58,12 @@ class LinearAttentionLayer(FeatureMapLayer):
 
     def _scores(self, queries, keys, parameters, visible):
         """The matrix (B', H, T, S) that `_attend` stands for."""
-        if self._exact_window is None:
-            return kernel_attention_scores(
-                queries, keys, self.feature_map, parameters, visible
-            )
-        return windowed_attention_scores(
+        return kernel_attention_scores(
             queries,
             keys,
             self.feature_map,
             parameters,
-            self._exact_window,
-            self._window_log_weight,
             visible,
+            window_size=self._exact_window,
+            window_log_weight=self._window_log_weight,
         )

@@ -1,7 +1,5 @@
 """`StreamingLayer`: attention of a layer span by span, and of what it has summed up."""
 
-import functools
-
 from keras import ops
 
 from keras_performer.layers.attention_axes import compatible
@@ -10,12 +8,13 @@ from keras_performer.layers.stream_state import StreamState
 from keras_performer.ops import (
     AttentionState,
     WindowedState,
-    attention_state,
+    attend,
     count_positions,
-    recurrent,
-    windowed_stream,
+    initial_state,
+    prefill,
+    step,
+    summarize,
 )
-from keras_performer.ops.bidirectional import read, summarize
 from keras_performer.ops.chunking import wide_dtype
 
 
@@ -56,13 +55,15 @@ class StreamingLayer(LinearAttentionLayer):
         self._check_streams()
         size = self.feature_map.size(self.key_dim, self.feature_parameters)
         dtype = "float64" if self.compute_dtype == "float64" else "float32"
-        sizes = (batch_size, self.num_key_value_heads, size)
-        if self._exact_window is None:
-            state = attention_state.initial_state(*sizes, self.value_dim, dtype)
-        else:
-            state = windowed_stream.windowed_initial_state(
-                *sizes, self.key_dim, self.value_dim, self._exact_window, dtype
-            )
+        state = initial_state(
+            batch_size,
+            self.num_key_value_heads,
+            size,
+            self.value_dim,
+            dtype,
+            head_dim=self.key_dim,
+            window_size=self._exact_window,
+        )
         return StreamState(state, ops.zeros((batch_size,), dtype="int32"))
 
     def prefill(self, x, state, mask=None):
@@ -83,12 +84,7 @@ class StreamingLayer(LinearAttentionLayer):
         Raises:
             ValueError: If the layer is not built, or the state is of another shape.
         """
-        if self._exact_window is None:
-            return self._attend_from(recurrent.prefill, x, state, mask)
-        attend = functools.partial(
-            windowed_stream.windowed_prefill, window_log_weight=self._window_log_weight
-        )
-        return self._attend_from(attend, x, state, mask)
+        return self._attend_from(prefill, x, state, mask)
 
     def step(self, x, state, mask=None):
         """Causal self-attention of one position, in constant time and memory.
@@ -104,12 +100,7 @@ class StreamingLayer(LinearAttentionLayer):
         Raises:
             ValueError: As `prefill`, or if there is not one position.
         """
-        if self._exact_window is None:
-            return self._attend_from(recurrent.step, x, state, mask)
-        attend = functools.partial(
-            windowed_stream.windowed_step, window_log_weight=self._window_log_weight
-        )
-        return self._attend_from(attend, x, state, mask)
+        return self._attend_from(step, x, state, mask)
 
     def summarize(self, value, key=None, key_mask=None):
         """What cross-attention needs to know of a source, whatever its length.
@@ -166,11 +157,11 @@ class StreamingLayer(LinearAttentionLayer):
         self._check_summaries()
         queries, gate = self._query_heads(query)
         parameters = self._feature_weights.tensors(wide_dtype(queries))
-        output = read(state, queries, self.feature_map, parameters)
+        output = attend(state, queries, self.feature_map, parameters)
         output = ops.cast(output, queries.dtype)
         return self._joined(output, gate, query)
 
-    def _attend_from(self, attend, x, state, mask):
+    def _attend_from(self, advance, x, state, mask):
         self._check_streams(x)
         self._check_stream_state(state)
         mask = _stream_mask(x, mask)
@@ -180,7 +171,7 @@ class StreamingLayer(LinearAttentionLayer):
             positions = state.position[:, None] + count_positions(counted)
             queries, keys = (self._rotated(x, positions) for x in (queries, keys))
         parameters = self._feature_weights.tensors(wide_dtype(queries))
-        output, attention = attend(
+        output, attention = advance(
             state.attention,
             queries,
             keys,
@@ -188,6 +179,7 @@ class StreamingLayer(LinearAttentionLayer):
             self.feature_map,
             parameters,
             key_mask=mask,
+            window_log_weight=self._window_log_weight,
         )
         counts = ops.sum(ops.cast(counted, "int32"), axis=1)
         counts = ops.cast(counts, "int32")  # JAX with float64 sums up in int64

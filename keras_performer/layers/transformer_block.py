@@ -2,6 +2,8 @@
 
 import warnings
 
+import keras
+
 from keras_performer import feature_maps
 from keras_performer.layers.attention_arguments import check_choice, check_size
 from keras_performer.layers.exact_attention import ExactAttention
@@ -14,16 +16,28 @@ from keras_performer.ops import projections
 ATTENTIONS = ("linear", "exact")
 
 
-def current_attention(attention):
-    """The name of a kind of attention, with a warning where an old one is given."""
-    if attention != "favor":
-        return attention
-    warnings.warn(
-        "`attention='favor'` is now called `attention='linear'`.",
-        DeprecationWarning,
-        stacklevel=3,
+def current_attention(attention, stacklevel=3):
+    """The name of a kind of attention, with a warning where an old one is given.
+
+    Args:
+        attention: A name, or a list with one for each block.
+        stacklevel: As in `warnings.warn`.
+    """
+    renamed = renamed_attention(attention)
+    if renamed != attention:
+        warnings.warn(
+            "`attention='favor'` is now called `attention='linear'`.",
+            DeprecationWarning,
+            stacklevel=stacklevel,
+        )
+    return renamed
+
+
+def renamed_attention(attention):
+    """`current_attention` without a warning, for configs of before."""
+    return keras.tree.map_structure(
+        lambda name: "linear" if name == "favor" else name, attention
     )
-    return "linear"
 
 
 class TransformerBlock(FeedForwardBlock):

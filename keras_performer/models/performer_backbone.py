@@ -5,6 +5,10 @@ import keras
 from keras_performer import feature_maps
 from keras_performer.layers import PerformerDecoder, PerformerEncoder
 from keras_performer.layers.normalizations import normalization_layer
+from keras_performer.layers.transformer_block import (
+    current_attention,
+    renamed_attention,
+)
 from keras_performer.models import presets
 from keras_performer.models.block_stack import (
     BLOCK_EPSILON,
@@ -115,6 +119,7 @@ class PerformerBackbone(CausalStream):
         packed=False,
         **kwargs,
     ):
+        attention = current_attention(attention)
         # === Layers ===
         if positions is None:
             positions = "rotary" if causal else "sinusoidal"
@@ -295,5 +300,7 @@ class PerformerBackbone(CausalStream):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        dtype = keras.dtype_policies.get(config.get("dtype"))
-        return cls(**{**config, "dtype": dtype})
+        changed = {"dtype": keras.dtype_policies.get(config.get("dtype"))}
+        if "attention" in config:
+            changed["attention"] = renamed_attention(config["attention"])
+        return cls(**{**config, **changed})

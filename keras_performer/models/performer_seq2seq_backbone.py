@@ -4,6 +4,10 @@ import keras
 
 from keras_performer.layers import PerformerDecoder
 from keras_performer.layers.normalizations import normalization_layer
+from keras_performer.layers.transformer_block import (
+    current_attention,
+    renamed_attention,
+)
 from keras_performer.models.block_stack import (
     BLOCK_EPSILON,
     INITIAL_STDDEV,
@@ -109,6 +113,7 @@ class PerformerSeq2SeqBackbone(Seq2SeqStream):
         tie_embeddings=True,
         **kwargs,
     ):
+        attention = current_attention(attention)
         # === Layers ===
         block_options = {
             "intermediate_dim": intermediate_dim,
@@ -243,5 +248,7 @@ class PerformerSeq2SeqBackbone(Seq2SeqStream):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        dtype = keras.dtype_policies.get(config.get("dtype"))
-        return cls(**{**config, "dtype": dtype})
+        changed = {"dtype": keras.dtype_policies.get(config.get("dtype"))}
+        if "attention" in config:
+            changed["attention"] = renamed_attention(config["attention"])
+        return cls(**{**config, **changed})

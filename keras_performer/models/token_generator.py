@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_performer.models import samplers
-from keras_performer.models.compiled import compiled
+from keras_performer.ops.backend import compile_function
 
 MAX_SPAN_LENGTH = 512
 IMPOSSIBLE = -1e9  # a logit whose probability is zero, and still a number
@@ -32,8 +32,8 @@ class TokenGenerator:
         self._backbone = backbone
         self._logits = logits
         self._model = model
-        self._read_span = compiled(self._span_state, model)
-        self._read_source = compiled(backbone.initial_state, model)
+        self._read_span = compile_function(self._span_state, model)
+        self._read_source = compile_function(backbone.initial_state, model)
         self.named_sampler = functools.cache(samplers.get)
         # Bounded, as a sampler may be made for each call.
         self._loop = functools.lru_cache(maxsize=16)(self._make_loop)
@@ -133,7 +133,7 @@ class TokenGenerator:
                 )
             return generated
 
-        return compiled(loop, self._model, sampler)
+        return compile_function(loop, self._model, sampler)
 
     def _make_step(self, sampler):
         def step(token, state):
@@ -150,7 +150,7 @@ class TokenGenerator:
             )
             return tokens[:, 1], state
 
-        return compiled(step, self._model, sampler)
+        return compile_function(step, self._model, sampler)
 
 
 def _tensor(array):

@@ -12,7 +12,19 @@ from urllib.parse import unquote_to_bytes
 import tensorflow as tf
 from google.protobuf import json_format
 
-from keras_performer.server import json_parser, json_tensor, json_writer
+from keras_performer.server.json.parser import parse
+from keras_performer.server.json.tensor import (
+    ROW,
+    check_object,
+    get_signature_name,
+    read_examples,
+    read_inputs,
+)
+from keras_performer.server.json.writer import (
+    write_columnar_format,
+    write_error,
+    write_row_format,
+)
 from keras_performer.server.protos import import_protos
 from keras_performer.server.servable import DEFAULT_SIGNATURE
 from keras_performer.server.serving_error import ServingError
@@ -83,7 +95,7 @@ class RestHandler:
         try:
             return 200, self._answer(method, path, body)
         except ServingError as error:
-            return error.http_status, json_writer.write_error(error.message)
+            return error.http_status, write_error(error.message)
 
     def _answer(self, method, path, body):
         target = _parse_target(method, path)
@@ -126,9 +138,9 @@ class RestHandler:
         ).encode()
 
     def _predict(self, target, body):
-        document = json_parser.parse(body)
-        json_tensor.check_object(document)
-        signature_name = json_tensor.get_signature_name(document)
+        document = parse(body)
+        check_object(document)
+        signature_name = get_signature_name(document)
         with self._borrow(target) as (_, servable):
             signature = servable.get_signature(signature_name)
             if not signature.inputs:
@@ -141,17 +153,17 @@ class RestHandler:
                 name: tf.dtypes.as_dtype(info.dtype)
                 for name, info in signature.inputs.items()
             }
-            request_format, arrays = json_tensor.read_inputs(document, dtypes)
+            request_format, arrays = read_inputs(document, dtypes)
             outputs = servable.run(signature, arrays, self._timeout_in_ms)
-        if request_format == json_tensor.ROW:
-            return json_writer.write_row_format(outputs)
-        return json_writer.write_columnar_format(outputs)
+        if request_format == ROW:
+            return write_row_format(outputs)
+        return write_columnar_format(outputs)
 
     def _classify_or_regress(self, target, body):
-        document = json_parser.parse(body)
-        json_tensor.check_object(document)
-        name = json_tensor.get_signature_name(document) or DEFAULT_SIGNATURE
-        json_tensor.read_examples(document)
+        document = parse(body)
+        check_object(document)
+        name = get_signature_name(document) or DEFAULT_SIGNATURE
+        read_examples(document)
         with self._borrow(target) as (_, servable):
             signature = servable.signatures.get(name)
         if signature is None:

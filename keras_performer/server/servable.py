@@ -13,6 +13,7 @@ import re
 
 import tensorflow as tf
 
+from keras_performer.extras import pip_line
 from keras_performer.server.serving_error import ServingError
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -136,6 +137,6 @@ def _explain(error, path):
         explained.code,
         f"The model at {path} uses the op {missing_op[1]!r}, which this process does "
         "not know. The ops of tensorflow-text come with: "
-        "pip install 'keras-performer[text]' (tensorflow-text must have the minor "
+        f"{pip_line('text')} (tensorflow-text must have the minor "
         f"version of TensorFlow {tf.__version__}).",
     )

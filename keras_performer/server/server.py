@@ -8,6 +8,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+from keras_performer.extras import pip_line
 from keras_performer.server.model_config import get_model_configs
 from keras_performer.server.model_repository import ModelRepository
 from keras_performer.server.rest_app import RestApp
@@ -85,8 +86,7 @@ def _import_uvicorn():
         import uvicorn
     except ImportError as error:
         raise ImportError(
-            "Serving needs the package uvicorn. Install it with: "
-            "pip install 'keras-performer[serving]'"
+            f"Serving needs the package uvicorn. Install it with: {pip_line('serving')}"
         ) from error
     return uvicorn
 

@@ -13,6 +13,7 @@ from keras_performer.text.vocabulary import learn_vocabulary
 from keras_performer.training.backup import Backup
 from keras_performer.training.best_weights import BestWeights
 from keras_performer.training.epoch_state import EpochState
+from keras_performer.training.progress import ProgressLogger
 from keras_performer.training.run_folder import RunFolder
 
 
@@ -28,7 +29,7 @@ def train_classifier(settings, run_folder, verbose="auto"):
     Args:
         settings: A `ClassifierSettings`.
         run_folder: Folder to write to; new, or of a training with the same settings.
-        verbose: As for `keras.Model.fit`.
+        verbose: As for `keras.Model.fit`; off a terminal, lines instead of a bar.
 
     Returns:
         The trained `PerformerTextClassifier`, with the weights of the best epoch.
@@ -72,8 +73,9 @@ def train_classifier(settings, run_folder, verbose="auto"):
         EpochState(epoch),
         keras.callbacks.CSVLogger(folder.history_path, append=True),
         best,
-        # Last, so that an epoch that is backed up is complete in the files above.
+        # After the files above, so that an epoch that is backed up is complete in them.
         backup,
+        ProgressLogger(),
     ]
     if settings.redraw_interval and model.backbone.redraws:
         callbacks.insert(0, RedrawProjections(settings.redraw_interval, settings.seed))

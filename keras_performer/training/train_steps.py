@@ -15,6 +15,7 @@ from keras_performer.training.out_of_memory import (
     OutOfMemory,
     is_out_of_memory,
 )
+from keras_performer.training.progress import ProgressLogger
 from keras_performer.training.step_record import StepRecord
 
 
@@ -65,7 +66,7 @@ def train_steps(
         callbacks: Further `keras.callbacks.Callback`s. What they keep outside of the
             model and the optimizer begins anew in each call.
         tensorboard: Whether to write event files for TensorBoard.
-        verbose: As for `keras.Model.fit`.
+        verbose: As for `keras.Model.fit`; off a terminal, lines instead of a bar.
 
     Returns:
         The history, a list of dictionaries with `"step"`, `"loss"` and so on. The
@@ -135,7 +136,7 @@ def train_steps(
                 for index, end in enumerate(ends, 1)
                 if end % validate_every < backup_every or end == num_steps
             ],
-            callbacks=[*every, record],
+            callbacks=[*every, record, ProgressLogger()],
             shuffle=False,
             verbose=verbose,
         )

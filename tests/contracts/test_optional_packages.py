@@ -13,7 +13,7 @@ EXTRAS = (
     "tensorflow_text",
     "uvicorn",
 )
-# One module of `ops.scan` belongs to each Keras backend.
+# One module of `ops.backend` belongs to each Keras backend.
 OTHER_BACKENDS = ("jax", "torch")
 
 IMPORT_ALL = """
