@@ -23,8 +23,9 @@ TPU_INSTALLED := $(TPU_VENV)/.installed
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-tensorflow test-jax-forms test-jax test-torch test-tpu \
-  test-slow test-all test-mutants lint format snapshots build clean benchmark-attention \
-  benchmark-crossovers benchmark-approximation benchmark-layer benchmark-stream
+  test-slow test-all test-mutants lint format snapshots build release-check clean \
+  benchmark-attention benchmark-crossovers benchmark-approximation benchmark-layer \
+  benchmark-picture benchmark-stream
 
 help:
 	@echo 'make demo       train, export, serve and query a classifier of long documents'
@@ -40,12 +41,13 @@ help:
 	@echo 'make test-slow  what make test leaves out: longer trainings, LiteRT, other cases'
 	@echo 'make test-mutants  faults put in on purpose: each has a test that must see it'
 	@echo 'make test-tpu   plans by the compiler of TPUs, in .venv-tpu; no TPU is needed'
-	@echo 'make lint       ruff: rules and format'
+	@echo 'make lint       ruff: rules and format; mypy: types of what runs on the host'
 	@echo 'make format     let ruff mend both'
 	@echo 'make snapshots  accept the present names and weights; read the diff before you commit'
 	@echo 'make build      sdist and wheel, in dist/'
+	@echo 'make release-check  both in empty environments, and the notebook from the wheel'
 	@echo 'make benchmark-attention, benchmark-crossovers, benchmark-approximation,'
-	@echo '                benchmark-layer, benchmark-stream'
+	@echo '                benchmark-layer, benchmark-picture, benchmark-stream'
 	@echo '                the figures of benchmarks/README.md; nothing else should run'
 	@echo 'make clean      remove .venv, .venv-torch, .venv-tpu, builds and caches'
 	@echo
@@ -85,13 +87,15 @@ test-torch: $(TORCH_INSTALLED)
 # One at a time: each compilation is a process of its own that takes a core for minutes.
 test-tpu: $(TPU_INSTALLED)
 	KERAS_BACKEND=tensorflow $(TPU_VENV)/bin/python -m pytest -n 0 -m '' \
-	  $(wildcard tests/distribution/test_plan*.py)
+	  $(wildcard tests/distribution/test_plan*.py) \
+	  tests/distribution/test_compiled_plan.py tests/distribution/test_product_flops.py
 	KERAS_BACKEND=jax $(TPU_VENV)/bin/python -m pytest -n 0 \
-	  tests/distribution/test_plan_model.py
+	  tests/distribution/test_compile_step.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
@@ -114,6 +118,9 @@ benchmark-approximation: $(INSTALLED)
 benchmark-layer: $(INSTALLED)
 	$(BIN)/python -m benchmarks.layer.crossover
 
+benchmark-picture: $(INSTALLED)
+	$(BIN)/python -m benchmarks.layer.growth --output docs/pictures/time_and_memory.png
+
 benchmark-stream: $(INSTALLED)
 	$(BIN)/python -m benchmarks.stream.steps
 	$(BIN)/python -m benchmarks.stream.steps --rotary-base 10000
@@ -123,9 +130,12 @@ build: $(INSTALLED)
 	rm -rf build dist
 	$(BIN)/python -m build
 
+release-check: build
+	PYTHON=$(abspath $(BIN)/python) .ci/release-check
+
 clean:
 	rm -rf $(VENV) $(TORCH_VENV) $(TPU_VENV) build dist *.egg-info .pytest_cache .ruff_cache \
-	  .jax_cache
+	  .mypy_cache .jax_cache
 	find keras_performer tests -name __pycache__ -prune -exec rm -rf {} +
 
 # An environment that does not run, or whose Python is not the one that was asked for

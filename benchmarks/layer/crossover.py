@@ -179,10 +179,7 @@ def extra_memory(arguments, name, form, pass_name, length):
     layer_passes.make_pass(layer, *flags)(*warm_up)
     inputs = layer_passes.make_inputs(length, pass_name)
     run = layer_passes.make_pass(layer, *flags)
-    memory.reset_peak()
-    before = memory.resident()
-    run(*inputs)
-    return memory.peak() - before
+    return memory.extra(run, inputs)
 
 
 def log(message):

@@ -1,21 +1,23 @@
-"""`keras-performer demo`: the whole way, from files on disk to answers over HTTP."""
+"""`keras-performer demo`: all steps, from files on disk to answers over HTTP."""
 
+import argparse
 import hashlib
-import os
 import pathlib
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from keras_performer.cli import report
-from keras_performer.cli.flags import HelpFormatter
+from keras_performer.cli.flags import Commands, HelpFormatter
 from keras_performer.cli.predict import read_text
 from keras_performer.cli.python_corpus import build_python_corpus
 from keras_performer.cli.train import add_settings, settings
 from keras_performer.export import export_classifier
 from keras_performer.server import ServerOptions, ServerProcess, predict
 from keras_performer.text import find_train_test
-from keras_performer.training import RunFolder, train_classifier
+from keras_performer.training import ClassifierSettings, RunFolder, train_classifier
 from keras_performer.training.run_folder import fingerprint, write_text
 
 LONG_DOCUMENT = 60_000
@@ -24,17 +26,17 @@ NUM_NEIGHBOURS = 3
 TIMEOUT = 600.0  # seconds for one request, of whole books on a small machine
 
 
-def add_parser(commands):
+def add_parser(commands: Commands) -> None:
     """Adds the command to an `argparse` subparsers object."""
     parser = commands.add_parser(
         "demo",
-        help="go the whole way on documents that every machine has",
+        help="run all steps on documents that every machine has",
         description="Trains a classifier, measures it beside baselines, exports it, "
         "starts the server and sends a document of more than "
         f"{LONG_DOCUMENT:,} bytes in one request. The documents are the Python sources "
         "of the installed libraries, the class is the library, and whole modules are "
-        "held out as test; or your own, with --data. What is done already is not done "
-        "again: run it again after an interruption.",
+        "held out as test; or your own, with --data. After an interruption, run it "
+        "again: it does not repeat what is complete.",
         formatter_class=HelpFormatter,
     )
     parser.add_argument(
@@ -51,11 +53,11 @@ def add_parser(commands):
 
 
 # One pass is enough for the demo's documents, and takes two minutes on two cores.
-DEMO_SETTINGS = {"context_length": 512, "epochs": 1}
-DEMO_FILES = {"max_train_files": 150, "max_test_files": 30}
+DEMO_SETTINGS: dict[str, Any] = {"context_length": 512, "epochs": 1}
+DEMO_FILES: dict[str, Any] = {"max_train_files": 150, "max_test_files": 30}
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     work = pathlib.Path(arguments.work_dir)
     data = arguments.data
@@ -92,14 +94,14 @@ def run(arguments):
     )
 
 
-def _run_name(chosen):
+def _run_name(chosen: ClassifierSettings) -> str:
     """A name for each choice of settings and documents."""
     train, _ = find_train_test(chosen.data, max_bytes=chosen.max_bytes)
     text = chosen.to_json() + str(fingerprint(train))
     return f"run-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _export(folder, saved_models):
+def _export(folder: RunFolder, saved_models: str) -> pathlib.Path:
     record = folder.path / "exported.txt"
     if record.exists():
         version = pathlib.Path(record.read_text().strip())
@@ -112,7 +114,7 @@ def _export(folder, saved_models):
     return version
 
 
-def _ask(version, data):
+def _ask(version: pathlib.Path, data: str) -> None:
     _, test = find_train_test(data)
     long_path, others = _choose(test.paths)
     text = read_text(long_path)
@@ -123,7 +125,7 @@ def _ask(version, data):
         rest_api_timeout_in_ms=0,
     )
 
-    def ask(texts):
+    def ask(texts: list[str]) -> list[Any]:
         number = int(version.name)
         return predict(server.url, MODEL_NAME, texts, version=number, timeout=TIMEOUT)
 
@@ -134,7 +136,7 @@ def _ask(version, data):
         among_others = ask([read_text(path) for path in others] + [text])[-1]
         memory = server.peak_memory()
 
-    difference = np.max(
+    difference: float = np.max(
         np.abs(np.subtract(alone["probabilities"], among_others["probabilities"]))
     )
     truth = test.labels[test.label_ids[test.paths.index(long_path)]]
@@ -155,11 +157,15 @@ def _ask(version, data):
         )
 
 
-def _choose(paths):
+def _choose(paths: Sequence[str]) -> tuple[str, list[str]]:
     """The shortest long document, and the shortest ones as its neighbours."""
-    by_size = sorted(paths, key=lambda path: (os.path.getsize(path), path))
-    long = [path for path in by_size if os.path.getsize(path) > LONG_DOCUMENT]
+    by_size = sorted(paths, key=lambda path: (_size(path), path))
+    long = [path for path in by_size if _size(path) > LONG_DOCUMENT]
     if not long:
         print(f"   (no document has more than {LONG_DOCUMENT:,} bytes: the longest)")
     chosen = long[0] if long else by_size[-1]
     return chosen, [path for path in by_size if path != chosen][:NUM_NEIGHBOURS]
+
+
+def _size(path: str) -> int:
+    return pathlib.Path(path).stat().st_size

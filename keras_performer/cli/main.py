@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 
 from keras_performer import __version__
 from keras_performer.cli import demo, export, plan, predict, serve, train
@@ -10,7 +11,7 @@ from keras_performer.cli import demo, export, plan, predict, serve, train
 COMMANDS = (train, export, serve, predict, demo, plan)
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `keras-performer`.
 
     Args:
@@ -36,7 +37,7 @@ def main(arguments=None):
         return 130
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """Returns the argument parser of `keras-performer`.
 
     Example:
@@ -48,7 +49,7 @@ def parser():
         prog="keras-performer",
         description="Linear-time attention for Keras: classify documents of any "
         "length, from a folder of files to answers over HTTP.",
-        epilog="The way: train -> export -> serve -> predict. `demo` goes it all. "
+        epilog="The steps: train -> export -> serve -> predict. `demo` runs them all. "
         "`keras-performer COMMAND --help` explains each. With "
         "KERAS_PERFORMER_TRACEBACK=1 in the environment, errors come with a traceback; "
         "with TF_CPP_MIN_LOG_LEVEL=2, TensorFlow keeps its notices to itself.",

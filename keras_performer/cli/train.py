@@ -1,9 +1,12 @@
 """`keras-performer train`: trains a classifier and measures it on unseen documents."""
 
+import argparse
+import os
 import pathlib
+from typing import Any
 
 from keras_performer.cli import report
-from keras_performer.cli.flags import HelpFormatter, add_flags, values_of
+from keras_performer.cli.flags import Commands, HelpFormatter, add_flags, values_of
 from keras_performer.training import ClassifierSettings, train_classifier
 
 HELP = {
@@ -30,7 +33,7 @@ HELP = {
 }
 
 
-def add_parser(commands):
+def add_parser(commands: Commands) -> None:
     """Adds the command to an `argparse` subparsers object."""
     parser = commands.add_parser(
         "train",
@@ -62,7 +65,7 @@ def add_parser(commands):
     parser.set_defaults(run=run)
 
 
-def add_settings(parser, **defaults):
+def add_settings(parser: argparse.ArgumentParser, **defaults: Any) -> None:
     """Adds a flag for each field of `ClassifierSettings` but `data`.
 
     Args:
@@ -79,7 +82,9 @@ def add_settings(parser, **defaults):
     )
 
 
-def settings(arguments, data):
+def settings(
+    arguments: argparse.Namespace, data: str | os.PathLike[str]
+) -> ClassifierSettings:
     """Returns the `ClassifierSettings` of parsed arguments.
 
     Args:
@@ -91,7 +96,7 @@ def settings(arguments, data):
     )
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     train_classifier(settings(arguments, arguments.data), arguments.run_folder)
     report.evaluate(arguments.run_folder, baselines=arguments.baselines == "auto")

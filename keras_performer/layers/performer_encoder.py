@@ -2,8 +2,8 @@
 
 import keras
 
-from keras_performer.layers import attention_masks as masks
 from keras_performer.layers.transformer_block import TransformerBlock
+from keras_performer.ops.backend.keras_internals import get_keras_mask
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -31,12 +31,18 @@ class PerformerEncoder(TransformerBlock):
             keeping them. `None` for all at once.
         attention: `"linear"`, by `FastAttention`, or `"exact"`, softmax attention
             by `ExactAttention`, for which the feature map has no meaning.
-        feature_map: As for `FastAttention`.
-        num_features: As for `FastAttention`.
-        projection: As for `FastAttention`.
-        rotary_base: As for `FastAttention`.
-        exact_window: As for `FastAttention`.
-        num_key_value_heads: As for `FastAttention`.
+        feature_map: Name of a feature map, such as `"softmax"` (FAVOR+) or `"relu"`, or
+            a `keras_performer.feature_maps.FeatureMap`.
+        num_features: M, the number of random features. Defaults to `D log D`, rounded
+            to a multiple of 64.
+        projection: How the random projection is drawn: `"orthogonal"` or another name
+            that `ops.projections.get` knows, or a callable
+            `(seed, num_features, head_dim) -> array`.
+        rotary_base: Base of rotary positions, such as 10,000, or `None` for none.
+        exact_window: Number of nearest positions to which attention is exact, or
+            `None`.
+        num_key_value_heads: Hk, the number of heads of keys and values. Defaults to
+            `num_heads`.
         remat: Whether the backward pass computes the block again instead of keeping
             what it computed: exactly, dropout included.
         seed: Integer that seeds the projection and dropout, or `None`.
@@ -50,7 +56,8 @@ class PerformerEncoder(TransformerBlock):
         training: Whether dropout is active.
         return_attention_scores: Whether to return the attention matrix too, of shape
             (B, H, T, T). It costs O(T²).
-        segment_ids: As for `FastAttention`.
+        segment_ids: Integer tensor of shape (B, T), for several sequences in a row,
+            each of which attends to itself alone. Or `None`.
 
     Returns:
         Tensor of shape (B, T, F); with `return_attention_scores`, a pair of it and
@@ -94,7 +101,7 @@ class PerformerEncoder(TransformerBlock):
         segment_ids=None,
     ):
         if padding_mask is None:
-            padding_mask = masks.get_keras_mask(inputs)
+            padding_mask = get_keras_mask(inputs)
 
         def attend(x):
             output = self._self_attention_layer(
@@ -110,18 +117,12 @@ class PerformerEncoder(TransformerBlock):
             return output if return_attention_scores else (output, None)
 
         def forward(x):
-            x, scores = self._residual(
-                x,
-                attend,
-                self._self_attention_layer_norm,
-                self._self_attention_dropout,
-                training,
-            )
+            x, scores = self._residual("self_attention", x, attend, training)
             return self._feedforward(x, training), scores
 
         if return_attention_scores:
             return forward(inputs)
-        return self._perhaps_recomputed(lambda x: forward(x)[0], (inputs,), training)
+        return self._call_with_remat(lambda x: forward(x)[0], (inputs,), training)
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape

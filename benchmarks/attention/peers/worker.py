@@ -103,10 +103,7 @@ class Worker:
         self.make_function(pass_name)(*warm_up)
         tensors = [self.peer.tensor(x) for x in make_arrays(length, pass_name)]
         function = self.make_function(pass_name)
-        memory.reset_peak()
-        before = memory.resident()
-        function(*tensors)
-        return memory.peak() - before
+        return memory.extra(function, tensors)
 
     def trace(self, pass_name, length):
         """Returns the seconds that tracing takes, without running."""

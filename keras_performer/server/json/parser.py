@@ -10,6 +10,7 @@ travel inside `str` as lone low surrogates, which `encode_text` turns back). `Na
 import json
 import math
 import re
+from typing import Any
 
 from keras_performer.server.serving_error import ServingError
 
@@ -41,7 +42,7 @@ class RepeatedKeys(dict):
     """A JSON object that names a key twice; it holds the first value of each key."""
 
 
-def parse(body):
+def parse(body: bytes) -> Any:
     """Parse a request body.
 
     Args:
@@ -72,8 +73,8 @@ def parse(body):
             parse_float=lambda literal: _parse_float(literal, text),
         )
     except json.JSONDecodeError as error:
-        words, position = _locate(error)
-        raise _parse_error(words, text, position) from error
+        message, position = _locate(error)
+        raise _parse_error(message, text, position) from error
     except RecursionError as error:
         raise ServingError(
             "INVALID_ARGUMENT", "JSON Parse error: The document is nested too deeply."
@@ -86,7 +87,7 @@ def parse(body):
         ) from error
 
 
-def encode_text(text):
+def encode_text(text: str) -> bytes:
     """The bytes of a string that came out of `parse`, exactly as they were sent.
 
     >>> encode_text(parse(b'["caf\\xc3\\xa9 \\xff"]')[0])
@@ -95,7 +96,7 @@ def encode_text(text):
     return text.encode("utf-8", "surrogateescape")
 
 
-def _keep_first(pairs):
+def _keep_first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) == len(pairs):
         return members
@@ -105,7 +106,7 @@ def _keep_first(pairs):
     return members
 
 
-def _parse_float(literal, text):
+def _parse_float(literal: str, text: str) -> float:
     value = float(literal)
     if math.isinf(value):
         position = text.find(literal)
@@ -113,7 +114,7 @@ def _parse_float(literal, text):
     return value
 
 
-def _reject_unpaired_surrogates(text):
+def _reject_unpaired_surrogates(text: str) -> None:
     high_end = None  # where a high surrogate ended that still waits for its low one
     for escape in _SURROGATE.finditer(text):
         unit = int(escape[1], 16) if escape[1] else 0
@@ -127,8 +128,8 @@ def _reject_unpaired_surrogates(text):
         raise _parse_error("The surrogate pair in string is invalid.", text, high_end)
 
 
-def _locate(error):
-    """The words and the character position for a `json.JSONDecodeError`."""
+def _locate(error: json.JSONDecodeError) -> tuple[str, int]:
+    """The message and the character position for a `json.JSONDecodeError`."""
     broken_number = _BROKEN_NUMBER.match(error.doc, error.pos)
     if broken_number:
         part = "fraction part" if broken_number[0] == "." else "exponent"
@@ -137,13 +138,13 @@ def _locate(error):
         if _innermost_bracket(error.doc[: error.pos]) == "[":
             return "Missing a comma or ']' after an array element.", error.pos
         return "Missing a comma or '}' after an object member.", error.pos
-    for python_words, words in _PARSE_ERRORS:
-        if error.msg.startswith(python_words):
-            return words, error.pos
+    for python_message, message in _PARSE_ERRORS:
+        if error.msg.startswith(python_message):
+            return message, error.pos
     return error.msg, error.pos
 
 
-def _innermost_bracket(text):
+def _innermost_bracket(text: str) -> str:
     """The bracket that is still open at the end of a well-formed beginning."""
     open_brackets = []
     for token in _STRING_OR_BRACKET.finditer(text):
@@ -154,8 +155,8 @@ def _innermost_bracket(text):
     return open_brackets[-1]
 
 
-def _parse_error(words, text, position):
+def _parse_error(message: str, text: str, position: int) -> ServingError:
     offset = len(encode_text(text[:position]))
     return ServingError(
-        "INVALID_ARGUMENT", f"JSON Parse error: {words} at offset: {offset}"
+        "INVALID_ARGUMENT", f"JSON Parse error: {message} at offset: {offset}"
     )

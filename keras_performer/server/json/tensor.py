@@ -1,4 +1,4 @@
-"""A parsed JSON request to named arrays, by TensorFlow Serving's rules and words.
+"""A parsed JSON request to named arrays, by TensorFlow Serving's rules.
 
 In row format (`instances`) every element is one row: a value, or an object with one
 value for each input. In columnar format (`inputs`) there is one tensor for each input.
@@ -6,11 +6,15 @@ The shape of a tensor is read off its first elements, and all others must agree.
 """
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from keras_performer.server.json.parser import RepeatedKeys
 from keras_performer.server.json.values import (
+    Converter,
     get_converter,
     invalid,
     is_object,
@@ -19,13 +23,16 @@ from keras_performer.server.json.values import (
 )
 from keras_performer.server.serving_error import ServingError
 
+Values = dict[str, list[Any]]  # of each input, row after row
+Shapes = dict[str, tuple[int, ...]]  # of a row of each input
+
 ROW = "row"
 COLUMNAR = "columnar"
 
 _MAX_RANK = 32  # the most that every supported NumPy can hold
 
 
-def get_signature_name(document):
+def get_signature_name(document: Mapping[str, Any]) -> str:
     """The `signature_name` of a request, `""` when it has none.
 
     Raises:
@@ -43,7 +50,9 @@ def get_signature_name(document):
     return name
 
 
-def read_inputs(document, dtypes):
+def read_inputs(
+    document: Mapping[str, Any], dtypes: Mapping[str, tf.DType]
+) -> tuple[str, dict[str, np.ndarray]]:
     """The input tensors of a predict request.
 
     Args:
@@ -82,7 +91,7 @@ def read_inputs(document, dtypes):
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
-def read_examples(document):
+def read_examples(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Check the form of a classify or regress request.
 
     Returns:
@@ -109,7 +118,7 @@ def read_examples(document):
     return examples
 
 
-def check_object(document):
+def check_object(document: Any) -> None:
     """Refuse a request that is not a JSON object.
 
     Raises:
@@ -119,7 +128,9 @@ def check_object(document):
         raise _malformed(document, "Is not object")
 
 
-def _read_rows(rows, dtypes):
+def _read_rows(
+    rows: list[Any], dtypes: Mapping[str, tf.DType]
+) -> dict[str, np.ndarray]:
     if not isinstance(rows[0], dict) and len(dtypes) > 1:
         raise invalid(
             "instances is a plain list, but expecting list of objects as multiple "
@@ -134,9 +145,11 @@ def _read_rows(rows, dtypes):
     }
 
 
-def _read_named_rows(rows, converters):
-    values = {name: [] for name in converters}
-    shapes = {}
+def _read_named_rows(
+    rows: list[Any], converters: Mapping[str, Converter]
+) -> tuple[Values, Shapes]:
+    values: Values = {name: [] for name in converters}
+    shapes: Shapes = {}
     for index, row in enumerate(rows):
         if not is_object(row):
             raise invalid(
@@ -164,7 +177,9 @@ def _read_named_rows(rows, converters):
     return values, shapes
 
 
-def _read_plain_rows(rows, converters):
+def _read_plain_rows(
+    rows: list[Any], converters: Mapping[str, Converter]
+) -> tuple[Values, Shapes]:
     name, *missing = sorted(converters)
     if missing:  # the first row is a base64 string
         raise invalid(
@@ -172,8 +187,8 @@ def _read_plain_rows(rows, converters):
             f"len({{{name}}}) != len({{{','.join(sorted(converters))}}}). "
             f"Sent extra: {{}}. Missing but required: {{{','.join(missing)}}}."
         )
-    values = {name: []}
-    shapes = {}
+    values: Values = {name: []}
+    shapes: Shapes = {}
     for index, row in enumerate(rows):
         if is_object(row):
             raise invalid(
@@ -189,12 +204,18 @@ def _read_plain_rows(rows, converters):
     return values, shapes
 
 
-def _add_row(value, name, converters, values, shapes):
+def _add_row(
+    value: Any,
+    name: str,
+    converters: Mapping[str, Converter],
+    values: Values,
+    shapes: Shapes,
+) -> None:
     """Append one row of one input, which must have the shape of the rows before."""
     if name not in converters:
         raise invalid(f"JSON object: does not have named input: {name}")
     shape = _leading_shape(value)
-    row = []
+    row: list[Any] = []
     _flatten(value, 0, shape, converters[name], row)
     expected = shapes.setdefault(name, shape)
     if math.prod(expected) != len(row):
@@ -208,7 +229,9 @@ def _add_row(value, name, converters, values, shapes):
     values[name].extend(row)
 
 
-def _read_columns(columns, dtypes):
+def _read_columns(
+    columns: Any, dtypes: Mapping[str, tf.DType]
+) -> dict[str, np.ndarray]:
     if not is_object(columns):
         if len(dtypes) > 1:
             raise invalid(
@@ -221,13 +244,13 @@ def _read_columns(columns, dtypes):
         if name not in columns:
             raise invalid(f"Missing named input: {name} in 'inputs' object.")
         shape = _leading_shape(columns[name])
-        values = []
+        values: list[Any] = []
         _flatten(columns[name], 0, shape, get_converter(dtype), values)
         arrays[name] = _make_array(values, shape, dtype)
     return arrays
 
 
-def _leading_shape(value):
+def _leading_shape(value: Any) -> tuple[int, ...]:
     """The lengths of a nested list along its first elements."""
     shape = []
     while isinstance(value, list):
@@ -243,7 +266,9 @@ def _leading_shape(value):
     return tuple(shape)
 
 
-def _flatten(value, level, shape, convert, values):
+def _flatten(
+    value: Any, level: int, shape: Sequence[int], convert: Converter, values: list[Any]
+) -> None:
     """Append the elements of a nested list, which must have the given shape."""
     if not isinstance(value, list):
         if level != len(shape):
@@ -266,9 +291,11 @@ def _flatten(value, level, shape, convert, values):
         _flatten(element, level + 1, shape, convert, values)
 
 
-def _make_array(values, shape, dtype):
+def _make_array(
+    values: list[Any], shape: tuple[int, ...], dtype: tf.DType
+) -> np.ndarray:
     if dtype.name == "string":
-        array = np.empty(len(values), dtype=object)
+        array: np.ndarray = np.empty(len(values), dtype=object)
         array[:] = values
     elif dtype.is_integer:
         parsed = np.uint64 if dtype.name == "uint64" else np.int64
@@ -278,9 +305,9 @@ def _make_array(values, shape, dtype):
     return array.reshape(shape)
 
 
-def _shape_text(shape):
+def _shape_text(shape: Sequence[int]) -> str:
     return f"[{','.join(map(str, shape))}]"
 
 
-def _malformed(document, words):
-    return invalid(f"JSON Value: {to_text(document)} {words}")
+def _malformed(document: Any, message: str) -> ServingError:
+    return invalid(f"JSON Value: {to_text(document)} {message}")

@@ -1,4 +1,4 @@
-"""One JSON value to an element of a tensor, and the words for values that do not fit.
+"""One JSON value to an element of a tensor, and error messages where it does not fit.
 
 A number must fit the type of the tensor without loss, text becomes bytes, and
 `{"b64": "..."}` stands for bytes that are not text.
@@ -8,13 +8,18 @@ import base64
 import binascii
 import json
 import math
+from collections.abc import Callable
 from functools import partial
+from typing import Any, NoReturn
 
 import numpy as np
+import tensorflow as tf
 
 from keras_performer.server.json.parser import RepeatedKeys, encode_text
 from keras_performer.server.json.writer import write_decimals
 from keras_performer.server.serving_error import ServingError
+
+Converter = Callable[[Any], Any]  # from a JSON value to an element of a tensor
 
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
@@ -39,7 +44,7 @@ _MAX_QUOTED_CHARACTERS = 10_000
 _TYPE_NAMES = {"float16": "half", "float32": "float", "float64": "double"}
 
 
-def get_converter(dtype):
+def get_converter(dtype: tf.DType) -> Converter:
     """The function that turns one JSON value into an element of the given type.
 
     Args:
@@ -65,13 +70,13 @@ def get_converter(dtype):
     return partial(_refuse, kind)
 
 
-def _convert_integer(kind, lowest, highest, value):
+def _convert_integer(kind: str, lowest: int, highest: int, value: Any) -> int:
     if type(value) is int and lowest <= value <= highest:
         return value
     raise _wrong_type(value, kind)
 
 
-def _convert_decimal(kind, largest_integer, value):
+def _convert_decimal(kind: str, largest_integer: int, value: Any) -> float:
     if type(value) not in (int, float):
         raise _wrong_type(value, kind)
     if isinstance(value, int) and -(2**63) <= value < 2**64:
@@ -91,7 +96,7 @@ def _convert_decimal(kind, largest_integer, value):
     return value
 
 
-def _to_float(value):
+def _to_float(value: int | float) -> float:
     try:
         return float(value)
     except OverflowError as error:
@@ -100,7 +105,7 @@ def _to_float(value):
         ) from error
 
 
-def _convert_string(value):
+def _convert_string(value: Any) -> bytes:
     if isinstance(value, str):
         return encode_text(value)
     if isinstance(value, dict):
@@ -108,13 +113,13 @@ def _convert_string(value):
     raise _wrong_type(value, "string")
 
 
-def _convert_bool(value):
+def _convert_bool(value: Any) -> bool:
     if isinstance(value, bool):
         return value
     raise _wrong_type(value, "bool")
 
 
-def _refuse(kind, value):
+def _refuse(kind: str, value: Any) -> NoReturn:
     if isinstance(value, dict):
         raise _wrong_type(value, kind)
     raise ServingError(
@@ -122,7 +127,7 @@ def _refuse(kind, value):
     )
 
 
-def _decode_base64(value):
+def _decode_base64(value: dict[str, Any]) -> bytes:
     if is_object(value):
         raise invalid(
             f"JSON Value: {to_text(value)} not formatted correctly for base64 data"
@@ -136,7 +141,7 @@ def _decode_base64(value):
         raise invalid("Unable to base64 decode") from error
 
 
-def is_object(value):
+def is_object(value: Any) -> bool:
     """Whether a value is an object with members, and not a base64 string."""
     if not isinstance(value, dict):
         return False
@@ -147,18 +152,20 @@ def is_object(value):
     )
 
 
-def json_type(value):
+def json_type(value: Any) -> str:
     """The name of a value's JSON type, as error messages spell it."""
     if value is None:
         return "Null"
     if isinstance(value, bool):
         return "True" if value else "False"
-    return {dict: "Object", RepeatedKeys: "Object", list: "Array", str: "String"}.get(
-        type(value), "Number"
-    )
+    if isinstance(value, dict):
+        return "Object"
+    if isinstance(value, list):
+        return "Array"
+    return "String" if isinstance(value, str) else "Number"
 
 
-def to_text(value):
+def to_text(value: Any) -> str:
     """A JSON value as text, for error messages; the beginning of it if it is long."""
     if isinstance(value, float):
         is_float32 = math.isfinite(value) and abs(value) <= _LARGEST_FLOAT32
@@ -172,13 +179,13 @@ def to_text(value):
     return text
 
 
-def _wrong_type(value, kind):
+def _wrong_type(value: Any, kind: str) -> ServingError:
     return invalid(
         f"JSON Value: {to_text(value)} Type: {json_type(value)} "
         f"is not of expected type: {kind}"
     )
 
 
-def invalid(message):
+def invalid(message: str) -> ServingError:
     """The error for a request that does not fit the model."""
     return ServingError("INVALID_ARGUMENT", message)

@@ -9,6 +9,7 @@ anything.
 import base64
 import math
 import re
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -37,7 +38,7 @@ _NOT_FINITE = {"nan": b"NaN", "inf": b"Infinity", "-inf": b"-Infinity"}
 _INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint32", "uint64"}
 
 
-def write_row_format(outputs):
+def write_row_format(outputs: Mapping[str, np.ndarray]) -> bytes:
     """The response to a request in row format: one prediction a row.
 
     Args:
@@ -80,7 +81,7 @@ def write_row_format(outputs):
     return b'{\n    "predictions": [' + rows + b"\n    ]\n}"
 
 
-def write_columnar_format(outputs):
+def write_columnar_format(outputs: Mapping[str, np.ndarray]) -> bytes:
     """The response to a request in columnar format: one tensor an output.
 
     Args:
@@ -115,7 +116,7 @@ def write_columnar_format(outputs):
     return b'{\n    "outputs": {' + members + b"\n    }\n}"
 
 
-def write_error(message):
+def write_error(message: str) -> bytes:
     """The response that tells an error.
 
     >>> print(write_error("Missing model name in request.").decode())
@@ -127,12 +128,12 @@ def write_error(message):
     return b'{\n    "error": ' + write_string(text) + b"\n}"
 
 
-def write_string(text):
+def write_string(text: bytes) -> bytes:
     """A JSON string from `bytes`; what is not UTF-8 is passed on as it is."""
     return b'"' + _MUST_ESCAPE.sub(lambda found: _ESCAPES[found[0]], text) + b'"'
 
 
-def write_decimals(values):
+def write_decimals(values: np.ndarray) -> list[bytes]:
     """Decimals as TensorFlow Serving writes them: the short form where that is exact.
 
     Args:
@@ -163,8 +164,8 @@ def write_decimals(values):
     return texts
 
 
-def _common_batch_size(outputs):
-    batch_size = None
+def _common_batch_size(outputs: Mapping[str, np.ndarray]) -> int:
+    batch_size = 0  # not known yet
     for name, array in sorted(outputs.items()):
         shape = np.shape(array)
         if not shape:
@@ -177,7 +178,7 @@ def _common_batch_size(outputs):
                 "INVALID_ARGUMENT",
                 f"Tensor name: {name} has invalid batch size: {shape[0]}",
             )
-        if batch_size is not None and batch_size != shape[0]:
+        if batch_size not in (0, shape[0]):
             raise ServingError(
                 "INVALID_ARGUMENT",
                 f"Tensor name: {name} has inconsistent batch size: {shape[0]} "
@@ -187,13 +188,13 @@ def _common_batch_size(outputs):
     return batch_size
 
 
-def _write_rows(name, array, depth):
+def _write_rows(name: str, array: np.ndarray, depth: int) -> list[bytes]:
     """The text of each row of an array, each on one line."""
     values = iter(_write_values(name, array, depth + array.ndim - 1))
     return [_nest(values, array.shape[1:], None) for _ in range(array.shape[0])]
 
 
-def _write_values(name, array, depth):
+def _write_values(name: str, array: np.ndarray, depth: int) -> list[bytes]:
     """The text of every element, in order; `depth` brackets are open around each."""
     kind = array.dtype.name
     if kind in _SIGNIFICANT_DIGITS:
@@ -213,13 +214,13 @@ def _write_values(name, array, depth):
     )
 
 
-def _write_base64(value, depth):
+def _write_base64(value: bytes, depth: int) -> bytes:
     line = b"\n" + _INDENT * (depth + 1)
     end = b"\n" + _INDENT * depth
     return b"{" + line + b'"b64": ' + write_string(base64.b64encode(value)) + end + b"}"
 
 
-def _nest(values, shape, depth):
+def _nest(values: Iterator[bytes], shape: Sequence[int], depth: int | None) -> bytes:
     """Nested JSON lists: on one line if `depth` is None, else indented from there."""
     if not shape:
         return next(values)
