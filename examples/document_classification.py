@@ -119,6 +119,7 @@ def train(documents, tokenizer, attention, arguments):
         model.fit(batches, shuffle=False, callbacks=callbacks, verbose=0)
         if budget.is_spent:
             return model, budget.steps
+    return None
 
 
 # === Evaluation ===

@@ -99,6 +99,7 @@ def compile_plan(settings: PlanSettings) -> CompiledPlan:
             [sys.executable, "-m", COMPILER, str(result)],
             input=json.dumps(dataclasses.asdict(settings)),
             env={**os.environ, **ENVIRONMENT},
+            check=False,
             capture_output=True,
             encoding="utf-8",
             errors="replace",

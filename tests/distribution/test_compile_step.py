@@ -9,7 +9,7 @@ from keras_performer.distribution import PlanSettings
 if keras.backend.backend() != "jax":
     pytest.skip("the step of a plan is of JAX", allow_module_level=True)
 
-from keras_performer.distribution.compile_step import (  # noqa: E402
+from keras_performer.distribution.compile_step import (
     _training_step,
     planned_model,
 )

@@ -20,7 +20,7 @@ def test_a_topology_has_chips_and_devices(name, chips, devices):
     "name", ["v5e", "v5e:", "v5e:4", "v5e:0x4", "v5e:4x-4", "v9:2x2", "v5e:2x2x2x2", ""]
 )
 def test_an_unknown_topology_is_refused(name):
-    with pytest.raises(ValueError, match="such as v5e:4x4.*tpu7x"):
+    with pytest.raises(ValueError, match=r"such as v5e:4x4.*tpu7x"):
         TpuTopology.parse(name)
 
 

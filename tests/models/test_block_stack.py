@@ -61,7 +61,7 @@ def test_attention_of_each_block():
     first, second = (block._self_attention_layer for block in model.blocks)
     assert isinstance(first, ExactAttention) and isinstance(second, FastAttention)
     assert second.exact_window == 3
-    with pytest.raises(ValueError, match="`attention` must be one of.*'flash'"):
+    with pytest.raises(ValueError, match=r"`attention` must be one of.*'flash'"):
         backbone(attention="flash")
     with pytest.raises(ValueError, match="`attention` must be one value for all"):
         backbone(attention=["exact"])

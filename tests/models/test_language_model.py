@@ -73,7 +73,7 @@ def test_beams_are_not_streamed(model):
 
 def test_backbones_that_cannot_go_on():
     sinusoidal = PerformerCausalLM(backbone(causal=True, positions="sinusoidal"))
-    with pytest.raises(ValueError, match="'rotary' or 'learned'.*'sinusoidal'"):
+    with pytest.raises(ValueError, match=r"'rotary' or 'learned'.*'sinusoidal'"):
         sinusoidal.generate(PROMPTS, N)
     learned = language_model(positions="learned", max_sequence_length=31, num_layers=1)
     with pytest.raises(ValueError, match="a prompt of 7 tokens, max_new_tokens=26"):
