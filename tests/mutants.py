@@ -359,6 +359,7 @@ def run(mutant):
                 *("-q", "-x", "-n", "0", "-p", "no:cacheprovider", "-m", ""),
                 ROOT / "tests" / mutant.killed_by,
             ],
+            check=False,
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=subprocess.PIPE,
