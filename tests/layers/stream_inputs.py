@@ -1,5 +1,7 @@
 """Layers that stream, and their outputs chunk by chunk."""
 
+import itertools
+
 import numpy as np
 from layer_inputs import F, attention, numpy
 
@@ -14,7 +16,7 @@ def stream(layer, x, cuts, mask=None, state=None):
     """Outputs of chunks of positions, and the last state; a chunk of one is a step."""
     state = layer.initial_state(len(x)) if state is None else state
     outputs, bounds = [], [0, *cuts, x.shape[1]]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         attend = layer.step if end - start == 1 else layer.prefill
         part = None if mask is None else mask[:, start:end]
         output, state = attend(x[:, start:end], state, mask=part)

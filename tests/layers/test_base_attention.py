@@ -41,7 +41,7 @@ def test_no_class_stands_between(child):
 
 
 def test_the_base_is_abstract():
-    with pytest.raises(TypeError, match="_attend.*_scores"):
+    with pytest.raises(TypeError, match=r"_attend.*_scores"):
         BaseAttention(H, D)
 
 

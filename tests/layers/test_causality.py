@@ -6,6 +6,8 @@ import pytest
 from compilers import wrappers
 from layer_inputs import B, F, T, attention, draw, numpy
 
+pytestmark = pytest.mark.backends
+
 CUT = 6
 FACTORS = [1.0, 30.0, 1000.0]
 

@@ -1,6 +1,7 @@
 """`PerformerDecoder`: a decoder block whose stream is its whole, in constant memory."""
 
 import inspect
+import itertools
 import json
 
 import compilers
@@ -28,7 +29,7 @@ def stream(block, x, cuts, *source, mask=None, source_mask=None):
         caches["cross_attention_cache"] = block.initial_cross_state(len(x))
         caches["cross_attention_cache_update_index"] = 0
     outputs, bounds = [], [0, *cuts, x.shape[1]]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         output, *states = block(
             x[:, start:end],
             *source,

@@ -80,4 +80,4 @@ def test_round_trip():
 
 def test_files_name_it_as_before():
     registered = keras.saving.get_registered_object("keras_performer>LearnedPositions")
-    assert registered is PositionEmbedding
+    assert issubclass(registered, PositionEmbedding)

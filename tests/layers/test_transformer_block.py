@@ -80,7 +80,7 @@ def test_segments_are_as_each_alone(block_type, attention):
 
 def test_exact_attention_has_no_stream():
     block = make(PerformerDecoder, attention="exact")
-    with pytest.raises(ValueError, match="whose state does not grow.*'exact'"):
+    with pytest.raises(ValueError, match=r"whose state does not grow.*'exact'"):
         block.initial_state(B)
 
 

@@ -189,5 +189,5 @@ def test_a_choice_names_the_choices():
 def test_a_size_may_be_left_out_where_it_is_optional():
     validation.check_optional_size("width", None)
     validation.check_size("width", 3)
-    with pytest.raises(ValueError, match="`width` must be a positive.*width=None"):
+    with pytest.raises(ValueError, match=r"`width` must be a positive.*width=None"):
         validation.check_size("width", None)
