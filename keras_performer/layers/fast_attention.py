@@ -345,7 +345,7 @@ class FastAttention(BaseAttention):
         self._check_summaries(value)
         keys, values = self._key_value_heads(value if key is None else key, value)
         key_mask = None if key_mask is None else ops.cast(key_mask, "bool")
-        parameters = self._parameters(keys)
+        parameters = self._map_parameters(keys)
         return attention_ops.summarize(
             keys, values, self.feature_map, parameters, key_mask
         )
@@ -367,7 +367,7 @@ class FastAttention(BaseAttention):
         self._check_summaries(query)
         queries, gate = self._query_heads(query)
         output = attention_ops.attend(
-            state, queries, self.feature_map, self._parameters(queries)
+            state, queries, self.feature_map, self._map_parameters(queries)
         )
         return self._join_heads(ops.cast(output, queries.dtype), gate, query)
 
@@ -398,7 +398,7 @@ class FastAttention(BaseAttention):
             keys,
             values,
             self.feature_map,
-            self._parameters(queries),
+            self._map_parameters(queries),
             causal=causal,
             key_mask=key_mask,
             segment_ids=segment_ids,
@@ -415,7 +415,7 @@ class FastAttention(BaseAttention):
             inputs.queries,
             inputs.keys,
             self.feature_map,
-            self._parameters(inputs.queries),
+            self._map_parameters(inputs.queries),
             masks.visible_keys(inputs),
             window_size=self.exact_window,
             window_log_weight=self._window_log_weight,
@@ -444,7 +444,7 @@ class FastAttention(BaseAttention):
             keys,
             values,
             self.feature_map,
-            self._parameters(queries),
+            self._map_parameters(queries),
             key_mask=mask,
             window_log_weight=self._window_log_weight,
         )
@@ -453,7 +453,7 @@ class FastAttention(BaseAttention):
         state = StreamState(attention, state.position + counts)
         return self._join_heads(output, gate, x), state
 
-    def _parameters(self, heads):
+    def _map_parameters(self, heads):
         """The feature map's tensors, in the dtype in which sums over heads are kept."""
         return self._feature_weights.tensors(accumulation_dtype(heads))
 
