@@ -7,7 +7,7 @@ import json
 from keras_performer.text import find_train_test
 from keras_performer.training import RunFolder, evaluate_classifier
 from keras_performer.training.baselines import evaluate_baselines
-from keras_performer.training.run_folder import write_text
+from keras_performer.training.checkpoints.atomic_write import atomic_write_text
 
 
 def evaluate(run_folder, baselines=True):
@@ -43,7 +43,7 @@ def evaluate(run_folder, baselines=True):
         measured["performer"] = dataclasses.asdict(evaluation)
     if baselines and "baselines" not in measured:
         measured |= _measure_baselines(train, test, tokenizer, settings.context_length)
-    write_text(folder.evaluation_path, json.dumps(measured, indent=2) + "\n")
+    atomic_write_text(folder.evaluation_path, json.dumps(measured, indent=2) + "\n")
     _print(measured)
     return measured
 

@@ -10,7 +10,7 @@ import pathlib
 
 import numpy as np
 
-from keras_performer.training.evaluation import mean_log_probabilities
+from keras_performer.training.evaluation.classifier import mean_log_probabilities
 
 # Words, identifiers and numbers, and each mark: for prose and program code alike.
 _TOKEN = r"\w+|[^\w\s]"

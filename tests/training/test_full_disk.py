@@ -15,9 +15,12 @@ from small_language_model import (
 )
 
 from keras_performer.training import RunFolder, train_steps
-from keras_performer.training.backup import Backup
-from keras_performer.training.best_weights import BestWeights
-from keras_performer.training.whole_file import whole_file, write_text
+from keras_performer.training.checkpoints.atomic_write import (
+    atomic_write,
+    atomic_write_text,
+)
+from keras_performer.training.checkpoints.best_weights import BestWeights
+from keras_performer.training.checkpoints.checkpoint import Checkpoint
 
 MESSAGE = "could not be written: .*Nothing is lost.*Make room.*run the same training"
 
@@ -43,17 +46,17 @@ def all_files(folder):
 @pytest.mark.parametrize(
     "save",
     [
-        lambda model, folder: Backup(folder).save(model, 2),
-        lambda model, folder: BestWeights(folder / "best.weights.h5", "loss").keep(
+        lambda model, folder: Checkpoint(folder).save(model, 2),
+        lambda model, folder: BestWeights(folder / "best.weights.h5").keep(
             model, 1.0, step=2
         ),
         lambda model, folder: RunFolder(folder).save_model(model),
     ],
-    ids=["backup", "best weights", "model"],
+    ids=["checkpoint", "best weights", "model"],
 )
 def test_what_was_saved_before_stays_whole(model, tmp_path, save, largest):
-    Backup(tmp_path).save(model, 1)
-    BestWeights(tmp_path / "best.weights.h5", "loss").keep(model, 2.0, step=1)
+    Checkpoint(tmp_path).save(model, 1)
+    BestWeights(tmp_path / "best.weights.h5").keep(model, 2.0, step=1)
     RunFolder(tmp_path).save_model(model)
     before = all_files(tmp_path)
     with full_disk(largest), pytest.raises(OSError, match=MESSAGE):
@@ -71,7 +74,7 @@ def test_a_training_goes_on_when_there_is_room_again(tmp_path):
     train_steps(model, batches_from, folder=run, **SETTINGS | {"num_steps": 4})
     with full_disk(1_000), pytest.raises(OSError, match=r"after_8\.npz could not"):
         train_steps(model, batches_from, folder=run, **SETTINGS)
-    assert [path.name for path in (run / "backup").iterdir()] == ["after_4.npz"]
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["after_4.npz"]
     model = small_model(seed=5)
     assert train_steps(model, batches_from, folder=run, **SETTINGS) == history
     for ours, theirs in zip(state(model), state(whole), strict=True):
@@ -80,23 +83,26 @@ def test_a_training_goes_on_when_there_is_room_again(tmp_path):
 
 def test_the_error_is_that_of_the_system(tmp_path):
     path = tmp_path / "text"
-    write_text(path, "before")
-    with pytest.raises(OSError, match=f"{path} could not") as caught, whole_file(path):
+    atomic_write_text(path, "before")
+    with (
+        pytest.raises(OSError, match=f"{path} could not") as caught,
+        atomic_write(path),
+    ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert caught.value.errno == errno.ENOSPC
     assert path.read_text() == "before"
     # What is no matter of the disk passes, and leaves the file alone as well.
-    with pytest.raises(ZeroDivisionError), whole_file(path) as aside:
-        aside.write_text("half")
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as temporary:
+        temporary.write_text("half")
         1 / 0  # noqa: B018
     assert path.read_text() == "before"
 
 
-def test_damaged_backups_are_named_and_the_one_before_is_there(tmp_path):
+def test_damaged_checkpoints_are_named_and_the_one_before_is_there(tmp_path):
     model = small_model()
     train_steps(model, batches_from, folder=tmp_path, **SETTINGS)
     after_8, after_10 = sorted(
-        (tmp_path / "backup").iterdir(), key=lambda p: len(p.name)
+        (tmp_path / "checkpoints").iterdir(), key=lambda p: len(p.name)
     )
     whole = after_10.read_bytes()
     rng = np.random.default_rng(0)
@@ -110,7 +116,7 @@ def test_damaged_backups_are_named_and_the_one_before_is_there(tmp_path):
     for content in damaged:
         after_10.write_bytes(content)
         try:
-            Backup(tmp_path / "backup").restore(other)
+            Checkpoint(tmp_path / "checkpoints").restore(other)
         except ValueError as error:
             refused += 1
             assert str(after_10) in str(error)
@@ -127,14 +133,14 @@ def test_damaged_backups_are_named_and_the_one_before_is_there(tmp_path):
                 variable.assign(array)
     assert refused > len(damaged) // 2
     after_10.unlink()
-    assert Backup(tmp_path / "backup").restore(other) == 8
+    assert Checkpoint(tmp_path / "checkpoints").restore(other) == 8
     after_8.write_bytes(b"")
     with pytest.raises(ValueError, match="after_8.npz is damaged.*begins anew"):
         train_steps(other, batches_from, folder=tmp_path, **SETTINGS)
 
 
-def test_backups_of_other_models_are_named(model, tmp_path):
-    Backup(tmp_path).save(model, 3)
+def test_checkpoints_of_other_models_are_named(model, tmp_path):
+    Checkpoint(tmp_path).save(model, 3)
     wider = keras.Sequential([keras.Input((64,)), keras.layers.Dense(65)])
     deeper = keras.Sequential([*model.layers, keras.layers.Dense(64)])
     for other, message in (
@@ -144,7 +150,7 @@ def test_backups_of_other_models_are_named(model, tmp_path):
         other.compile("adam", "mse")
         other.build((None, 64))
         with pytest.raises(ValueError, match=f"another model or .*: {message}"):
-            Backup(tmp_path).restore(other)
+            Checkpoint(tmp_path).restore(other)
 
 
 @pytest.mark.parametrize("content", [b"", b"damaged", None], ids=["", "text", "half"])
@@ -152,10 +158,10 @@ def test_damaged_weights_models_and_records_are_named(model, tmp_path, content):
     def damage(path):
         path.write_bytes(path.read_bytes()[:5000] if content is None else content)
 
-    best = BestWeights(tmp_path / "best.weights.h5", "loss")
+    best = BestWeights(tmp_path / "best.weights.h5")
     best.keep(model, 1.0, step=2)
     damage(best.path)
-    with pytest.raises(ValueError, match="best.weights.h5 is damaged.*backup"):
+    with pytest.raises(ValueError, match="best.weights.h5 is damaged.*checkpoint"):
         best.load(model)
     best.record_path.write_bytes(b'{"loss": ' if content is None else content)
     with pytest.raises(ValueError, match="best.json is damaged.*Remove it"):

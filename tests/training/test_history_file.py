@@ -7,7 +7,7 @@ def test_steps_that_are_done_again_have_one_row(tmp_path):
     history = HistoryFile(tmp_path / "history.csv")
     for step in (10, 20, 30):
         history.append(step, {"loss": step / 10})
-    history.keep_until(20)
+    history.truncate(20)
     assert [row["step"] for row in history.rows()] == [10, 20]
     history.append(20, {"loss": 5.0, "val_loss": 6.0})
     expected = [
