@@ -12,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 BACKEND_TESTS ?= tests/ops tests/feature_maps tests/layers tests/callbacks tests/models
 # Of these, what a backend could get wrong by itself: the loop and its gradient, every
 # form, the exponentials, causality, training. JAX compiles for ten minutes for all.
-FORMS_TESTS := $(addprefix tests/ops/test_,scan.py reference.py bidirectional.py \
+FORMS_TESTS := $(addprefix tests/ops/test_,backend.py reference.py bidirectional.py \
   causal.py packed.py windowed.py rotary.py) $(addprefix tests/feature_maps/test_,\
   softmax.py normalized_exp.py moments.py) $(addprefix tests/layers/test_,\
   causality.py training_curves.py)
@@ -28,8 +28,9 @@ TPU_INSTALLED := $(TPU_VENV)/.installed
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-tensorflow test-jax-forms test-jax test-torch test-tpu \
-  test-slow lint format snapshots build clean benchmark-attention \
-  benchmark-crossovers benchmark-approximation benchmark-layer benchmark-stream
+  test-slow lint format snapshots build release-check clean benchmark-attention \
+  benchmark-crossovers benchmark-approximation benchmark-layer benchmark-picture \
+  benchmark-stream
 
 help:
 	@echo 'make demo       train, export, serve and query a classifier of long documents'
@@ -42,12 +43,13 @@ help:
 	@echo '                processor, of gigabytes for what the package index has by default'
 	@echo 'make test-slow  what make test leaves out: longer trainings, LiteRT, other cases'
 	@echo 'make test-tpu   plans by the compiler of TPUs, in .venv-tpu; no TPU is needed'
-	@echo 'make lint       ruff: rules and format'
+	@echo 'make lint       ruff: rules and format; mypy: types of what runs on the host'
 	@echo 'make format     let ruff mend both'
 	@echo 'make snapshots  accept the present names and weights; read the diff before you commit'
 	@echo 'make build      sdist and wheel, in dist/'
+	@echo 'make release-check  both in empty environments, and the notebook from the wheel'
 	@echo 'make benchmark-attention, benchmark-crossovers, benchmark-approximation,'
-	@echo '                benchmark-layer, benchmark-stream'
+	@echo '                benchmark-layer, benchmark-picture, benchmark-stream'
 	@echo '                the figures of benchmarks/README.md; nothing else should run'
 	@echo 'make clean      remove .venv, .venv-torch, .venv-tpu, builds and caches'
 	@echo
@@ -83,6 +85,7 @@ test-tpu: $(TPU_INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
@@ -93,30 +96,36 @@ snapshots: $(INSTALLED)
 	git diff --stat -- 'tests/*/snapshots'
 
 benchmark-attention: $(INSTALLED)
-	$(BIN)/python benchmarks/attention_peers.py --output attention.json
+	$(BIN)/python -m benchmarks.attention.compare --output attention.json
 
 benchmark-crossovers: $(INSTALLED)
-	$(BIN)/python benchmarks/attention_peers.py --measures time \
+	$(BIN)/python -m benchmarks.attention.compare --measures time \
 	  --lengths 512 768 1024 1536 2048 3072 4096 --peers keras_exact torch_exact
 
 benchmark-approximation: $(INSTALLED)
-	$(BIN)/python benchmarks/approximation_error.py --output approximation_error.png
+	$(BIN)/python -m benchmarks.approximation.error --output approximation_error.png
 
 benchmark-layer: $(INSTALLED)
-	$(BIN)/python benchmarks/layer_crossover.py
+	$(BIN)/python -m benchmarks.layer.crossover
+
+benchmark-picture: $(INSTALLED)
+	$(BIN)/python -m benchmarks.layer.growth --output docs/pictures/time_and_memory.png
 
 benchmark-stream: $(INSTALLED)
-	$(BIN)/python benchmarks/stream_steps.py
-	$(BIN)/python benchmarks/stream_steps.py --rotary-base 10000
-	$(BIN)/python benchmarks/stream_steps.py --exact-window 64
+	$(BIN)/python -m benchmarks.stream.steps
+	$(BIN)/python -m benchmarks.stream.steps --rotary-base 10000
+	$(BIN)/python -m benchmarks.stream.steps --exact-window 64
 
 build: $(INSTALLED)
 	rm -rf build dist
 	$(BIN)/python -m build
 
+release-check: build
+	PYTHON=$(abspath $(BIN)/python) .ci/release-check
+
 clean:
 	rm -rf $(VENV) $(TORCH_VENV) $(TPU_VENV) build dist *.egg-info .pytest_cache .ruff_cache \
-	  .jax_cache
+	  .mypy_cache .jax_cache
 	find keras_performer tests -name __pycache__ -prune -exec rm -rf {} +
 
 # An environment that does not run, or whose Python is not the one that was asked for

@@ -1,6 +1,6 @@
 """Tokens per second of generation by position, beside a decoder that caches.
 
-    python benchmarks/generation_speed.py
+    python -m benchmarks.generation_speed
 
 Prints Markdown. Two causal language models of one size on CPU, float32: ours, whose
 state does not grow, and KerasHub's `GPT2CausalLM`, which keeps every key and value (its
@@ -19,10 +19,10 @@ import time
 
 import keras
 import keras_hub
-import memory
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import memory
 from keras_performer.models import PerformerBackbone, PerformerCausalLM
 from keras_performer.models.presets import preset
 

@@ -1,6 +1,6 @@
 """Memory of one training step of a whole model on a very long sequence.
 
-    python benchmarks/long_training_step.py
+    python -m benchmarks.long_training_step
 
 Prints Markdown. A causal language model of bytes, 6 blocks, d = 512, 8 heads of 64,
 d_ff = 2,048, float32, Adam, on CPU: each row is a process of its own that takes two
@@ -83,7 +83,7 @@ def losses_of(model, length):
 
 def peak_of(options, length):
     """The most bytes that a process holds which takes two steps."""
-    import memory
+    from benchmarks import memory
 
     losses_of(model_of(**options), length)
     return memory.peak()
@@ -100,12 +100,13 @@ def check():
 
 
 def measured(row, arguments):
-    import memory
+    from benchmarks import memory
 
     limit = arguments.limit_gib * 2**30
     command = [
         sys.executable,
-        __file__,
+        "-m",
+        "benchmarks.long_training_step",
         "--row",
         row,
         "--length",

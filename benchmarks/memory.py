@@ -23,6 +23,14 @@ def reset_peak():
     pathlib.Path("/proc/self/clear_refs").write_text("5")
 
 
+def extra(function, arguments):
+    """Returns the most bytes that one call holds beside what is held before it."""
+    reset_peak()
+    before = resident()
+    function(*arguments)
+    return peak() - before
+
+
 def available():
     """Returns the bytes that could be taken without swapping."""
     return field(pathlib.Path("/proc/meminfo").read_text(), "MemAvailable")

@@ -1,6 +1,6 @@
 """Latency and memory of an exported classifier by the length of a document.
 
-    python benchmarks/prediction_latency.py saved_models/documents/1
+    python -m benchmarks.prediction_latency saved_models/documents/1
 
 Each length runs in a process of its own. Before it is timed, the answer is checked: the
 same document with padding behind it must get the same probabilities.
@@ -31,7 +31,8 @@ def main():
         return
     print(f"{'tokens':>8} {'latency':>10} {'per token':>10} {'extra memory':>13}")
     for length in arguments.lengths:
-        command = [sys.executable, __file__, str(arguments.model)]
+        command = [sys.executable, "-m", "benchmarks.prediction_latency"]
+        command += [str(arguments.model)]
         command += ["--runs", str(arguments.runs), "--measure", str(length)]
         finished = subprocess.run(command, stdout=subprocess.PIPE, check=True)
         row = json.loads(finished.stdout.splitlines()[-1])

@@ -10,7 +10,7 @@ same budget of computing.
     python examples/image_pixels.py
 
 trains for about a minute on scikit-learn's handwritten digits, 8 by 8 pixels of 17
-levels (`pip install 'keras-performer[baselines]'`), and writes `image_pixels.png`. On
+levels (the extra `baselines`), and writes `image_pixels.png`. On
 images of your own, in three colours of 256 levels, a sequence of size * size * 3:
 
     python examples/image_pixels.py --images photographs --size 64 \\
@@ -37,6 +37,7 @@ import common
 import keras
 import numpy as np
 
+from keras_performer.extras import pip_line
 from keras_performer.models import PerformerCausalLM
 from keras_performer.text import shuffled_batches
 from keras_performer.training import performer_optimizer, unigram_bits
@@ -84,7 +85,7 @@ def load_digits():
     except ImportError as error:
         raise ImportError(
             "The digits come with scikit-learn. Install it with: "
-            "pip install 'keras-performer[baselines]', or pass --images."
+            f"{pip_line('baselines')}, or pass --images."
         ) from error
     return datasets.load_digits().images.astype("uint8")[..., None], 17
 

@@ -1,27 +1,29 @@
 """Keras callbacks: `RedrawProjections`."""
 
+from typing import Any
+
 import keras
 
 from keras_performer.layers import FastAttention
 
 
 class RedrawProjections(keras.callbacks.Callback):
-    """Draws the random projections of a model anew, every so many training steps.
+    """Resamples the random projections of a model every `interval` training steps.
 
-    With one projection for the whole of a training a model fits that draw's error, and
-    training with positive features plateaus; with redrawing it matches the exact
-    Transformer (section 4.2 of arXiv 2009.14794). What is drawn is a function of the
-    seed, the optimizer's step and the layer's place in the model alone. So it is the
-    same on every replica, and a training that resumes from a checkpoint draws what the
-    uninterrupted one would have drawn. Nothing is redrawn outside of training.
+    With one projection for a whole training, a model fits the error of that sample, and
+    training with positive features plateaus; with resampling it matches the exact
+    Transformer (section 4.2 of arXiv 2009.14794). A sample is a function of the seed,
+    the optimizer's step and the index of the layer in the model. So every replica has
+    the same samples, and a training that resumes from a checkpoint has those of an
+    uninterrupted one. Nothing is resampled outside of training.
 
     Args:
-        interval: Steps of the optimizer between two draws.
+        interval: Steps of the optimizer between two samples.
         seed: Non-negative integer.
 
     Raises:
         ValueError: If `interval` is not positive, or the model has no projection to
-            draw.
+            resample.
 
     Example:
 
@@ -35,7 +37,7 @@ class RedrawProjections(keras.callbacks.Callback):
     ... )
     """
 
-    def __init__(self, interval=1000, seed=0):
+    def __init__(self, interval: int = 1000, seed: int = 0) -> None:
         super().__init__()
         if not isinstance(interval, int) or interval <= 0:
             raise ValueError(
@@ -48,10 +50,10 @@ class RedrawProjections(keras.callbacks.Callback):
             )
         self.interval = interval
         self.seed = seed
-        self._draws = 0
+        self._samples = 0
 
-    def on_train_begin(self, logs=None):
-        self._draws = self._step() // self.interval
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._samples = self._step() // self.interval
         if not self._layers():
             raise ValueError(
                 "The model has no `FastAttention` layer that draws a projection, so "
@@ -59,20 +61,22 @@ class RedrawProjections(keras.callbacks.Callback):
                 "`feature_map='relu'` needs none.)"
             )
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         step = self._step()
-        # By whole intervals, as one call may stand for several steps.
-        draws, self._draws = self._draws, step // self.interval
-        if self._draws > draws:
+        # Counted in whole intervals, as one call may stand for several steps.
+        before, self._samples = self._samples, step // self.interval
+        if self._samples > before:
             for index, layer in enumerate(self._layers()):
                 layer.redraw_projection((self.seed, step, index))
 
-    def _step(self):
+    def _step(self) -> int:
         # As a tensor first: under a strategy it is a variable of several devices.
         step = keras.ops.convert_to_tensor(self.model.optimizer.iterations)
         return int(keras.ops.convert_to_numpy(step))
 
-    def _layers(self):
+    def _layers(self) -> list[FastAttention]:
         return [
             layer
             for layer in self.model._flatten_layers()

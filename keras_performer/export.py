@@ -5,15 +5,27 @@ import pathlib
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
+
+from keras_performer.extras import pip_line
+from keras_performer.models import PerformerTextClassifier
+from keras_performer.text import Tokenizer
 
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
 WARM_UP_LENGTHS = (0, 100, 1_000, 10_000)  # bytes of the texts of warm-up requests
 
 
-def export_classifier(model, tokenizer, labels, directory, name):
+def export_classifier(
+    model: PerformerTextClassifier,
+    tokenizer: Tokenizer,
+    labels: Sequence[str],
+    directory: str | os.PathLike[str],
+    name: str,
+) -> pathlib.Path:
     """Exports a document classifier for TensorFlow Serving.
 
     Writes `directory/name/<version>/` under the next free version, first under a
@@ -52,18 +64,18 @@ def export_classifier(model, tokenizer, labels, directory, name):
     protocol = _import_protocol()
     base = pathlib.Path(directory) / name
     base.mkdir(parents=True, exist_ok=True)
-    aside = pathlib.Path(tempfile.mkdtemp(prefix=".incomplete-", dir=base))
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=".incomplete-", dir=base))
     try:
-        _write_saved_model(model, tokenizer, labels, aside)
-        _write_warm_up(protocol, aside / WARM_UP_FILE, name)
-        os.chmod(aside, 0o755)  # as `mkdir` would have made it; a server may be no root
-        return _rename_to_next_version(aside, base)
+        _write_saved_model(model, tokenizer, labels, temporary)
+        _write_warm_up(protocol, temporary / WARM_UP_FILE, name)
+        temporary.chmod(0o755)  # `mkdtemp` shuts out other users, so servers too
+        return _rename_to_next_version(temporary, base)
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
-def versions(base):
+def versions(base: str | os.PathLike[str]) -> list[int]:
     """Returns the versions of a model folder, in order.
 
     Args:
@@ -81,7 +93,12 @@ def versions(base):
     return sorted(int(name) for name in names if re.fullmatch("[0-9]+", name))
 
 
-def _check(model, tokenizer, labels, name):
+def _check(
+    model: PerformerTextClassifier,
+    tokenizer: Tokenizer,
+    labels: Sequence[str],
+    name: str,
+) -> None:
     if len(labels) != model.num_classes:
         raise ValueError(
             f"`labels` must name the model's {model.num_classes} classes. Received "
@@ -93,32 +110,37 @@ def _check(model, tokenizer, labels, name):
             f"tokenizer of {tokenizer.vocabulary_size} ids and a model of "
             f"{model.backbone.vocabulary_size}"
         )
-    if not name or name != os.path.basename(name) or name.startswith("."):
+    if not name or name != pathlib.PurePath(name).name or name.startswith("."):
         raise ValueError(
             "`name` must be a plain folder name, such as 'documents'. Received: "
             f"name={name!r}"
         )
 
 
-def _write_saved_model(model, tokenizer, labels, path):
+def _write_saved_model(
+    model: PerformerTextClassifier,
+    tokenizer: Tokenizer,
+    labels: Sequence[str],
+    path: pathlib.Path,
+) -> None:
     names = tf.constant(list(labels))
     texts = tf.TensorSpec([None], tf.string, name="text")
     ids = tf.TensorSpec([None, None], tf.int32, name="token_ids")
     indices = tf.TensorSpec([None], tf.int32, name="index")
 
-    def classify_tokens(token_ids):
+    def classify_tokens(token_ids: Any) -> dict[str, Any]:
         probabilities = tf.cast(model(token_ids, training=False), tf.float32)
         label = tf.gather(names, tf.argmax(probabilities, axis=-1))
         return {"label": label, "probabilities": probabilities}
 
-    def classify(text):
+    def classify(text: Any) -> dict[str, Any]:
         return classify_tokens(tokenizer(text))
 
-    def embed(text):
+    def embed(text: Any) -> dict[str, Any]:
         embedding = model.embedder(tokenizer(text), training=False)
         return {"embedding": tf.cast(embedding, tf.float32)}
 
-    def name_labels(index):
+    def name_labels(index: Any) -> dict[str, Any]:
         return {"label": tf.gather(names, index)}
 
     tokenizer(tf.constant([""]))  # only layers that were called can be tracked
@@ -132,18 +154,18 @@ def _write_saved_model(model, tokenizer, labels, path):
     archive.write_out(path, verbose=False)
 
 
-def _import_protocol():
+def _import_protocol() -> tuple[Any, Any]:
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
     except ImportError as error:
         raise ImportError(
             "Warm-up requests are written with TensorFlow Serving's protocol: "
-            "pip install 'keras-performer[serving]'"
+            f"{pip_line('serving')}"
         ) from error
     return predict_pb2, prediction_log_pb2
 
 
-def _write_warm_up(protocol, path, name):
+def _write_warm_up(protocol: tuple[Any, Any], path: pathlib.Path, name: str) -> None:
     predict_pb2, prediction_log_pb2 = protocol
     path.parent.mkdir()
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -160,11 +182,13 @@ def _write_warm_up(protocol, path, name):
                 writer.write(log.SerializeToString())
 
 
-def _rename_to_next_version(aside, base):
+def _rename_to_next_version(
+    temporary: pathlib.Path, base: pathlib.Path
+) -> pathlib.Path:
     while True:
         version = base / str(max(versions(base), default=0) + 1)
         try:
-            os.rename(aside, version)
+            temporary.rename(version)
         except OSError:
             # Another export took this version in the meantime; else it is an error.
             if not version.exists():

@@ -1,11 +1,17 @@
 """Old public names and registered names, which go on working after a change."""
 
 import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import keras
 
+Class = TypeVar("Class", bound=type)
 
-def renamed_attributes(module_name, module, names):
+
+def renamed_attributes(
+    module_name: str, module: dict[str, Any], names: Mapping[str, str]
+) -> Callable[[str], Any]:
     """A module's `__getattr__` (PEP 562) that answers to old names, with a warning.
 
     Args:
@@ -27,7 +33,7 @@ def renamed_attributes(module_name, module, names):
     (<class 'int'>, '`m.Old` is now called `m.New`.')
     """
 
-    def __getattr__(name):
+    def __getattr__(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {module_name!r} has no attribute {name!r}")
         warnings.warn(
@@ -40,7 +46,7 @@ def renamed_attributes(module_name, module, names):
     return __getattr__
 
 
-def also_registered_as(name):
+def also_registered_as(name: str) -> Callable[[Class], Class]:
     """Class decorator: files that name the class by an old name go on loading.
 
     Args:
@@ -59,7 +65,7 @@ def also_registered_as(name):
     >>> del keras.saving.get_custom_objects()["keras_performer>Predecessor"]
     """
 
-    def register(cls):
+    def register(cls: Class) -> Class:
         keras.saving.get_custom_objects()[f"keras_performer>{name}"] = cls
         return cls
 

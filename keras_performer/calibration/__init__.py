@@ -1,4 +1,4 @@
-"""Floor 4: what data says of a model's attention, and feature maps fitted to it."""
+"""Floor 4: measured errors of linear attention, and feature maps fitted to data."""
 
 from keras_performer.calibration.adapt import adapt
 from keras_performer.calibration.approximation import Approximation, Head

@@ -1,21 +1,26 @@
 """`adapt`: fits the data-dependent feature maps of a model to data."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from keras_performer.calibration.recording import attention_layers, recorded
 from keras_performer.feature_maps import Moments
+from keras_performer.layers import FastAttention
 
 
-def adapt(model, data):
+def adapt(model: Any, data: Iterable[Any]) -> None:
     """Fits the data-dependent feature maps of a model to data.
 
-    The moments of queries and keys that each layer saw, as a mean over the batches,
-    replace what it gathered in training. The kernels that the maps estimate stay the
-    same; their variance falls. A second run adapts deeper layers to what the first
-    changed below them, which is little.
+    The moments of each layer's queries and keys, as a mean over the batches, replace
+    those of training. The kernels that the maps estimate stay the same; the variance
+    of the estimates falls. A second run adapts deeper layers to the changes in the
+    layers below, which are small.
 
     Args:
         model: A built Keras model with `FastAttention` layers, some with a
             data-dependent `feature_map` such as `"favor_sharp"`.
-        data: Iterable of batches, as for `recorded`.
+        data: Iterable of batches, as `model.fit` takes: inputs, or tuples whose first
+            element is the inputs.
 
     Raises:
         ValueError: If no layer has a map that adapts, or data is empty.
@@ -35,7 +40,7 @@ def adapt(model, data):
             f"No `FastAttention` layer of {model.name!r} has a feature map that adapts "
             "to data. Expected 'favor_sharp' or 'favor_plus_plus', say."
         )
-    gathered = {}
+    gathered: dict[FastAttention, list[Moments]] = {}
     for recordings in recorded(model, data):
         for each in recordings:
             if each.layer.feature_map.adapts:

@@ -1,8 +1,11 @@
 """The result of measuring approximation: numbers, a table, and a picture."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
+
+from keras_performer.extras import pip_line
 
 
 class Head(NamedTuple):
@@ -12,30 +15,31 @@ class Head(NamedTuple):
         layer: Path of the attention layer.
         head: Index of the head.
         error: `‖Â − A‖ / ‖A‖` of the layer as it is.
-        uniform: That of uniform attention: what is no better knows nothing.
-        errors: For each candidate map its errors by number of features M, which is
-            `None` where the map draws no projection.
+        uniform: The error of uniform attention, the baseline.
+        errors: Dictionary from each candidate map to a dictionary from the number of
+            features M to the error; M is `None` if the map draws no projection.
     """
 
     layer: str
     head: int
     error: float
     uniform: float
-    errors: dict
+    errors: dict[str, dict[int | None, float]]
 
-    def needed(self, target):
+    def needed(self, target: float) -> dict[str, int | None]:
         """The number of features with which each map has an error of `target`.
 
-        The smallest measured M that has it. Beyond the largest one, the M at which an
-        error that falls as `1/√M` would: a lower bound, as no unbiased map is faster,
-        and maps of heavy tails are slower until M is large.
+        It is the smallest measured M whose error is at most `target`. If there is none,
+        it is extrapolated from the largest one, as if the error fell as `1/√M`. This is
+        a lower bound: no unbiased map converges faster, and heavy-tailed maps converge
+        more slowly until M is large.
 
         Args:
-            target: The error that is wished for, positive.
+            target: The largest error that is acceptable, positive.
 
         Returns:
-            Dictionary from maps to M, `None` where no M helps: a map that draws no
-            projection has the error that it has.
+            Dictionary from maps to M; `None` for a map that draws no projection, whose
+            error does not depend on M.
 
         Raises:
             ValueError: If `target` is not positive.
@@ -52,14 +56,14 @@ class Approximation:
         heads: List of `Head`s.
     """
 
-    def __init__(self, heads):
+    def __init__(self, heads: Iterable[Head]) -> None:
         self.heads = list(heads)
 
-    def table(self, target=0.2):
+    def table(self, target: float = 0.2) -> str:
         """A Markdown table: each head's error, and what M each map needs for `target`.
 
         Args:
-            target: The error that is wished for, positive.
+            target: The largest error that is acceptable, positive.
 
         Returns:
             Text. Lower bounds beyond the largest M that was measured are marked `≥`.
@@ -76,7 +80,7 @@ class Approximation:
             rows.append([head.layer, str(head.head), error, uniform, *cells])
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
-    def plot(self, path):
+    def plot(self, path: str | Path) -> None:
         """Draws the heads' errors over the number of features, a line for each map.
 
         Lines are medians over heads, bands reach from the best head to the worst.
@@ -92,7 +96,7 @@ class Approximation:
             from matplotlib.figure import Figure
         except ImportError as error:
             raise ImportError(
-                "Plotting needs Matplotlib: pip install 'keras-performer[figures]'"
+                f"Plotting needs Matplotlib: {pip_line('figures')}"
             ) from error
         figure = Figure(figsize=(7, 4.5), layout="constrained")
         FigureCanvasAgg(figure)
@@ -122,17 +126,18 @@ class Approximation:
         figure.savefig(Path(path), dpi=150)
 
 
-def _needed(by_size, target):
-    if None in by_size:
+def _needed(by_size: dict[int | None, float], target: float) -> int | None:
+    sizes = sorted(size for size in by_size if size is not None)
+    if not sizes:
         return None
-    for size in sorted(by_size):
+    for size in sizes:
         if by_size[size] <= target:
             return size
-    largest = max(by_size)
+    largest = sizes[-1]
     return math.ceil(largest * (by_size[largest] / target) ** 2)
 
 
-def _cell(needed, by_size):
+def _cell(needed: int | None, by_size: dict[int | None, float]) -> str:
     if needed is None:
         return f"– ({by_size[None]:.3f})"
-    return f"{needed}" if needed <= max(by_size) else f"≥ {needed}"
+    return f"{needed}" if needed in by_size else f"≥ {needed}"

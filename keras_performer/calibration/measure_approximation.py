@@ -1,12 +1,16 @@
 """How far a model's linear attention is from exact softmax attention, head by head."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 from keras import ops
 
 from keras_performer import feature_maps
 from keras_performer.calibration.approximation import Approximation, Head
-from keras_performer.calibration.recording import recorded
-from keras_performer.feature_maps import Moments
+from keras_performer.calibration.recording import Recording, recorded
+from keras_performer.feature_maps import FeatureMap, Moments
+from keras_performer.layers import FastAttention
 from keras_performer.ops import exact_attention_scores, kernel_attention_scores
 from keras_performer.ops import projections as strategies
 
@@ -14,29 +18,30 @@ MAPS = ("softmax", "hyperbolic", "favor_plus_plus", "favor_sharp", "sderf", "ade
 
 
 def measure_approximation(
-    model,
-    data,
-    maps=MAPS,
-    num_features=(32, 64, 128, 256, 512),
-    projection="orthogonal",
-    draws=3,
-    rows=128,
-    seed=0,
-):
+    model: Any,
+    data: Iterable[Any],
+    maps: Sequence[Any] = MAPS,
+    num_features: Sequence[int] = (32, 64, 128, 256, 512),
+    projection: Any = "orthogonal",
+    draws: int = 3,
+    rows: int = 128,
+    seed: int = 0,
+) -> Approximation:
     """Measures how well linear attention approximates a model's exact attention.
 
     For each head, the implicit attention matrix `Â = D⁻¹ φ(Q) φ(K)ᵀ` is compared with
     `A = softmax(Q Kᵀ / √D)` of the same queries and keys, by `‖Â − A‖ / ‖A‖` in the
     Frobenius norm: for the layer as it is, for other feature maps and numbers of
-    features, and for uniform attention, which knows nothing. `Head.needed` tells what a
-    smaller error would cost.
+    features, and for uniform attention. `Head.needed` says how many features a smaller
+    error needs.
 
     The cost is O(rows · S) for each candidate: of each batch, `rows` queries, evenly
     spaced, are compared with all keys.
 
     Args:
         model: A built Keras model with `FastAttention` layers.
-        data: Iterable of batches, as for `recorded`; a few are enough.
+        data: Iterable of batches, as `model.fit` takes: inputs, or tuples whose first
+            element is the inputs. A few are enough.
         maps: Identifiers of the candidate feature maps. Those that adapt are adapted to
             this data.
         num_features: The candidates' numbers of features M.
@@ -66,7 +71,7 @@ def measure_approximation(
     >>> list(result.heads[0].needed(0.1))[:2]
     ['softmax', 'hyperbolic']
     """
-    samples = {}
+    samples: dict[FastAttention, list[_Sample]] = {}
     for recordings in recorded(model, data):
         for recording in recordings:
             samples.setdefault(recording.layer, []).append(_Sample(recording, rows))
@@ -95,7 +100,7 @@ def measure_approximation(
 class _Sample:
     """Some queries of a batch with all its keys, and their exact attention."""
 
-    def __init__(self, recording, rows):
+    def __init__(self, recording: Recording, rows: int) -> None:
         length = recording.query.shape[1]
         at = np.unique(np.linspace(0, length - 1, min(rows, length)).astype(int))
         self.key = recording.key
@@ -104,7 +109,7 @@ class _Sample:
             recording.query, recording.key, recording.query_mask, recording.key_mask
         )
         positions = np.arange(self.key.shape[1])
-        visible = np.ones((1, 1, len(at), len(positions)), bool)
+        visible: np.ndarray = np.ones((1, 1, len(at), len(positions)), bool)
         if recording.causal:
             visible = visible & (positions <= at[:, None])
         if recording.key_mask is not None:
@@ -117,11 +122,13 @@ class _Sample:
         )
 
     @property
-    def uniform(self):
+    def uniform(self) -> np.ndarray:
         counts = np.maximum(self.visible.sum(axis=-1, keepdims=True), 1)
         return np.broadcast_to(self.visible / counts, self.exact.shape)
 
-    def approximate(self, feature_map, parameters):
+    def approximate(
+        self, feature_map: FeatureMap, parameters: dict[str, Any]
+    ) -> np.ndarray:
         return ops.convert_to_numpy(
             kernel_attention_scores(
                 self.query, self.key, feature_map, parameters, self.visible
@@ -129,16 +136,25 @@ class _Sample:
         )
 
 
-def _boolean(mask):
+def _boolean(mask: Any) -> np.ndarray:
     return ops.convert_to_numpy(ops.cast(mask, "bool"))
 
 
-def _candidate_errors(feature_map, num_features, draw, draws, seed, samples):
+def _candidate_errors(
+    feature_map: FeatureMap,
+    num_features: Sequence[int],
+    draw: Any,
+    draws: Sequence[int],
+    seed: int,
+    samples: list[_Sample],
+) -> dict[int | None, np.ndarray]:
     """Errors of each head, by number of features; `None` where none is drawn."""
     key_heads, dim = samples[0].key.shape[2:]
     moments = Moments.mean([sample.moments for sample in samples])
     adapted = feature_map.adapted_parameters(moments)
-    sizes = num_features if feature_map.draws_projection else (None,)
+    sizes: Sequence[int | None] = (
+        num_features if feature_map.draws_projection else (None,)
+    )
     errors = {}
     for size in sizes:
         of_draws = []
@@ -150,12 +166,14 @@ def _candidate_errors(feature_map, num_features, draw, draws, seed, samples):
     return errors
 
 
-def _errors(samples, feature_map, parameters):
+def _errors(
+    samples: list[_Sample], feature_map: FeatureMap, parameters: dict[str, Any]
+) -> np.ndarray:
     scores = [sample.approximate(feature_map, parameters) for sample in samples]
     return _relative(samples, scores)
 
 
-def _relative(samples, scores):
+def _relative(samples: list[_Sample], scores: list[np.ndarray]) -> np.ndarray:
     """`‖Â − A‖ / ‖A‖` of each head, over all samples: (H,)."""
     axes = (0, 2, 3)
     squares = [

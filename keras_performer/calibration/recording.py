@@ -1,5 +1,6 @@
-"""What the attention layers of a model see, when it runs on data."""
+"""`recorded`: the queries and keys of a model's attention layers on data."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -28,8 +29,8 @@ class Recording(NamedTuple):
     causal: bool
 
 
-def recorded(model, data):
-    """Runs a model on data, and yields what each of its attention layers was given.
+def recorded(model: Any, data: Iterable[Any]) -> Iterator[list[Recording]]:
+    """Runs a model on data, and yields the inputs of each of its attention layers.
 
     Args:
         model: A built Keras model or layer with `FastAttention` layers in it.
@@ -61,7 +62,7 @@ def recorded(model, data):
         raise ValueError("`data` has no batch: expected an iterable of model inputs.")
 
 
-def attention_layers(model):
+def attention_layers(model: Any) -> list[FastAttention]:
     """The `FastAttention` layers of a model, in its order.
 
     Raises:
@@ -76,10 +77,17 @@ def attention_layers(model):
     return layers
 
 
-def _run(model, layers, inputs):
-    recordings = []
+def _run(model: Any, layers: list[FastAttention], inputs: Any) -> list[Recording]:
+    recordings: list[Recording] = []
 
-    def probe(layer, query, key, query_mask, key_mask, causal):
+    def probe(
+        layer: FastAttention,
+        query: Any,
+        key: Any,
+        query_mask: Any,
+        key_mask: Any,
+        causal: bool,
+    ) -> None:
         query, key = (ops.cast(x, "float32") for x in (query, key))
         recordings.append(Recording(layer, query, key, query_mask, key_mask, causal))
 

@@ -1,21 +1,23 @@
 """`keras-performer demo`: the whole way, from files on disk to answers over HTTP."""
 
+import argparse
 import hashlib
-import os
 import pathlib
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from keras_performer.cli import report
-from keras_performer.cli.flags import HelpFormatter
+from keras_performer.cli.flags import Commands, HelpFormatter
 from keras_performer.cli.predict import read_text
 from keras_performer.cli.python_corpus import build_python_corpus
 from keras_performer.cli.train import add_settings, settings
 from keras_performer.export import export_classifier
 from keras_performer.server import ServerOptions, ServerProcess, predict
 from keras_performer.text import find_train_test
-from keras_performer.training import RunFolder, train_classifier
+from keras_performer.training import ClassifierSettings, RunFolder, train_classifier
 from keras_performer.training.checkpoints.atomic_write import atomic_write_text
 from keras_performer.training.run_folder import fingerprint
 
@@ -25,7 +27,7 @@ NUM_NEIGHBOURS = 3
 TIMEOUT = 600.0  # seconds for one request, of whole books on a small machine
 
 
-def add_parser(commands):
+def add_parser(commands: Commands) -> None:
     """Adds the command to an `argparse` subparsers object."""
     parser = commands.add_parser(
         "demo",
@@ -52,11 +54,11 @@ def add_parser(commands):
 
 
 # One pass is enough for the demo's documents, and takes two minutes on two cores.
-DEMO_SETTINGS = {"context_length": 512, "epochs": 1}
-DEMO_FILES = {"max_train_files": 150, "max_test_files": 30}
+DEMO_SETTINGS: dict[str, Any] = {"context_length": 512, "epochs": 1}
+DEMO_FILES: dict[str, Any] = {"max_train_files": 150, "max_test_files": 30}
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     work = pathlib.Path(arguments.work_dir)
     data = arguments.data
@@ -93,14 +95,14 @@ def run(arguments):
     )
 
 
-def _run_name(chosen):
+def _run_name(chosen: ClassifierSettings) -> str:
     """A name for each choice of settings and documents."""
     train, _ = find_train_test(chosen.data, max_bytes=chosen.max_bytes)
     text = chosen.to_json() + str(fingerprint(train))
     return f"run-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _export(folder, saved_models):
+def _export(folder: RunFolder, saved_models: str) -> pathlib.Path:
     record = folder.path / "exported.txt"
     if record.exists():
         version = pathlib.Path(record.read_text().strip())
@@ -113,7 +115,7 @@ def _export(folder, saved_models):
     return version
 
 
-def _ask(version, data):
+def _ask(version: pathlib.Path, data: str) -> None:
     _, test = find_train_test(data)
     long_path, others = _choose(test.paths)
     text = read_text(long_path)
@@ -124,7 +126,7 @@ def _ask(version, data):
         rest_api_timeout_in_ms=0,
     )
 
-    def ask(texts):
+    def ask(texts: list[str]) -> list[Any]:
         number = int(version.name)
         return predict(server.url, MODEL_NAME, texts, version=number, timeout=TIMEOUT)
 
@@ -135,7 +137,7 @@ def _ask(version, data):
         among_others = ask([read_text(path) for path in others] + [text])[-1]
         memory = server.peak_memory()
 
-    difference = np.max(
+    difference: float = np.max(
         np.abs(np.subtract(alone["probabilities"], among_others["probabilities"]))
     )
     truth = test.labels[test.label_ids[test.paths.index(long_path)]]
@@ -156,11 +158,15 @@ def _ask(version, data):
         )
 
 
-def _choose(paths):
+def _choose(paths: Sequence[str]) -> tuple[str, list[str]]:
     """The shortest long document, and the shortest ones as its neighbours."""
-    by_size = sorted(paths, key=lambda path: (os.path.getsize(path), path))
-    long = [path for path in by_size if os.path.getsize(path) > LONG_DOCUMENT]
+    by_size = sorted(paths, key=lambda path: (_size(path), path))
+    long = [path for path in by_size if _size(path) > LONG_DOCUMENT]
     if not long:
         print(f"   (no document has more than {LONG_DOCUMENT:,} bytes: the longest)")
     chosen = long[0] if long else by_size[-1]
     return chosen, [path for path in by_size if path != chosen][:NUM_NEIGHBOURS]
+
+
+def _size(path: str) -> int:
+    return pathlib.Path(path).stat().st_size

@@ -1,11 +1,13 @@
 """`keras-performer export`: writes a trained classifier as a SavedModel."""
 
-from keras_performer.cli.flags import HelpFormatter
+import argparse
+
+from keras_performer.cli.flags import Commands, HelpFormatter
 from keras_performer.export import export_classifier
 from keras_performer.training import RunFolder
 
 
-def add_parser(commands):
+def add_parser(commands: Commands) -> None:
     """Adds the command to an `argparse` subparsers object."""
     parser = commands.add_parser(
         "export",
@@ -27,7 +29,7 @@ def add_parser(commands):
     parser.set_defaults(run=run)
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     folder = RunFolder(arguments.run_folder)
     version = export_classifier(

@@ -3,19 +3,29 @@
 import argparse
 import dataclasses
 import types
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 class HelpFormatter(argparse.HelpFormatter):
     """Shows the default of a flag that has one."""
 
-    def _get_help_string(self, action):
+    def _get_help_string(self, action: argparse.Action) -> str:
         text = action.help or ""
         if action.default in (None, argparse.SUPPRESS) or not action.option_strings:
             return text
         return f"{text} (default: %(default)s)"
 
 
-def add_flags(parser, options, helps, defaults=None, style=lambda name: name):
+def add_flags(
+    parser: argparse._ActionsContainer,
+    options: Any,
+    helps: Mapping[str, str],
+    defaults: Mapping[str, Any] | None = None,
+    style: Callable[[str], str] = lambda name: name,
+) -> None:
     """Adds a flag for each field that has a help text.
 
     Args:
@@ -29,7 +39,7 @@ def add_flags(parser, options, helps, defaults=None, style=lambda name: name):
         if field.name not in helps:
             continue
         kind = _type(field.type)
-        switch = {"nargs": "?", "const": True} if kind is _truth else {}
+        switch: dict[str, Any] = {"nargs": "?", "const": True} if kind is _truth else {}
         parser.add_argument(
             f"--{style(field.name)}",
             type=kind,
@@ -39,18 +49,20 @@ def add_flags(parser, options, helps, defaults=None, style=lambda name: name):
         )
 
 
-def values_of(arguments, helps):
+def values_of(
+    arguments: argparse.Namespace, helps: Mapping[str, str]
+) -> dict[str, Any]:
     """Returns the dictionary of what the flags of `add_flags` were given."""
     return {name: getattr(arguments, name) for name in helps}
 
 
-def _type(annotation):
+def _type(annotation: Any) -> Callable[[str], Any]:
     if isinstance(annotation, types.UnionType):
         annotation = next(t for t in annotation.__args__ if t is not type(None))
     return _truth if annotation is bool else annotation
 
 
-def _truth(text):
+def _truth(text: str) -> bool:
     known = {"true": True, "1": True, "false": False, "0": False}
     if text.lower() not in known:
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")

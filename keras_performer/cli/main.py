@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 
 from keras_performer import __version__
 from keras_performer.cli import demo, export, plan, predict, serve, train
@@ -10,7 +11,7 @@ from keras_performer.cli import demo, export, plan, predict, serve, train
 COMMANDS = (train, export, serve, predict, demo, plan)
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `keras-performer`.
 
     Args:
@@ -29,14 +30,14 @@ def main(arguments=None):
         return 2
     except KeyboardInterrupt:
         print(
-            "\nInterrupted. A training goes on after its last complete epoch when the "
+            "\nInterrupted. A training goes on after its last checkpoint when the "
             "same command is given again.",
             file=sys.stderr,
         )
         return 130
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """Returns the argument parser of `keras-performer`.
 
     Example:
@@ -58,7 +59,3 @@ def parser():
     for module in COMMANDS:
         module.add_parser(commands)
     return top
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,10 @@
 """`keras-performer plan`: what a step takes of TPU chips, without having any."""
 
+import argparse
 import dataclasses
+from typing import Any
 
-from keras_performer.cli.flags import HelpFormatter
+from keras_performer.cli.flags import Commands, HelpFormatter
 from keras_performer.distribution import (
     CompilationError,
     PlanSettings,
@@ -10,11 +12,12 @@ from keras_performer.distribution import (
     compile_plan,
     longest_sequence,
 )
+from keras_performer.distribution.compiled_plan import CompiledPlan
 from keras_performer.distribution.plan_settings import (
     DTYPES,
     STEPS,
 )
-from keras_performer.layers.transformer_block import ATTENTIONS
+from keras_performer.layers.transformer_block import ATTENTIONS, current_attention
 from keras_performer.models.presets import PRESETS, preset
 
 GIB = 2**30
@@ -27,7 +30,7 @@ OF_MODEL = {
 }
 
 
-def add_parser(commands):
+def add_parser(commands: Commands) -> None:
     """Adds the command to an `argparse` subparsers object."""
     parser = commands.add_parser(
         "plan",
@@ -73,8 +76,14 @@ def add_parser(commands):
         default=None,
         help="a position sees those at and before it only (the preset's)",
     )
+    add(
+        "--attention",
+        type=current_attention,
+        default=_default("attention"),
+        choices=ATTENTIONS,
+        help="linear, or that of softmax",
+    )
     for name, choices, text in (
-        ("attention", ATTENTIONS, "linear, or that of softmax"),
         ("step", STEPS, "training, or a forward pass alone"),
         ("dtype", DTYPES, "dtype policy of the layers"),
     ):
@@ -101,7 +110,7 @@ def add_parser(commands):
     parser.set_defaults(run=run)
 
 
-def settings(arguments):
+def settings(arguments: argparse.Namespace) -> PlanSettings:
     """Returns the `PlanSettings` of parsed arguments."""
     given = {
         field.name: getattr(arguments, field.name)
@@ -111,7 +120,7 @@ def settings(arguments):
     return PlanSettings(**preset(arguments.preset, **chosen))
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns 1 where the step does not compile or fit."""
     plan = settings(arguments)
     topology = TpuTopology.parse(plan.topology)
@@ -127,8 +136,8 @@ def run(arguments):
     return 0
 
 
-def _print_longest(plan, topology):
-    def report(length, compiled):
+def _print_longest(plan: PlanSettings, topology: TpuTopology) -> int:
+    def report(length: int, compiled: CompiledPlan | None) -> None:
         outcome = "does not fit"
         if compiled is not None:
             outcome = f"{compiled.total / GIB:.2f} GiB a device"
@@ -143,28 +152,32 @@ def _print_longest(plan, topology):
     return 0
 
 
-def _headline(plan, topology):
-    parts = (
+def _headline(plan: PlanSettings, topology: TpuTopology) -> str:
+    model = (
         f"{plan.num_layers} layers, d {plan.hidden_dim}, d_ff {plan.intermediate_dim}, "
-        f"{plan.num_heads} heads, {plan.vocabulary_size} tokens, {plan.dtype}",
+        f"{plan.num_heads} heads, {plan.vocabulary_size} tokens, {plan.dtype}"
+    )
+    attention = (
         f"{_attention(plan)}, "
         f"{'causal' if plan.causal else 'bidirectional'}, dropout {plan.dropout:g}"
-        f"{', remat' if plan.remat else ''}",
+        f"{', remat' if plan.remat else ''}"
+    )
+    step = (
         f"{plan.step} step of {plan.batch} x {plan.seq_len:,} tokens on {topology}: "
         f"{topology.num_chips} chips, {topology.num_devices} devices, "
-        f"{plan.data_parallel} parts of the batch, {plan.model_parallel} of the heads",
+        f"{plan.data_parallel} parts of the batch, {plan.model_parallel} of the heads"
     )
-    return "\n".join(parts)
+    return f"{model}\n{attention}\n{step}"
 
 
-def _attention(plan):
+def _attention(plan: PlanSettings) -> str:
     if plan.attention == "exact":
         return "exact attention"
     features = "" if plan.num_features is None else f", {plan.num_features} features"
     return f"linear attention ({plan.feature_map}{features})"
 
 
-def _print(compiled, topology):
+def _print(compiled: CompiledPlan, topology: TpuTopology) -> None:
     available = topology.available_memory
     chip = f"{topology.chip_memory / GIB:g} GiB a chip"
     print("Memory of a device:")
@@ -191,6 +204,6 @@ def _print(compiled, topology):
     )
 
 
-def _default(name):
+def _default(name: str) -> Any:
     fields = dataclasses.fields(PlanSettings)
     return next(field.default for field in fields if field.name == name)

@@ -1,14 +1,16 @@
 """`keras-performer predict`: asks a running server for the labels of files."""
 
+import argparse
+import os
 import pathlib
 
 import numpy as np
 
-from keras_performer.cli.flags import HelpFormatter
+from keras_performer.cli.flags import Commands, HelpFormatter
 from keras_performer.server import ServerAnswerError, predict
 
 
-def add_parser(commands):
+def add_parser(commands: Commands) -> None:
     """Adds the command to an `argparse` subparsers object."""
     parser = commands.add_parser(
         "predict",
@@ -29,7 +31,7 @@ def add_parser(commands):
     parser.set_defaults(run=run)
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     texts = [read_text(path) for path in arguments.files]
     for path, text in zip(arguments.files, texts, strict=True):
@@ -48,7 +50,7 @@ def run(arguments):
         print(f"{path}\t{row['label']}\t{np.max(row['probabilities']):.4f}")
 
 
-def read_text(path):
+def read_text(path: str | os.PathLike[str]) -> str:
     """Reads a UTF-8 file.
 
     Args:

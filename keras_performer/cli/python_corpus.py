@@ -13,8 +13,11 @@ import os
 import pathlib
 import re
 import tempfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
-from keras_performer.cli.python_library import PYTHON_LIBRARIES
+from keras_performer.cli.python_library import PYTHON_LIBRARIES, PythonLibrary
+from keras_performer.extras import pip_line
 
 MANIFEST = "corpus.json"
 MIN_LIBRARIES = 6
@@ -50,19 +53,23 @@ class PythonCorpus:
 
 
 def build_python_corpus(
-    directory, libraries=PYTHON_LIBRARIES, max_train_files=150, max_test_files=50
-):
+    directory: str | os.PathLike[str],
+    libraries: Iterable[PythonLibrary] = PYTHON_LIBRARIES,
+    max_train_files: int = 150,
+    max_test_files: int = 50,
+) -> PythonCorpus:
     """Writes `<directory>/{train,test}/<library>/<module>.txt` from installed sources.
 
-    The task is to be about how a library is written, not about its signs: the
+    The task is to be about how a library is written, not about its name: the
     comments at the head of a file (licences) and all import statements are removed,
     generated code and copies of other projects are left out, and no text is taken
     twice. About a quarter of each library is held out, by whole modules. Which ones,
     and which files where there are more than the limits, follows from a hash of
     their names; the longest file that is held out is always taken.
 
-    The folder is written aside and renamed. Where it already holds this corpus, it is
-    left as it is; where it holds that of other versions or limits, it is replaced.
+    The folder is written under a temporary name and renamed. Where it already holds
+    this corpus, it is left as it is; where it holds that of other versions or limits,
+    it is replaced.
 
     Args:
         directory: Folder to write: a missing or empty one, or one with a corpus.
@@ -92,7 +99,7 @@ def build_python_corpus(
             )
     directory = pathlib.Path(directory)
     installed = [library for library in libraries if library.folder() is not None]
-    inputs = {
+    inputs: dict[str, Any] = {
         "format": _FORMAT,
         "limits": limits,
         "skip": {library.label: list(library.skip) for library in installed},
@@ -103,13 +110,13 @@ def build_python_corpus(
         directory.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             prefix=f".{directory.name}.", dir=directory.parent
-        ) as aside:
-            built = pathlib.Path(aside, "built")
+        ) as temporary:
+            built = pathlib.Path(temporary, "built")
             outputs = _write(built, installed, limits)
             manifest = json.dumps({"inputs": inputs, "outputs": outputs}, indent=1)
             (built / MANIFEST).write_text(manifest, encoding="utf-8")
             if directory.exists():
-                directory.rename(pathlib.Path(aside, "old"))
+                directory.rename(pathlib.Path(temporary, "old"))
             built.rename(directory)
     return PythonCorpus(
         directory=os.fspath(directory),
@@ -120,8 +127,8 @@ def build_python_corpus(
     )
 
 
-def clean_source(source):
-    """Removes a library's signs: the comments at the head, and the imports.
+def clean_source(source: str) -> str:
+    """Removes what names a library: the comments at the head, and the imports.
 
     Imports are removed wherever they stand, examples in docstrings included.
 
@@ -140,7 +147,7 @@ def clean_source(source):
     return _IMPORT.sub("", _HEAD.sub("", source)).strip() + "\n"
 
 
-def choose_test_modules(names, share=TEST_SHARE):
+def choose_test_modules(names: Collection[str], share: float = TEST_SHARE) -> list[str]:
     """Chooses the modules of a library that are held out as wholes.
 
     A module is what lies right below the library: a sub-package or a file. One with
@@ -171,12 +178,14 @@ def choose_test_modules(names, share=TEST_SHARE):
     return sorted(chosen)
 
 
-def _module_sizes(names, depth, limit):
+def _module_sizes(
+    names: Iterable[list[str]], depth: int, limit: float
+) -> dict[str, int]:
     """Number of files by module, where none that can be opened exceeds the limit."""
     members = collections.defaultdict(list)
     for name in names:
         members[".".join(name[:depth])].append(name)
-    sizes = {}
+    sizes: dict[str, int] = {}
     for module, inside in members.items():
         if len(inside) > limit and all(len(name) > depth for name in inside):
             sizes |= _module_sizes(inside, depth + 1, limit)
@@ -185,14 +194,22 @@ def _module_sizes(names, depth, limit):
     return sizes
 
 
-def _write(directory, libraries, limits):
+def _write(
+    directory: pathlib.Path,
+    libraries: Iterable[PythonLibrary],
+    limits: Mapping[str, int],
+) -> dict[str, Any]:
     """Writes the documents; returns what a `PythonCorpus` says of them."""
-    written = {"train_files": {}, "test_files": {}, "test_modules": {}}
-    seen = set()
+    written: dict[str, dict[str, Any]] = {
+        "train_files": {},
+        "test_files": {},
+        "test_modules": {},
+    }
+    seen: set[bytes] = set()
     for library in libraries:
         files = library.files()
         modules = choose_test_modules(files)
-        names = {side: [] for side in limits}
+        names: dict[str, list[str]] = {side: [] for side in limits}
         for name in sorted(files, key=_hash):
             held_out = any(f"{name}.".startswith(f"{module}.") for module in modules)
             names["test" if held_out else "train"].append(name)
@@ -215,21 +232,26 @@ def _write(directory, libraries, limits):
     if len(found) < MIN_LIBRARIES:
         raise ValueError(
             f"Documents were found in {len(found)} Python libraries, {found}. Expected "
-            f"at least {MIN_LIBRARIES}: install more, for example with `pip install "
-            "'keras-performer[baselines]'`, or use documents of your own."
+            f"at least {MIN_LIBRARIES}: install more, for example with "
+            f"`{pip_line('baselines')}`, or use documents of your own."
         )
     return written
 
 
-def _size(path):
+def _size(path: pathlib.Path) -> int:
     """Bytes of a file, or 0 if it is too long to be taken."""
     size = path.stat().st_size
     return size if size <= MAX_BYTES else 0
 
 
-def _take(names, files, limit, seen):
+def _take(
+    names: Sequence[str],
+    files: Mapping[str, pathlib.Path],
+    limit: int,
+    seen: set[bytes],
+) -> dict[str, bytes]:
     """The first texts that can be documents and are not among those seen."""
-    taken = {}
+    taken: dict[str, bytes] = {}
     for name in names:
         if len(taken) == limit:
             break
@@ -244,7 +266,9 @@ def _take(names, files, limit, seen):
     return taken
 
 
-def _read_outputs(directory, inputs):
+def _read_outputs(
+    directory: pathlib.Path, inputs: dict[str, Any]
+) -> dict[str, Any] | None:
     """What the manifest says, or `None` where there is no corpus of these inputs."""
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return None
@@ -260,5 +284,5 @@ def _read_outputs(directory, inputs):
     return outputs if complete and manifest["inputs"] == inputs else None
 
 
-def _hash(name):
+def _hash(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()

@@ -39,7 +39,7 @@ class PythonLibrary:
     distribution: str | None
     skip: tuple[str, ...] = ()
 
-    def folder(self):
+    def folder(self) -> pathlib.Path | None:
         """The folder of the sources, or `None` if the library is not installed."""
         # `email` is a folder in every standard library.
         top, *below = (self.package or "email").split(".")
@@ -49,17 +49,20 @@ class PythonLibrary:
         folder = pathlib.Path(found.submodule_search_locations[0], *below)
         return folder if self.package else folder.parent
 
-    def version(self):
+    def version(self) -> str:
         """The version of the library, or that of Python."""
         if self.distribution is None:
             return platform.python_version()
         return importlib.metadata.version(self.distribution)
 
-    def files(self):
+    def files(self) -> dict[str, pathlib.Path]:
         """Finds the source files, without generated ones and other projects' copies.
 
         Returns:
-            Dict from dotted names relative to `package` to paths.
+            Dictionary from dotted names relative to `package` to paths.
+
+        Raises:
+            ValueError: If the library is not installed.
 
         Example:
 
@@ -68,6 +71,8 @@ class PythonLibrary:
         '...json/decoder.py'
         """
         folder = self.folder()
+        if folder is None:
+            raise ValueError(f"The library {self.label!r} is not installed.")
         found = {}
         for path in folder.rglob("*.py"):
             parts = path.relative_to(folder).with_suffix("").parts

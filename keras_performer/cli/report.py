@@ -3,14 +3,19 @@
 import dataclasses
 import importlib.util
 import json
+import os
+from typing import Any
 
-from keras_performer.text import find_train_test
+from keras_performer.extras import pip_line
+from keras_performer.text import Documents, Tokenizer, find_train_test
 from keras_performer.training import RunFolder, evaluate_classifier
 from keras_performer.training.baselines import evaluate_baselines
 from keras_performer.training.checkpoints.atomic_write import atomic_write_text
 
 
-def evaluate(run_folder, baselines=True):
+def evaluate(
+    run_folder: str | os.PathLike[str], baselines: bool = True
+) -> dict[str, Any]:
     """Measures a trained classifier on its test documents and prints a table.
 
     Measured once: the figures are kept in the run folder. Baselines that were left out
@@ -48,9 +53,11 @@ def evaluate(run_folder, baselines=True):
     return measured
 
 
-def _measure_baselines(train, test, tokenizer, context_length):
+def _measure_baselines(
+    train: Documents, test: Documents, tokenizer: Tokenizer, context_length: int
+) -> dict[str, Any]:
     if importlib.util.find_spec("sklearn") is None:
-        print("No baselines: pip install 'keras-performer[baselines]' for them.")
+        print(f"No baselines: {pip_line('baselines')} brings them.")
         return {}
     window_bytes = round(context_length * _bytes_per_token(test, tokenizer))
     print(f"Measuring baselines on windows of {window_bytes} bytes ...", flush=True)
@@ -58,7 +65,7 @@ def _measure_baselines(train, test, tokenizer, context_length):
     return {"baselines": dataclasses.asdict(measured), "window_bytes": window_bytes}
 
 
-def _bytes_per_token(documents, tokenizer):
+def _bytes_per_token(documents: Documents, tokenizer: Tokenizer) -> float:
     num_bytes = num_tokens = 0
     for text, _ in documents.dataset().take(50):
         num_bytes += len(text.numpy())
@@ -66,7 +73,7 @@ def _bytes_per_token(documents, tokenizer):
     return num_bytes / num_tokens
 
 
-def _print(measured):
+def _print(measured: dict[str, Any]) -> None:
     performer = measured["performer"]
     print()
     print(
@@ -90,5 +97,5 @@ def _print(measured):
     )
 
 
-def _row(name, *shares):
+def _row(name: str, *shares: float) -> None:
     print(f"{name:<34}" + "".join(f"{share:>10.1%}" for share in shares))

@@ -1,6 +1,8 @@
 """`keras-performer serve`: serves SavedModels with TensorFlow Serving's REST API."""
 
-from keras_performer.cli.flags import HelpFormatter, add_flags, values_of
+import argparse
+
+from keras_performer.cli.flags import Commands, HelpFormatter, add_flags, values_of
 from keras_performer.server import ServerOptions, serve
 
 HELP = {
@@ -23,7 +25,7 @@ HELP = {
 }
 
 
-def add_parser(commands):
+def add_parser(commands: Commands) -> None:
     """Adds the command to an `argparse` subparsers object."""
     parser = commands.add_parser(
         "serve",
@@ -40,6 +42,6 @@ def add_parser(commands):
     parser.set_defaults(run=run)
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     serve(ServerOptions(**values_of(arguments, HELP)))

@@ -1,9 +1,12 @@
 """`keras-performer train`: trains a classifier and measures it on unseen documents."""
 
+import argparse
+import os
 import pathlib
+from typing import Any
 
 from keras_performer.cli import report
-from keras_performer.cli.flags import HelpFormatter, add_flags, values_of
+from keras_performer.cli.flags import Commands, HelpFormatter, add_flags, values_of
 from keras_performer.training import ClassifierSettings, train_classifier
 
 HELP = {
@@ -30,7 +33,7 @@ HELP = {
 }
 
 
-def add_parser(commands):
+def add_parser(commands: Commands) -> None:
     """Adds the command to an `argparse` subparsers object."""
     parser = commands.add_parser(
         "train",
@@ -39,7 +42,7 @@ def add_parser(commands):
         "DATA/CLASS/..., or DATA/train/CLASS/... and DATA/test/CLASS/... (without "
         "these two, a fifth of the files is held out as test). Documents may be of any "
         "length and are read as a stream. Run the same command again after an "
-        "interruption and it goes on after the last complete epoch. At the end it "
+        "interruption and it goes on after the last checkpoint. At the end it "
         "prints accuracy on the test documents, beside the majority class and TF-IDF "
         "with logistic regression where scikit-learn is installed.",
         epilog="example: keras-performer train --data books --run runs/books",
@@ -62,7 +65,7 @@ def add_parser(commands):
     parser.set_defaults(run=run)
 
 
-def add_settings(parser, **defaults):
+def add_settings(parser: argparse.ArgumentParser, **defaults: Any) -> None:
     """Adds a flag for each field of `ClassifierSettings` but `data`.
 
     Args:
@@ -79,7 +82,9 @@ def add_settings(parser, **defaults):
     )
 
 
-def settings(arguments, data):
+def settings(
+    arguments: argparse.Namespace, data: str | os.PathLike[str]
+) -> ClassifierSettings:
     """Returns the `ClassifierSettings` of parsed arguments.
 
     Args:
@@ -91,7 +96,7 @@ def settings(arguments, data):
     )
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     train_classifier(settings(arguments, arguments.data), arguments.run_folder)
     report.evaluate(arguments.run_folder, baselines=arguments.baselines == "auto")

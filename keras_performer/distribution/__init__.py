@@ -1,4 +1,4 @@
-"""Floor 4: one model on several devices, and plans for devices that one has not."""
+"""Floor 4: one model on several devices, and ahead-of-time plans for TPUs."""
 
 from keras_performer.distribution.compilation_error import CompilationError
 from keras_performer.distribution.compiled_plan import (

@@ -1,15 +1,15 @@
-"""`CompilationError`: a step does not compile, in the compiler's words."""
+"""`CompilationError`: a step that does not compile, with the compiler's message."""
 
 
 class CompilationError(RuntimeError):
-    """Raised where a step does not compile.
+    """Raised when a step does not compile.
 
     Args:
-        message: What the compiler says.
+        message: The message of the compiler.
     """
 
     @property
-    def out_of_memory(self):
-        """Whether it is memory of the chip that the step lacks."""
+    def out_of_memory(self) -> bool:
+        """Whether the step needs more memory than the chip has."""
         message = str(self)
         return message.startswith("RESOURCE_EXHAUSTED") and "hbm" in message.lower()

@@ -1,13 +1,15 @@
 """Compiles a step for a TPU; a process of its own, with JAX as the backend of Keras.
 
 `python -m keras_performer.distribution.compile_step RESULT` reads the settings of a
-plan as JSON from its input and writes what the compiler says as JSON to RESULT.
+plan as JSON from its input and writes the compiler's numbers as JSON to RESULT.
 """
 
 import json
 import pathlib
 import re
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import keras
@@ -20,9 +22,9 @@ from keras_performer.distribution.planned_model import planned_model
 from keras_performer.distribution.product_flops import product_flops
 from keras_performer.distribution.tpu_topology import TpuTopology
 
-# Which axis of a weight goes over the devices that share the heads: queries, keys and
-# values by heads; the feed-forward network by its hidden features.
-LAYOUT = {
+# Which axis of a weight is divided over the devices that share the heads: queries, keys
+# and values by heads; the feed-forward network by its hidden features.
+LAYOUT: dict[str, tuple[str | None, ...]] = {
     r"/(query|key|value)/kernel$": (None, "model", None),
     r"/(query|key|value)/bias$": ("model", None),
     r"/attention_output/kernel$": ("model", None, None),
@@ -34,7 +36,7 @@ LAYOUT = {
 }
 
 
-def trace_step(settings):
+def trace_step(settings: PlanSettings) -> Any:
     """Traces the step of a plan for its topology, with arguments that have no values.
 
     Args:
@@ -49,7 +51,7 @@ def trace_step(settings):
         model = planned_model(settings)
         optimizer.build(model.trainable_variables)
 
-    def arguments(variables):
+    def arguments(variables: list[Any]) -> list[Any]:
         return [
             jax.ShapeDtypeStruct(
                 variable.shape,
@@ -73,7 +75,7 @@ def trace_step(settings):
     return step.trace(*state, ids, ids, weights)
 
 
-def layout(path):
+def layout(path: str) -> tuple[str | None, ...]:
     """The axis of the mesh for each axis of a weight, by the weight's path.
 
     Adam's moments have the path of their weight with `_` for `/`, and go with it.
@@ -89,11 +91,11 @@ def layout(path):
     return ()
 
 
-def _of_moments(pattern):
+def _of_moments(pattern: str) -> str:
     return pattern.replace("/", "_").replace("$", "_(momentum|velocity)$")
 
 
-def _mesh(settings):
+def _mesh(settings: PlanSettings) -> Any:
     topology = TpuTopology.parse(settings.topology)
     devices = topologies.get_topology_desc(
         platform="tpu", topology_name=str(topology), **topology.compiler_options
@@ -102,15 +104,17 @@ def _mesh(settings):
     return Mesh(grid, ("batch", "model"))
 
 
-def _forward_step(model):
-    def step(trainable, non_trainable, token_ids):
+def _forward_step(model: Any) -> Callable[..., Any]:
+    def step(trainable: Any, non_trainable: Any, token_ids: Any) -> Any:
         return model.stateless_call(trainable, non_trainable, token_ids)[0]
 
     return step
 
 
-def _training_step(model, optimizer):
-    def loss(trainable, non_trainable, token_ids, targets, weights):
+def _training_step(model: Any, optimizer: Any) -> Callable[..., Any]:
+    def loss(
+        trainable: Any, non_trainable: Any, token_ids: Any, targets: Any, weights: Any
+    ) -> tuple[Any, Any]:
         logits, non_trainable = model.stateless_call(
             trainable, non_trainable, token_ids, training=True
         )
@@ -122,7 +126,9 @@ def _training_step(model, optimizer):
 
     gradients = jax.value_and_grad(loss, has_aux=True)
 
-    def step(trainable, non_trainable, optimizer_state, *batch):
+    def step(
+        trainable: Any, non_trainable: Any, optimizer_state: Any, *batch: Any
+    ) -> tuple[Any, ...]:
         (value, non_trainable), slopes = gradients(trainable, non_trainable, *batch)
         trainable, optimizer_state = optimizer.stateless_apply(
             optimizer_state, slopes, trainable
@@ -132,7 +138,7 @@ def _training_step(model, optimizer):
     return step
 
 
-def measure(traced):
+def measure(traced: Any) -> dict[str, Any]:
     """Compiles a traced step; returns the fields of a `CompiledPlan`."""
     compiled = traced.lower().compile()
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
@@ -148,11 +154,11 @@ def measure(traced):
     }
 
 
-def main(result):
-    """Compiles what the input asks for and writes what came of it."""
+def main(result: str) -> None:
+    """Compiles the plan of the input and writes the result or the error."""
     settings = PlanSettings(**json.load(sys.stdin))
     try:
-        outcome = {"measured": measure(trace_step(settings))}
+        outcome: dict[str, Any] = {"measured": measure(trace_step(settings))}
     except jax.errors.JaxRuntimeError as error:
         outcome = {"error": str(error)}
     pathlib.Path(result).write_text(json.dumps(outcome), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`CompiledPlan`: what a step takes of a TPU, by its compiler in its own process."""
+"""`CompiledPlan`: memory and operations of a step, from the compiler of a TPU."""
 
 import dataclasses
 import importlib.util
@@ -9,8 +9,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 
 from keras_performer.distribution.compilation_error import CompilationError
+from keras_performer.distribution.plan_settings import PlanSettings
+from keras_performer.extras import pip_line
 
 # The step is written for JAX, whatever backend this process has. The processor of this
 # machine is the only device that JAX may look for; libtpu is to neither lock itself to
@@ -26,13 +29,13 @@ COMPILER = "keras_performer.distribution.compile_step"
 
 @dataclasses.dataclass(frozen=True)
 class CompiledPlan:
-    """What a compiled step takes of each device.
+    """Memory and operations of a compiled step on each device.
 
     Args:
         arguments: Bytes of weights, optimizer state and batch.
         outputs: Bytes of outputs.
         aliased: Bytes of outputs that take the place of arguments.
-        temporaries: Bytes of all that lives in between, such as activations.
+        temporaries: Bytes of intermediate results, such as activations.
         code: Bytes of the program.
         product_flops: Operations of the matrix products of one step on all devices,
             each loop counted as often as it runs.
@@ -51,13 +54,13 @@ class CompiledPlan:
     bytes_accessed: float
 
     @property
-    def total(self):
+    def total(self) -> int:
         """Bytes of one device's memory that the step takes."""
         held = self.arguments + self.outputs - self.aliased
         return held + self.temporaries + self.code
 
 
-def compile_plan(settings):
+def compile_plan(settings: PlanSettings) -> CompiledPlan:
     """Compiles a step with the compiler of its TPU; no TPU is needed.
 
     Args:
@@ -67,15 +70,15 @@ def compile_plan(settings):
         A `CompiledPlan`.
 
     Raises:
-        CompilationError: If the step does not compile, with the compiler's words; its
-            `out_of_memory` says whether for lack of memory.
+        CompilationError: If the step does not compile, with the compiler's message; its
+            `out_of_memory` is True if it needs more memory than the device has.
         ImportError: If JAX or libtpu is not installed.
     """
     for package in ("jax", "libtpu"):
         if importlib.util.find_spec(package) is None:
             raise ImportError(
                 f"Planning for a TPU needs its compiler, and {package} is not "
-                "installed: pip install 'keras-performer[tpu]'"
+                f"installed: {pip_line('tpu')}"
             )
     with tempfile.TemporaryDirectory() as folder:
         result = pathlib.Path(folder, "result.json")
@@ -88,19 +91,23 @@ def compile_plan(settings):
             errors="replace",
         )
         if done.returncode or not result.exists():
-            raise CompilationError(_last_words(done))
+            raise CompilationError(_last_lines(done))
         outcome = json.loads(result.read_text(encoding="utf-8"))
     if "error" in outcome:
         raise CompilationError(outcome["error"])
     return CompiledPlan(**outcome["measured"])
 
 
-def longest_sequence(settings, compile_plan, report):
+def longest_sequence(
+    settings: PlanSettings,
+    compile_plan: Callable[[PlanSettings], CompiledPlan],
+    report: Callable[[int, CompiledPlan | None], None],
+) -> tuple[int, int]:
     """The largest sequence that fits, by bisection.
 
-    From the length of `settings` it doubles or halves until one length fits and twice
-    of it does not, and halves the interval in between until it is a sixteenth of the
-    length that fits.
+    It doubles or halves the length of `settings` until one length fits and twice that
+    length does not. Then it bisects the interval in between, until this is at most a
+    sixteenth of the length that fits.
 
     Args:
         settings: A `PlanSettings`.
@@ -109,14 +116,14 @@ def longest_sequence(settings, compile_plan, report):
         report: Callable `(length, plan or None)`, called after each compilation.
 
     Returns:
-        The longest length that fits and the shortest that does not, both of those that
-        were tried; 0 and 1 where no length fits.
+        The longest length that was tried and fits, and the shortest that was tried and
+        does not; 0 and 1 if no length fits.
 
     Raises:
         CompilationError: If a step does not compile for another reason than memory.
     """
 
-    def fits(length):
+    def fits(length: int) -> bool:
         plan = None
         try:
             plan = compile_plan(dataclasses.replace(settings, seq_len=length))
@@ -141,8 +148,8 @@ def longest_sequence(settings, compile_plan, report):
     return low, high
 
 
-def _last_words(done):
-    """What a compiler that ended without a result said at last."""
+def _last_lines(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a compiler ended without a result: the end of its output."""
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name

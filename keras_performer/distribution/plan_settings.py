@@ -1,10 +1,10 @@
-"""`PlanSettings`: a model, its training step, and the chips it is planned for."""
+"""`PlanSettings`: a model, its training step, and the chips that it shall run on."""
 
 import dataclasses
 
 from keras_performer import feature_maps
 from keras_performer.distribution.tpu_topology import TpuTopology
-from keras_performer.layers.transformer_block import ATTENTIONS
+from keras_performer.layers.transformer_block import ATTENTIONS, current_attention
 
 STEPS = ("training", "forward")
 DTYPES = ("float32", "mixed_bfloat16", "bfloat16")
@@ -15,23 +15,23 @@ class PlanSettings:
     """What is compiled, and for which chips.
 
     Args:
-        topology: Name of the chips, as for `TpuTopology.parse`.
+        topology: Name of the chips, such as `"v5e:4x4"`, see `TpuTopology.parse`.
         seq_len: T, tokens of a sequence.
         batch: B, sequences of a step on all chips together.
-        num_layers: As for `PerformerBackbone`, as the sizes that follow.
-        hidden_dim: F.
+        num_layers: Number of blocks.
+        hidden_dim: F, features of a position.
         intermediate_dim: Hidden size of the feed-forward networks.
-        num_heads: H.
+        num_heads: H, attention heads of a block.
         vocabulary_size: Number of token ids.
-        causal: Whether a position sees only those at and before it.
-        attention: `"linear"`, linear, or `"exact"`, the same model with softmax
-            attention.
-        feature_map: As for `FastAttention`, by name.
-        num_features: As for `FastAttention`.
+        causal: Whether a position attends only to itself and earlier ones.
+        attention: `"linear"`, or `"exact"` for the same model with softmax attention.
+        feature_map: Name of the feature map of linear attention.
+        num_features: M, random features of a head; `None` for D·log(D), rounded to a
+            multiple of 64.
         dropout: Dropout rate.
         dtype: Dtype policy of the layers.
-        remat: Whether the backward pass computes each block again instead of keeping
-            what it computed.
+        remat: Whether the backward pass computes the activations of each block again
+            instead of keeping them.
         model_parallel: Number of devices that share the heads of one model; the
             others share the batch.
         step: `"training"`: forward, loss, gradients and Adam's update; or
@@ -66,7 +66,10 @@ class PlanSettings:
     model_parallel: int = 1
     step: str = "training"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        # The warning names the caller of the `__init__` that `dataclasses` made.
+        attention = current_attention(self.attention, stacklevel=4)
+        object.__setattr__(self, "attention", attention)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.type in (int, int | None) and value is not None and value < 1:
@@ -107,12 +110,12 @@ class PlanSettings:
         )
 
     @property
-    def data_parallel(self):
+    def data_parallel(self) -> int:
         """Number of parts that the batch is divided into."""
         return TpuTopology.parse(self.topology).num_devices // self.model_parallel
 
     @staticmethod
-    def _check_division(name, size, by_name, by):
+    def _check_division(name: str, size: int, by_name: str, by: int) -> None:
         if size % by:
             raise ValueError(
                 f"`{name}` must be a multiple of {by_name}. Received: {size} and {by}"

@@ -1,11 +1,14 @@
 """The model that a plan compiles: a backbone of this package and tied logits."""
 
+from typing import Any
+
 import keras
 
+from keras_performer.distribution.plan_settings import PlanSettings
 from keras_performer.models import PerformerBackbone
 
 
-def planned_model(settings):
+def planned_model(settings: PlanSettings) -> Any:
     """Makes the model of a plan: token ids of shape (B, T) to logits (B, T, V).
 
     Inside a `keras.StatelessScope(initialize_variables=False)` its weights have shapes

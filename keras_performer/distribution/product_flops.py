@@ -1,15 +1,17 @@
 """Counts the operations of a step's matrix products, loops as often as they run."""
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 from jax.extend import core
 
 
-def product_flops(jaxpr):
+def product_flops(jaxpr: Any) -> int:
     """Floating-point operations of all matrix products of a traced function.
 
-    The compiler's own count takes the body of a loop once, however often it runs, so
-    that it hides what grows with the number of chunks of a sequence.
+    The compiler's own count has the body of a loop once, however often it runs. So it
+    does not grow with the number of chunks of a sequence.
 
     Args:
         jaxpr: A `jax.extend.core.Jaxpr`, such as `jax.jit(f).trace(x).jaxpr.jaxpr`.
@@ -39,8 +41,8 @@ def product_flops(jaxpr):
     return total
 
 
-def _jaxprs_within(parameters):
-    """What an equation calls: a jaxpr, closed or not, or several in a sequence."""
+def _jaxprs_within(parameters: dict[str, Any]) -> Iterator[Any]:
+    """The jaxprs that an equation calls, from its parameters."""
     for value in parameters.values():
         for part in value if isinstance(value, (tuple, list)) else (value,):
             if isinstance(part, core.ClosedJaxpr):
@@ -49,7 +51,7 @@ def _jaxprs_within(parameters):
                 yield part
 
 
-def _of_product(equation):
+def _of_product(equation: Any) -> int:
     (contracted, _), _ = equation.params["dimension_numbers"]
     left, output = equation.invars[0].aval, equation.outvars[0].aval
     return 2 * math.prod(output.shape) * math.prod(left.shape[i] for i in contracted)

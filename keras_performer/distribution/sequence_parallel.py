@@ -1,17 +1,20 @@
-"""Sequence parallelism on JAX: a span of the sequence on each device, states added."""
+"""Sequence parallelism on JAX: each device has a part of the sequence."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_performer.feature_maps import FeatureMap
 from keras_performer.layers import FastAttention
 from keras_performer.ops import (
+    attend,
     checks,
     chunking,
     prefill,
-    read,
     summarize,
 )
 
@@ -20,17 +23,17 @@ if keras.backend.backend() == "jax":
     from jax.sharding import PartitionSpec
 
 
-def sequence_parallel(model, mesh, axis_name):
+def sequence_parallel(model: Any, mesh: Any, axis_name: str) -> None:
     """Divides the attention of a model by positions over the devices of a mesh's axis.
 
-    For documents that are too long for one device. All else in a model works position
-    by position, so that the compiler divides it as its inputs are divided; attention
-    it would gather. With this each device attends in its own span, and what devices
-    send each other is states, whose size does not depend on the length. The model
-    computes what it computed before.
+    For documents that are too long for one device. All other layers of a model work on
+    each position alone, so that the compiler divides them as their inputs are divided;
+    attention it would gather. With this call each device attends in its own segment of
+    the sequence, and devices send each other states, whose size does not depend on the
+    length. The model's outputs stay the same.
 
     It changes the layers of this model object, not their configuration: a saved model
-    knows of no device. Compile a model again that was trained or called before.
+    has no devices. Compile a model again that was trained or called before.
 
     Args:
         model: A built Keras model or layer, on the JAX backend.
@@ -41,7 +44,7 @@ def sequence_parallel(model, mesh, axis_name):
         ValueError: If the backend is not JAX, the mesh has no such axis, the model no
             `FastAttention`, or one of them has an `exact_window`.
 
-    Example, with a `model` and a mesh of devices of one's own:
+    Example, with your own `model` and `mesh`:
 
     ```python
     sequence_parallel(model, mesh, axis_name="sequence")
@@ -58,26 +61,26 @@ def sequence_parallel(model, mesh, axis_name):
     for layer in layers:
         _check_without_window(layer.exact_window)
     for layer in layers:
-        layer.attend = functools.partial(
+        layer.attention_function = functools.partial(
             sequence_parallel_attention, mesh=mesh, axis_name=axis_name
         )
 
 
 def sequence_parallel_attention(
-    query,
-    key,
-    value,
-    feature_map,
-    parameters,
+    query: Any,
+    key: Any,
+    value: Any,
+    feature_map: FeatureMap,
+    parameters: dict[str, Any],
     *,
-    mesh,
-    axis_name,
-    causal=False,
-    key_mask=None,
-    segment_ids=None,
-    window_size=None,
-    window_log_weight=None,
-):
+    mesh: Any,
+    axis_name: str,
+    causal: bool = False,
+    key_mask: Any = None,
+    segment_ids: Any = None,
+    window_size: int | None = None,
+    window_log_weight: Any = None,
+) -> Any:
     """`ops.linear_attention` of a sequence whose positions are divided over devices.
 
     Each of P devices sums up its T/P keys: `S_p = Σ [v, 1] φ(k)ᵀ`. Bidirectionally,
@@ -106,7 +109,7 @@ def sequence_parallel_attention(
         key_mask: Boolean tensor of shape (B, S), or `None`.
         segment_ids: Not available over several devices; must be `None`.
         window_size: Not available over several devices; must be `None`.
-        window_log_weight: Of use with a window alone.
+        window_log_weight: Not used, as there is no window.
 
     Returns:
         Tensor of shape (B, T, H, Dv) and `value`'s dtype, divided as the queries are.
@@ -134,54 +137,70 @@ def sequence_parallel_attention(
                 f"of the mesh's axis {axis_name!r}: pad it, and hide the padding by a "
                 f"mask. Received: {name}.shape={tuple(x.shape)}"
             )
-    attend = _compiled(feature_map, mesh, axis_name, bool(causal))
-    return attend(parameters, query, key, value, key_mask)
+    compiled = _compiled(feature_map, mesh, axis_name, bool(causal))
+    return compiled(parameters, query, key, value, key_mask)
 
 
 @functools.cache
-def _compiled(feature_map, mesh, axis_name, causal):
-    """Attention of spans, as a function that JAX compiles once, called eagerly too."""
-    spans, whole = PartitionSpec(None, axis_name), PartitionSpec()
-    attend = _causal_span if causal else _bidirectional_span
-    attend = jax.shard_map(
-        functools.partial(attend, feature_map, axis_name, mesh.shape[axis_name]),
+def _compiled(
+    feature_map: FeatureMap, mesh: Any, axis_name: str, causal: bool
+) -> Callable[..., Any]:
+    """Attention of segments, as a function that JAX compiles once."""
+    divided, whole = PartitionSpec(None, axis_name), PartitionSpec()
+    segment = _causal_segment if causal else _bidirectional_segment
+    attend_segments = jax.shard_map(
+        functools.partial(segment, feature_map, axis_name, mesh.shape[axis_name]),
         mesh=mesh,
         axis_names={axis_name},
-        in_specs=(whole, spans, spans, spans, spans),
-        out_specs=spans,
+        in_specs=(whole, divided, divided, divided, divided),
+        out_specs=divided,
         # The loops over chunks start from zeros, which JAX takes to be equal on all
         # devices where what they become is not.
         check_vma=False,
     )
-    return jax.jit(attend)
+    return jax.jit(attend_segments)
 
 
-def _bidirectional_span(
-    feature_map, axis_name, number, parameters, query, key, value, key_mask
-):
+def _bidirectional_segment(
+    feature_map: FeatureMap,
+    axis_name: str,
+    number: int,
+    parameters: dict[str, Any],
+    query: Any,
+    key: Any,
+    value: Any,
+    key_mask: Any,
+) -> Any:
     state = summarize(key, value, feature_map, parameters, key_mask)
     state = state._replace(sums=jax.lax.psum(state.sums, axis_name))
-    return ops.cast(read(state, query, feature_map, parameters), value.dtype)
+    return ops.cast(attend(state, query, feature_map, parameters), value.dtype)
 
 
-def _causal_span(
-    feature_map, axis_name, number, parameters, query, key, value, key_mask
-):
+def _causal_segment(
+    feature_map: FeatureMap,
+    axis_name: str,
+    number: int,
+    parameters: dict[str, Any],
+    query: Any,
+    key: Any,
+    value: Any,
+    key_mask: Any,
+) -> Any:
     state = summarize(key, value, feature_map, parameters, key_mask)
-    sums = _poisoned(state.sums, key, value, key_mask)
+    sums = _nan_after_nonfinite(state.sums, key, value, key_mask)
     state = state._replace(sums=_sum_of_earlier(sums, axis_name, number))
     output, _ = prefill(state, query, key, value, feature_map, parameters, key_mask)
     return output
 
 
-def _sum_of_earlier(x, axis_name, number):
+def _sum_of_earlier(x: Any, axis_name: str, number: int) -> Any:
     """The sum of a tensor over the devices before this one; zeros on the first.
 
-    After each step a device has the sum over twice as many before it. Nothing is ever
-    sent to an earlier device, so that no span learns of a later one, not by a NaN.
+    Each step doubles the number of devices whose sum a device has. Nothing is ever sent
+    to an earlier device, so that no NaN of a later segment reaches an earlier one.
     """
 
-    def shifted(x, distance):
+    def shifted(x: Any, distance: int) -> Any:
         pairs = [(i, i + distance) for i in range(number - distance)]
         return jax.lax.ppermute(x, axis_name, pairs)
 
@@ -191,17 +210,17 @@ def _sum_of_earlier(x, axis_name, number):
     return x
 
 
-def _poisoned(sums, key, value, key_mask):
-    """Sums that are all NaN where a key is not finite, as in `causal_attention`."""
-    sound = ops.isfinite(sum(ops.sum(chunking.wide(x), axis=-1) for x in (key, value)))
+def _nan_after_nonfinite(sums: Any, key: Any, value: Any, key_mask: Any) -> Any:
+    """Sums that are all NaN if a key or a value is not finite."""
+    finite = ops.isfinite(sum(ops.sum(chunking.wide(x), axis=-1) for x in (key, value)))
     if key_mask is not None:
         hidden = ops.logical_not(ops.cast(key_mask, "bool"))
-        sound = ops.logical_or(sound, hidden[..., None])
-    sound = ops.all(sound, axis=1)[..., None, None]  # (B, Hk, 1, 1)
-    return ops.where(sound, sums, np.nan)
+        finite = ops.logical_or(finite, hidden[..., None])
+    finite = ops.all(finite, axis=1)[..., None, None]  # (B, Hk, 1, 1)
+    return ops.where(finite, sums, np.nan)
 
 
-def _checked_mesh(mesh, axis_name):
+def _checked_mesh(mesh: Any, axis_name: str) -> Any:
     """The `jax.sharding.Mesh` of a mesh that has an axis of this name."""
     backend = keras.backend.backend()
     if backend != "jax":
@@ -218,9 +237,9 @@ def _checked_mesh(mesh, axis_name):
     return mesh
 
 
-def _check_without_window(window_size):
+def _check_without_window(window_size: int | None) -> None:
     if window_size is not None:
         raise ValueError(
             "An exact window cannot be divided over devices, as it reaches into the "
-            f"neighbour's span: leave it out. Received: {window_size}"
+            f"neighbour's segment: leave it out. Received: {window_size}"
         )

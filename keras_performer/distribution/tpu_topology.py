@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from typing import Any
 
 GIB = 2**30
 
@@ -14,19 +15,19 @@ class TpuGeneration:
     Args:
         chip_gib: Memory of a chip in GiB.
         available_gib: Memory of a device in GiB that the compiler gives to a program,
-            from its words where one is too large.
+            according to its message when a program is too large.
         devices_per_chip: Devices that JAX sees of a chip.
-        compiler_options: Dictionary of what the compiler is to be told of the chip.
+        compiler_options: Dictionary of options of the compiler.
     """
 
     chip_gib: int
     available_gib: float
     devices_per_chip: int = 1
-    compiler_options: dict = dataclasses.field(default_factory=dict)
+    compiler_options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 # The two cores of a v4 chip are one device to JAX on a TPU, but not to the compiler
-# unless it is told so. Those of a tpu7x chip are two devices.
+# without this option. Those of a tpu7x chip are two devices.
 GENERATIONS = {
     "v4": TpuGeneration(32, 30.75, compiler_options={"chip_config_name": "megacore"}),
     "v5e": TpuGeneration(16, 15.75),
@@ -52,10 +53,10 @@ class TpuTopology:
     """
 
     generation: str
-    shape: tuple
+    shape: tuple[int, ...]
 
     @classmethod
-    def parse(cls, name):
+    def parse(cls, name: str) -> "TpuTopology":
         """Returns the topology of a name.
 
         Args:
@@ -75,32 +76,32 @@ class TpuTopology:
         return cls(match[1], tuple(int(size) for size in match[2].split("x")))
 
     @property
-    def num_chips(self):
+    def num_chips(self) -> int:
         """Number of chips."""
         return math.prod(self.shape)
 
     @property
-    def num_devices(self):
+    def num_devices(self) -> int:
         """Number of devices that JAX sees."""
         return self.num_chips * GENERATIONS[self.generation].devices_per_chip
 
     @property
-    def chip_memory(self):
+    def chip_memory(self) -> int:
         """Bytes of memory of a chip."""
         return GENERATIONS[self.generation].chip_gib * GIB
 
     @property
-    def available_memory(self):
+    def available_memory(self) -> int:
         """Bytes of memory of a device that a program may take."""
         return int(GENERATIONS[self.generation].available_gib * GIB)
 
     @property
-    def compiler_options(self):
-        """What the compiler is to be told of the chips beside the topology's name."""
+    def compiler_options(self) -> dict[str, Any]:
+        """Options of the compiler beside the topology's name."""
         options = dict(GENERATIONS[self.generation].compiler_options)
         if self.num_chips == 1:  # otherwise it looks for the four chips of a host
             options["chips_per_host_bounds"] = [1, 1, 1]
         return options
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.generation}:{'x'.join(map(str, self.shape))}"

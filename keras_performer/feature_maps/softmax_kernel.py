@@ -6,7 +6,7 @@ from abc import abstractmethod
 from keras import ops
 
 from keras_performer.feature_maps.feature_map import FeatureMap, project
-from keras_performer.ops.custom_gradient import custom_gradient
+from keras_performer.ops.backend import custom_gradient
 
 
 class SoftmaxKernel(FeatureMap):

@@ -82,6 +82,20 @@ class AttentionAxes:
                 f"{tuple(value_shape)}, key.shape={tuple(key_shape)}"
             )
 
+    def check_causal(self, query_shape):
+        """Raises a `ValueError` where before and after have no meaning.
+
+        Args:
+            query_shape: Shape of the queries, (B, *axes, F).
+        """
+        if len(self.attended) > 1:
+            raise ValueError(
+                "`use_causal_mask=True` needs one axis of attention: several have no "
+                "order of before and after. Flatten them in the order you mean, as by "
+                "`keras.layers.Reshape`, or choose one by `attention_axes`. Received: "
+                f"query.shape={tuple(query_shape)}, attention over axes {self.attended}"
+            )
+
     def fold(self, x):
         """(B, *axes, ...) as (B', T, ...)."""
         if self.rank == 3:

@@ -1,46 +1,14 @@
-"""The masks of an attention layer: which keys count, and what passes on."""
+"""Masks, segments and positions of an attention call: checked, folded and merged."""
 
 import contextlib
 import functools
 
 from keras import ops
-from keras.src import backend
 
 from keras_performer.layers.attention_axes import compatible
+from keras_performer.ops import count_positions
+from keras_performer.ops.backend.keras_internals import get_keras_mask, set_keras_mask
 from keras_performer.ops.packed import number_runs, same_run
-
-
-def merge_key_masks(axes, key, value_mask, key_mask, attention_mask):
-    """Returns the one key mask that the given masks amount to, or `None`.
-
-    Args:
-        axes: The layer's `AttentionAxes`.
-        key: The keys, of shape (B, *axes, Fk).
-        value_mask: Boolean tensor of shape (B, *axes), or `None`.
-        key_mask: Boolean tensor of shape (B, *axes), or `None`.
-        attention_mask: A key mask, as `check_masks` takes it, or `None`.
-
-    Returns:
-        Boolean tensor of shape (B', S), True at the keys that count, or `None`.
-    """
-    merged = None
-    if attention_mask is not None:
-        attention_mask = _as_key_mask(axes, attention_mask)
-    for mask in (value_mask, key_mask, attention_mask):
-        if mask is not None:
-            mask = fold_mask(axes, key, mask)
-            merged = mask if merged is None else ops.logical_and(merged, mask)
-    return merged
-
-
-def fold_mask(axes, x, mask):
-    """The mask (B, *axes) of a tensor (B, *axes, F) as (B', T); `None` for `None`."""
-    if mask is None:
-        return None
-    mask = ops.cast(mask, "bool")
-    if axes.rank > 3:
-        mask = ops.broadcast_to(mask, ops.shape(x)[:-1])
-    return axes.fold(mask)
 
 
 def check_masks(axes, query, value, query_mask, value_mask, key_mask, attention_mask):
@@ -48,8 +16,8 @@ def check_masks(axes, query, value, query_mask, value_mask, key_mask, attention_
 
     Args:
         axes: The layer's `AttentionAxes`.
-        query: The queries, of shape (B, *axes, F).
-        value: The values, of shape (B, *axes, Fv).
+        query: Tensor of shape (B, *axes, F).
+        value: Tensor of shape (B, *axes, Fv).
         query_mask: Boolean tensor of shape (B, *axes), or `None`.
         value_mask: Boolean tensor of shape (B, *axes), or `None`.
         key_mask: Boolean tensor of shape (B, *axes), or `None`.
@@ -63,7 +31,7 @@ def check_masks(axes, query, value, query_mask, value_mask, key_mask, attention_
         ("key_mask", key_mask, "key", value),
     )
     for name, mask, of, x in masks:
-        if mask is not None and not _fits(axes, mask.shape, x.shape[:-1]):
+        if mask is not None and not _mask_fits(axes, mask.shape, x.shape[:-1]):
             raise ValueError(
                 f"`{name}` must have the shape of `{of}` without its features: "
                 f"{tuple(x.shape[:-1])}. Received: {name}.shape={tuple(mask.shape)}"
@@ -72,7 +40,7 @@ def check_masks(axes, query, value, query_mask, value_mask, key_mask, attention_
         return
     shape = tuple(attention_mask.shape)
     squeezed = _key_mask_shape(axes, shape)
-    if squeezed is None or not _fits(axes, squeezed, value.shape[:-1]):
+    if squeezed is None or not _mask_fits(axes, squeezed, value.shape[:-1]):
         raise ValueError(
             "`attention_mask` must be a key mask, of shape (batch, source length) or "
             "(batch, 1, source length): linear attention never forms the matrix of "
@@ -82,28 +50,168 @@ def check_masks(axes, query, value, query_mask, value_mask, key_mask, attention_
         )
 
 
-def visible(key_mask, use_causal_mask, segment_ids, target, source):
-    """The (T, S) mask of a layer's call, for the attention scores alone.
+def check_sequences(query, value, segment_ids, positions):
+    """Raises a `ValueError` where segments or positions do not fit the inputs.
 
     Args:
-        key_mask: Boolean tensor of shape (B, S), or `None`.
-        use_causal_mask: Whether a query sees only what is at or before it.
-        segment_ids: Integer tensor of shape (B, T), or `None`.
-        target: T.
-        source: S.
+        query: Tensor of shape (B, *axes, F).
+        value: Tensor of shape (B, *axes, Fv).
+        segment_ids: Integer tensor of shape (B, *axes), or `None`.
+        positions: Integer tensor of shape (B, *axes) or (T,), or `None`.
+    """
+    if segment_ids is positions is None:
+        return
+    shape, source = tuple(query.shape[:-1]), tuple(value.shape[:-1])
+    if not compatible(shape, source):
+        raise ValueError(
+            "`segment_ids` and `positions` are for self-attention, with a key for each "
+            f"query. Received: query.shape={tuple(query.shape)}, value.shape="
+            f"{tuple(value.shape)}"
+        )
+    given = {"segment_ids": segment_ids, "positions": positions}
+    for name, x in given.items():
+        if x is None or (name == "positions" and has_shape(x, shape[-1:])):
+            continue
+        if not has_shape(x, shape):
+            raise ValueError(
+                f"`{name}` must have the shape of `query` without its features: "
+                f"{shape}. Received: {name}.shape={tuple(x.shape)}"
+            )
+
+
+def has_shape(x, shape):
+    """Whether a tensor has a shape, where both are known.
+
+    Args:
+        x: A tensor.
+        shape: Tuple of sizes, `None` where one is not known.
+    """
+    return len(x.shape) == len(shape) and compatible(x.shape, shape)
+
+
+def fold_mask(axes, x, mask):
+    """The mask of a tensor, folded as the tensor is.
+
+    Args:
+        axes: The layer's `AttentionAxes`.
+        x: Tensor of shape (B, *axes, F).
+        mask: Tensor of shape (B, *axes), or `None`.
 
     Returns:
-        Boolean tensor that broadcasts to (B, H, T, S), or `None` where all is seen.
+        Boolean tensor of shape (B', T), or `None`.
     """
-    parts = []
-    if key_mask is not None:
-        parts.append(key_mask[:, None, None, :])
-    if use_causal_mask:
-        parts.append(ops.arange(target)[:, None] >= ops.arange(source))
-    if segment_ids is not None:
-        runs = number_runs(segment_ids)
-        parts.append(same_run(runs, runs)[:, None])
-    return functools.reduce(ops.logical_and, parts) if parts else None
+    if mask is None:
+        return None
+    mask = ops.cast(mask, "bool")
+    if axes.rank > 3:
+        mask = ops.broadcast_to(mask, ops.shape(x)[:-1])
+    return axes.fold(mask)
+
+
+def merge_key_masks(axes, key, value_mask, key_mask, attention_mask):
+    """The one key mask that the masks of a call amount to.
+
+    Args:
+        axes: The layer's `AttentionAxes`.
+        key: Tensor of shape (B, *axes, Fk).
+        value_mask: Boolean tensor of shape (B, *axes), or `None`.
+        key_mask: Boolean tensor of shape (B, *axes), or `None`.
+        attention_mask: A key mask of a shape that `check_masks` takes, or `None`.
+
+    Returns:
+        Boolean tensor of shape (B', S), True at the keys that count, or `None`.
+    """
+    if attention_mask is not None:
+        attention_mask = _squeeze_queries(axes, attention_mask)
+    masks = [fold_mask(axes, key, x) for x in (value_mask, key_mask, attention_mask)]
+    return _all_of([mask for mask in masks if mask is not None])
+
+
+def block_key_mask(name, padding_mask, attention_mask):
+    """The one key mask that the two masks of a decoder block's sequence amount to.
+
+    Args:
+        name: `"decoder"` or `"encoder"`, as in the names of the masks.
+        padding_mask: Boolean tensor of shape (B, T), or `None`.
+        attention_mask: Boolean tensor of shape (B, T) or (B, 1, T), or `None`.
+
+    Returns:
+        Boolean tensor of shape (B, T), or `None` where all positions count.
+
+    Raises:
+        ValueError: If a mask is of another shape.
+    """
+    if padding_mask is not None and len(padding_mask.shape) != 2:
+        raise ValueError(
+            f"`{name}_padding_mask` must have the shape (batch, length). Received: "
+            f"{name}_padding_mask.shape={tuple(padding_mask.shape)}"
+        )
+    if attention_mask is not None:
+        shape = tuple(attention_mask.shape)
+        if len(shape) == 3 and shape[1] == 1:
+            attention_mask = ops.squeeze(attention_mask, axis=1)
+        elif len(shape) != 2:
+            raise ValueError(
+                f"`{name}_attention_mask` must be a key mask, of shape (batch, length) "
+                "or (batch, 1, length): linear attention never forms the matrix of "
+                "queries by keys that another mask would act on. Causality is "
+                f"`use_causal_mask=True`. Received: {name}_attention_mask.shape="
+                f"{shape}"
+            )
+    masks = [mask for mask in (padding_mask, attention_mask) if mask is not None]
+    return _all_of([ops.cast(mask, "bool") for mask in masks])
+
+
+def visible_keys(inputs):
+    """Which keys each query sees, as a mask of the attention scores.
+
+    Args:
+        inputs: The call's `AttentionInputs`.
+
+    Returns:
+        Boolean tensor that broadcasts to (B', H, T, S), or `None` where all is seen.
+    """
+    masks = []
+    if inputs.key_mask is not None:
+        masks.append(inputs.key_mask[:, None, None, :])
+    if inputs.causal:
+        target, source = (ops.shape(x)[1] for x in (inputs.queries, inputs.keys))
+        masks.append(ops.arange(target)[:, None] >= ops.arange(source))
+    if inputs.segment_ids is not None:
+        runs = number_runs(inputs.segment_ids)
+        masks.append(same_run(runs, runs)[:, None])
+    return _all_of(masks)
+
+
+def rotary_positions(axes, inputs, positions):
+    """Positions of queries and keys, for rotations that depend on their distance.
+
+    Positions that are not given are counted over what the masks leave, for queries
+    and keys alike: where one mask is to tell for both, or each has its own.
+
+    Args:
+        axes: The layer's `AttentionAxes`.
+        inputs: The call's `AttentionInputs`.
+        positions: Integer tensor of shape (B, *axes) or (T,), or `None`.
+
+    Returns:
+        Two integer tensors that broadcast to (B', T) and (B', S).
+    """
+    if positions is not None:
+        positions = ops.convert_to_tensor(positions)
+        positions = axes.fold(positions) if len(positions.shape) > 1 else positions
+        return positions, positions
+    heads = inputs.queries, inputs.keys
+    masks = inputs.query_mask, inputs.key_mask
+    is_one_sequence = inputs.causal or inputs.segment_ids is not None
+    if is_one_sequence and compatible(*(x.shape[:2] for x in heads)):
+        masks = inputs.key_mask, inputs.key_mask
+    elif any(mask is None for mask in masks):
+        masks = None, None
+    return [
+        _counted(ops.shape(x)[:2], mask, inputs.segment_ids)
+        for x, mask in zip(heads, masks, strict=True)
+    ]
 
 
 @contextlib.contextmanager
@@ -113,30 +221,35 @@ def detached(*tensors):
     The projections inside attention do not support masks and would warn. Keras's own
     layer takes them off for good, so that a second layer on the same tensor sees no
     padding mask.
+
+    Args:
+        *tensors: Tensors, with or without a Keras mask.
     """
-    kept = [(x, backend.get_keras_mask(x)) for x in tensors]
+    kept = [(x, get_keras_mask(x)) for x in tensors]
     for x, _ in kept:
-        backend.set_keras_mask(x, None)
+        set_keras_mask(x, None)
     try:
         yield
     finally:
         # Reversed, as the same tensor may be given twice: its mask is its first.
         for x, mask in reversed(kept):
-            backend.set_keras_mask(x, mask)
+            set_keras_mask(x, mask)
 
 
-def get_keras_mask(x):
-    """Returns the mask that an earlier layer attached to a tensor, or `None`."""
-    return backend.get_keras_mask(x)
+def _all_of(masks):
+    """The conjunction of boolean tensors; `None` where there are none."""
+    return functools.reduce(ops.logical_and, masks) if masks else None
 
 
-def set_keras_mask(x, mask):
-    """Attaches a mask to a tensor, where the next layer finds it."""
-    if mask is not None:
-        backend.set_keras_mask(x, mask)
+def _counted(shape, mask, segment_ids):
+    """Positions (T,) or (B', T), counted over what a mask (B', T) leaves."""
+    if mask is None and segment_ids is None:
+        return ops.arange(shape[1])
+    mask = ops.ones(shape, "bool") if mask is None else mask
+    return count_positions(mask, segment_ids)
 
 
-def _fits(axes, mask_shape, shape):
+def _mask_fits(axes, mask_shape, shape):
     """Whether a mask has a shape, or 1 where it is the same for a whole batch axis."""
     if len(mask_shape) != len(shape):
         return False
@@ -160,7 +273,7 @@ def _key_mask_shape(axes, shape):
     return tuple(sizes[order.index(axis)] for axis in range(axes.rank - 1))
 
 
-def _as_key_mask(axes, mask):
+def _squeeze_queries(axes, mask):
     """An attention mask that `check_masks` took, as (B, *axes)."""
     if len(mask.shape) == axes.rank - 1:
         return mask

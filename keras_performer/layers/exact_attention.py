@@ -4,12 +4,12 @@ import keras
 from keras import ops
 
 from keras_performer.layers import attention_masks as masks
-from keras_performer.layers.rotary_layer import RotaryLayer
+from keras_performer.layers.base_attention import BaseAttention
 from keras_performer.ops import exact_attention_scores
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
-class ExactAttention(RotaryLayer):
+class ExactAttention(BaseAttention):
     """Multi-head softmax attention, in time and memory of T·S.
 
     For the layers of a model that shall be exact, and for comparison: all around the
@@ -54,66 +54,28 @@ class ExactAttention(RotaryLayer):
     TensorShape([1, 100, 16])
     """
 
-    def __init__(self, num_heads, key_dim, **kwargs):
-        super().__init__(num_heads=num_heads, key_dim=key_dim, **kwargs)
-
-    def build(self, query_shape, value_shape, key_shape=None):
-        self.build_projections(query_shape, value_shape, key_shape)
-
-    def call(
-        self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        return_attention_scores=False,
-        training=None,
-        use_causal_mask=False,
-        *,
-        segment_ids=None,
-        positions=None,
-    ):
-        (queries, keys, values), gate, _, key_mask, segment_ids = self._sequence(
-            query,
-            value,
-            key,
-            (query_mask, value_mask, key_mask, attention_mask),
-            use_causal_mask,
-            segment_ids,
-            positions,
-        )
-        lengths = ops.shape(queries)[1], ops.shape(keys)[1]
+    def _attend(self, inputs, training):
+        queries, keys, values = inputs[:3]
         groups = self.num_heads // self.num_key_value_heads
         if groups > 1:  # not all backends share heads
             keys, values = (ops.repeat(x, groups, axis=2) for x in (keys, values))
-        is_masked = key_mask is not None or segment_ids is not None
-        # Causality alone is a flag, for which backends have kernels without a mask.
-        visible = masks.visible(
-            key_mask, use_causal_mask and is_masked, segment_ids, *lengths
-        )
+        is_masked = inputs.key_mask is not None or inputs.segment_ids is not None
+        if not is_masked:
+            # Causality alone is a flag, for which backends have kernels without a mask.
+            return ops.dot_product_attention(
+                queries, keys, values, is_causal=inputs.causal
+            )
+        visible = masks.visible_keys(inputs)
+        batch, _, _, source = ops.shape(visible)
+        shape = batch, 1, ops.shape(queries)[1], source  # which all backends take
         output = ops.dot_product_attention(
-            queries,
-            keys,
-            values,
-            mask=None if visible is None else _for_each_query(visible, lengths[0]),
-            is_causal=use_causal_mask and not is_masked,
+            queries, keys, values, mask=ops.broadcast_to(visible, shape)
         )
-        if is_masked:  # a softmax over nothing is uniform, and shall be zero
-            sees = ops.cast(ops.any(visible, axis=-1), output.dtype)  # (B', 1, T)
-            output = output * ops.expand_dims(ops.swapaxes(sees, 1, 2), -1)
-        output = self._finished(output, gate, query, query_mask, training)
-        if not return_attention_scores:
-            return output
-        visible = masks.visible(key_mask, use_causal_mask, segment_ids, *lengths)
-        scores = exact_attention_scores(queries, keys, visible)
-        scores = self._axes.unfold_scores(scores, query, value if key is None else key)
-        return output, ops.cast(scores, self.compute_dtype)
+        # A softmax over nothing is uniform, and shall be zero.
+        sees = ops.cast(ops.any(visible, axis=-1), output.dtype)  # (B', 1, T)
+        return output * ops.expand_dims(ops.swapaxes(sees, 1, 2), -1)
 
-
-def _for_each_query(visible, target):
-    """A mask (B', 1, 1 or T, S) as (B', 1, T, S), which all backends take."""
-    batch, _, _, source = ops.shape(visible)
-    return ops.broadcast_to(visible, (batch, 1, target, source))
+    def _scores(self, inputs):
+        return exact_attention_scores(
+            inputs.queries, inputs.keys, masks.visible_keys(inputs)
+        )

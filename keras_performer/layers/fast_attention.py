@@ -1,16 +1,31 @@
 """`FastAttention`: multi-head attention in time linear in the sequence length."""
 
+import math
+import warnings
+
 import keras
 from keras import ops
 
+from keras_performer import feature_maps
+from keras_performer import ops as attention_ops
 from keras_performer.feature_maps import Moments
 from keras_performer.layers import attention_masks as masks
-from keras_performer.layers.streaming_layer import StreamingLayer
+from keras_performer.layers.base_attention import BaseAttention, with_arguments_of
+from keras_performer.layers.feature_weights import FeatureWeights
+from keras_performer.layers.stream_state import StreamState
+from keras_performer.layers.validation import check_optional_size
+from keras_performer.ops import (
+    AttentionState,
+    WindowedState,
+    count_positions,
+    projections,
+    rotary,
+)
 from keras_performer.ops.chunking import wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
-class FastAttention(StreamingLayer):
+class FastAttention(BaseAttention):
     """Multi-head attention in time and memory linear in the sequence length.
 
     Takes the place of `keras.layers.MultiHeadAttention`: the same constructor, call,
@@ -68,7 +83,7 @@ class FastAttention(StreamingLayer):
             nothing. `None` for no positions.
         exact_window: w, the number of nearest positions that a query attends to by
             exact softmax, beside linear attention to all others
-            (`ops.windowed_causal_attention`, as LoLCATs, arXiv 2410.10254); their
+            (`ops.linear_attention`, as LoLCATs, arXiv 2410.10254); their
             balance is a trainable weight of each head. In self-attention alone.
             `None` for no window.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
@@ -115,109 +130,392 @@ class FastAttention(StreamingLayer):
     TensorShape([1, 1000, 16])
     """
 
+    @with_arguments_of(BaseAttention)
     def __init__(
         self,
-        num_heads,
-        key_dim,
-        value_dim=None,
-        dropout=0.0,
-        use_bias=True,
-        output_shape=None,
-        attention_axes=None,
-        sliding_window=None,
-        flash_attention=None,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        activity_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
-        use_gate=False,
-        seed=None,
-        *,
-        num_key_value_heads=None,
+        *args,
         feature_map="softmax",
         num_features=None,
         projection="orthogonal",
-        rotary_base=None,
         exact_window=None,
         **kwargs,
     ):
-        super().__init__(
-            num_heads=num_heads,
-            key_dim=key_dim,
-            value_dim=value_dim,
-            dropout=dropout,
-            use_bias=use_bias,
-            output_shape=output_shape,
-            attention_axes=attention_axes,
-            sliding_window=sliding_window,
-            flash_attention=flash_attention,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint,
-            bias_constraint=bias_constraint,
-            use_gate=use_gate,
-            seed=seed,
-            num_key_value_heads=num_key_value_heads,
-            feature_map=feature_map,
-            num_features=num_features,
-            projection=projection,
-            rotary_base=rotary_base,
-            exact_window=exact_window,
-            **kwargs,
-        )
+        super().__init__(*args, **kwargs)
+        check_optional_size("num_features", num_features)
+        check_optional_size("exact_window", exact_window)
+        self.feature_map = feature_maps.get(feature_map)
+        if num_features is not None and not self.feature_map.draws_projection:
+            raise ValueError(
+                f"The feature map {self.feature_map!r} draws no projection, so "
+                "`num_features` has no meaning for it: leave it out. Received: "
+                f"num_features={num_features}"
+            )
+        self._num_features = num_features
+        self._draw_projection = projections.get(projection)
+        self.exact_window = exact_window
+        # Another way to the same result: see `distribution.sequence_parallel`.
+        self.attention_function = attention_ops.linear_attention
+        # Called with the heads of queries and keys: see `calibration.recorded`.
+        self.probe = None
+
+    @property
+    def num_features(self):
+        """M, or `None` where the feature map draws no projection."""
+        if not self.feature_map.draws_projection:
+            return None
+        return self._num_features or default_num_features(self.key_dim)
+
+    @property
+    def feature_parameters(self):
+        """The tensors of the feature map, by name, in float32."""
+        self._check_built("asking for its features")
+        return self._feature_weights.tensors("float32")
+
+    @property
+    def redraws(self):
+        """Whether the layer has a random projection that can be resampled."""
+        return self.feature_map.draws_projection and not self.feature_map.trainable
 
     def build(self, query_shape, value_shape, key_shape=None):
-        self.build_projections(query_shape, value_shape, key_shape)
-        self.build_features()
-
-    def call(
-        self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        return_attention_scores=False,
-        training=None,
-        use_causal_mask=False,
-        *,
-        segment_ids=None,
-        positions=None,
-    ):
-        heads, gate, counted, key_mask, segment_ids = self._sequence(
-            query,
-            value,
-            key,
-            (query_mask, value_mask, key_mask, attention_mask),
-            use_causal_mask,
-            segment_ids,
-            positions,
+        super().build(query_shape, value_shape, key_shape)
+        self._feature_weights = FeatureWeights(
+            self,
+            self.feature_map,
+            self._draw,
+            self.num_key_value_heads,
+            self.key_dim,
+            self.seed,
         )
-        queries, keys, values = heads
+        self._window_log_weight = None
+        if self.exact_window is not None:
+            self._window_log_weight = self.add_weight(
+                name="window_log_weight",
+                shape=(self.num_heads,),
+                initializer="zeros",
+                dtype="float32",
+                autocast=False,
+            )
+
+    def redraw_projection(self, seed):
+        """Resamples the projection; the kernel that it estimates stays the same.
+
+        Args:
+            seed: Non-negative integer, or a sequence of them such as `(seed, step)`.
+
+        Raises:
+            ValueError: If the layer is not built, or has no random projection.
+        """
+        self._check_built("resampling it")
+        if not self.redraws:
+            raise ValueError(
+                f"The feature map {self.feature_map!r} of the layer {self.name!r} has "
+                "no random projection that could be resampled."
+            )
+        self._feature_weights.redraw(seed)
+
+    def adapt(self, moments):
+        """Fits a feature map that adapts to the data; the kernel stays the same.
+
+        `calibration.adapt` does this for the layers of a model.
+
+        Args:
+            moments: `keras_performer.feature_maps.Moments` of the layer's queries and
+                keys.
+
+        Raises:
+            ValueError: If the layer is not built, or its feature map does not adapt.
+        """
+        self._check_built("adapting")
+        if not self.feature_map.adapts:
+            raise ValueError(
+                f"The feature map {self.feature_map!r} of the layer {self.name!r} "
+                "does not adapt to data; 'favor_sharp' and 'favor_plus_plus' do."
+            )
+        self._feature_weights.adapt(moments)
+
+    def initial_state(self, batch_size):
+        """The state of a causal stream before its first position.
+
+        Its shapes do not depend on how long the stream becomes.
+
+        Args:
+            batch_size: B, the number of streams side by side.
+
+        Returns:
+            `StreamState`, a pytree of tensors with leading B.
+
+        Raises:
+            ValueError: If the layer is not built.
+
+        Example:
+
+        >>> import numpy as np
+        >>> layer = FastAttention(num_heads=2, key_dim=8, seed=0)
+        >>> book = np.random.default_rng(0).random((1, 9, 16), "float32")
+        >>> whole = layer(book, book, use_causal_mask=True)
+        >>> state = layer.initial_state(batch_size=1)
+        >>> start, state = layer.prefill(book[:, :8], state)
+        >>> last, state = layer.step(book[:, 8:], state)
+        >>> bool(np.allclose(whole[:, 8:], last, atol=1e-5))
+        True
+        """
+        self._check_streams()
+        size = self.feature_map.size(self.key_dim, self.feature_parameters)
+        dtype = "float64" if self.compute_dtype == "float64" else "float32"
+        state = attention_ops.initial_state(
+            batch_size,
+            self.num_key_value_heads,
+            size,
+            self.value_dim,
+            dtype,
+            head_dim=self.key_dim,
+            window_size=self.exact_window,
+        )
+        return StreamState(state, ops.zeros((batch_size,), dtype="int32"))
+
+    def prefill(self, x, state, mask=None):
+        """Causal self-attention of several positions, from the state before them.
+
+        What `call` with `use_causal_mask=True` gives for the whole, part by part.
+
+        Args:
+            x: Tensor of shape (B, T, F).
+            state: `StreamState` from `initial_state`, `prefill` or `step`.
+            mask: Boolean tensor of shape (B, T), True at the positions that count, or
+                `None`. What it hides is not seen later: rows of unequal length are
+                padded on the left.
+
+        Returns:
+            Output of shape (B, T, F), or (B, T, *output_shape), and the new
+            `StreamState`.
+
+        Raises:
+            ValueError: If the layer is not built, or the state is of another shape.
+        """
+        return self._advance(attention_ops.prefill, x, state, mask)
+
+    def step(self, x, state, mask=None):
+        """Causal self-attention of one position, in constant time and memory.
+
+        Args:
+            x: Tensor of shape (B, 1, F).
+            state: `StreamState` from `initial_state`, `prefill` or `step`.
+            mask: Boolean tensor of shape (B, 1), True where the position counts, or
+                `None`.
+
+        Returns:
+            Output of shape (B, 1, F), or (B, 1, *output_shape), and the new
+            `StreamState`.
+
+        Raises:
+            ValueError: If the layer is not built, the state is of another shape, or
+                there is not one position.
+        """
+        return self._advance(attention_ops.step, x, state, mask)
+
+    def summarize(self, value, key=None, key_mask=None):
+        """The sums over a source that cross-attention needs, whatever its length.
+
+        A decoder that attends to a source at each step keeps this in place of the
+        source's keys and values.
+
+        Args:
+            value: Tensor of shape (B, S, Fv).
+            key: Tensor of shape (B, S, Fk). Defaults to `value`.
+            key_mask: Boolean tensor of shape (B, S), or `None`.
+
+        Returns:
+            `keras_performer.ops.AttentionState`, for `attend`.
+
+        Raises:
+            ValueError: If the layer is not built, or has rotary positions or a window,
+                which sums do not keep.
+
+        Example:
+
+        >>> import numpy as np
+        >>> layer = FastAttention(num_heads=2, key_dim=8, seed=0)
+        >>> source = np.random.default_rng(0).random((1, 9, 16), "float32")
+        >>> query = source[:, :3]
+        >>> whole = layer(query, source)
+        >>> output = layer.attend(query, layer.summarize(source))
+        >>> bool(np.allclose(whole, output, atol=1e-6))
+        True
+        """
+        self._check_summaries(value)
+        keys, values = self._key_value_heads(value if key is None else key, value)
+        key_mask = None if key_mask is None else ops.cast(key_mask, "bool")
+        parameters = self._parameters(keys)
+        return attention_ops.summarize(
+            keys, values, self.feature_map, parameters, key_mask
+        )
+
+    def attend(self, query, state):
+        """Cross-attention of queries to a source that `summarize` was given.
+
+        Args:
+            query: Tensor of shape (B, T, F).
+            state: `keras_performer.ops.AttentionState` from `summarize`.
+
+        Returns:
+            Tensor of shape (B, T, F), or (B, T, *output_shape).
+
+        Raises:
+            ValueError: If the layer is not built, has rotary positions or a window, or
+                the state is of another shape.
+        """
+        self._check_summaries(query)
+        queries, gate = self._query_heads(query)
+        output = attention_ops.attend(
+            state, queries, self.feature_map, self._parameters(queries)
+        )
+        return self._join_heads(ops.cast(output, queries.dtype), gate, query)
+
+    def read(self, query, state):
+        """The former name of `attend`."""
+        warnings.warn(
+            "`FastAttention.read` is now called `FastAttention.attend`.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.attend(query, state)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "feature_map": feature_maps.serialize(self.feature_map),
+            "num_features": self._num_features,
+            "projection": projections.serialize(self._draw_projection),
+            "exact_window": self.exact_window,
+        }
+
+    def _attend(self, inputs, training):
+        queries, keys, values, query_mask, key_mask, segment_ids, causal = inputs
         if self.probe is not None:
-            self.probe(self, queries, keys, counted, key_mask, use_causal_mask)
-        parameters = self._feature_weights.tensors(wide_dtype(queries))
-
-        output = self._attend(
-            *heads, parameters, key_mask, segment_ids, use_causal_mask
+            self.probe(self, queries, keys, query_mask, key_mask, causal)
+        output = self.attention_function(
+            queries,
+            keys,
+            values,
+            self.feature_map,
+            self._parameters(queries),
+            causal=causal,
+            key_mask=key_mask,
+            segment_ids=segment_ids,
+            window_size=self.exact_window,
+            window_log_weight=self._window_log_weight,
         )
-        if self._feature_map.adapts and training:
-            moments = Moments.of(queries, keys, counted, key_mask)
+        if self.feature_map.adapts and training:
+            moments = Moments.of(queries, keys, query_mask, key_mask)
             self._feature_weights.gather(moments)
-        output = self._finished(output, gate, query, query_mask, training)
-        if not return_attention_scores:
-            return output
+        return output
 
-        lengths = ops.shape(queries)[1], ops.shape(keys)[1]
-        visible = masks.visible(key_mask, use_causal_mask, segment_ids, *lengths)
-        scores = self._scores(queries, keys, parameters, visible)
-        scores = self._axes.unfold_scores(scores, query, value if key is None else key)
-        return output, ops.cast(scores, self.compute_dtype)
+    def _scores(self, inputs):
+        return attention_ops.kernel_attention_scores(
+            inputs.queries,
+            inputs.keys,
+            self.feature_map,
+            self._parameters(inputs.queries),
+            masks.visible_keys(inputs),
+            window_size=self.exact_window,
+            window_log_weight=self._window_log_weight,
+        )
+
+    def _advance(self, advance, x, state, mask):
+        """The output (B, T, F) of causal attention from a state, and the next state."""
+        self._check_streams(x)
+        self._check_state(state)
+        if mask is not None and not masks.has_shape(mask, x.shape[:2]):
+            raise ValueError(
+                f"`mask` must have the shape of `x` without its features: "
+                f"{tuple(x.shape[:2])}. Received: mask.shape={tuple(mask.shape)}"
+            )
+        mask = None if mask is None else ops.cast(mask, "bool")
+        queries, gate = self._query_heads(x)
+        keys, values = self._key_value_heads(x, x)
+        counted = ops.ones(ops.shape(x)[:2], "bool") if mask is None else mask
+        if self.rotary_base is not None:
+            positions = state.position[:, None] + count_positions(counted)
+            queries = rotary(queries, positions, self.rotary_base)
+            keys = rotary(keys, positions, self.rotary_base)
+        output, attention = advance(
+            state.attention,
+            queries,
+            keys,
+            values,
+            self.feature_map,
+            self._parameters(queries),
+            key_mask=mask,
+            window_log_weight=self._window_log_weight,
+        )
+        counts = ops.sum(ops.cast(counted, "int32"), axis=1)
+        counts = ops.cast(counts, "int32")  # JAX with float64 sums up in int64
+        state = StreamState(attention, state.position + counts)
+        return self._join_heads(output, gate, x), state
+
+    def _parameters(self, heads):
+        """The feature map's tensors, in the dtype in which sums over heads are kept."""
+        return self._feature_weights.tensors(wide_dtype(heads))
+
+    def _draw(self, seed):
+        return self.feature_map.draw(
+            self._draw_projection, seed, self.num_features, self.key_dim
+        )
+
+    def _check_built(self, what):
+        if not self.built:
+            raise ValueError(
+                f"The layer {self.name!r} has no projection yet: build it, or call it "
+                f"once, before {what}."
+            )
+
+    def _check_streams(self, x=None):
+        """Raises a `ValueError` where there is no one axis to stream along."""
+        self._check_built("streaming")
+        rank = self._axes.rank if x is None else len(x.shape)
+        if rank != 3 or self._axes.rank != 3:
+            raise ValueError(
+                "Streaming needs inputs of rank 3: (batch, length, features). Fold "
+                "other axes into the batch, and build the layer for that. Received: "
+                f"rank {rank}, for a layer built for rank {self._axes.rank}"
+            )
+
+    def _check_state(self, state):
+        kind = AttentionState if self.exact_window is None else WindowedState
+        is_stream = isinstance(state, StreamState)
+        if not is_stream or not isinstance(state.attention, kind):
+            received = type(state.attention if is_stream else state).__name__
+            raise ValueError(
+                "`state` must be what `initial_state`, `prefill` or `step` of such a "
+                f"layer returned, a `StreamState` of an `{kind.__name__}`. Received: "
+                f"{received}"
+            )
+
+    def _check_summaries(self, x):
+        self._check_streams(x)
+        if self.rotary_base is not None or self.exact_window is not None:
+            raise ValueError(
+                "A source that is summed up has neither positions nor a window: "
+                "`summarize` and `attend` are for layers without. Received: "
+                f"rotary_base={self.rotary_base}, exact_window={self.exact_window}"
+            )
+
+
+def default_num_features(head_dim):
+    """`D log D`, rounded to a multiple of 64, at least 64.
+
+    `O(D log D)` features suffice for a uniform approximation of the attention matrix
+    (theorem 4 of arXiv 2009.14794).
+
+    Args:
+        head_dim: D, the size of a head.
+
+    Returns:
+        M, an int.
+
+    Example:
+
+    >>> [default_num_features(head_dim) for head_dim in (8, 32, 64, 128)]
+    [64, 128, 256, 640]
+    """
+    return max(64, round(head_dim * math.log(head_dim) / 64) * 64)

@@ -6,8 +6,9 @@ import keras
 from keras import ops
 
 from keras_performer.layers import attention_masks as masks
-from keras_performer.layers import decoder_arguments as arguments
+from keras_performer.layers import decoder_cache
 from keras_performer.layers.transformer_block import TransformerBlock
+from keras_performer.ops.backend.keras_internals import get_keras_mask
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -128,8 +129,8 @@ class PerformerDecoder(TransformerBlock):
         segment_ids=None,
     ):
         has_cross = self._cross_attention_layer is not None
-        arguments.check_source(self.name, has_cross, encoder_sequence)
-        arguments.check_caches(
+        decoder_cache.check_source(self.name, has_cross, encoder_sequence)
+        decoder_cache.check_caches(
             self_attention_cache,
             self_attention_cache_update_index,
             cross_attention_cache,
@@ -175,11 +176,11 @@ class PerformerDecoder(TransformerBlock):
             return self._branches(x, attend, attend_source, training)[0]
 
         if self_attention_cache is None:
-            return self._perhaps_recomputed(forward, inputs, training)
-        arguments.check_streamable(
+            return self._call_with_remat(forward, inputs, training)
+        decoder_cache.check_streamable(
             use_causal_mask, segment_ids, training, self.dropout, self.attention
         )
-        arguments.check_update_index(
+        decoder_cache.check_update_index(
             self_attention_cache_update_index, self_attention_cache
         )
 
@@ -192,7 +193,7 @@ class PerformerDecoder(TransformerBlock):
             layer, state = self._cross_attention_layer, cross_attention_cache
             if cross_attention_cache_update_index is not None:
                 state = layer.summarize(source, key_mask=source_mask)
-            return layer.read(x, state), state
+            return layer.attend(x, state), state
 
         return _with_caches(*self._branches(x, advance, read, training))
 
@@ -260,8 +261,8 @@ class PerformerDecoder(TransformerBlock):
     def _masked(self, name, sequence, padding_mask, attention_mask):
         """A sequence in the compute dtype, its padding mask, and its mask of keys."""
         if padding_mask is None:
-            padding_mask = masks.get_keras_mask(sequence)
-        key_mask = arguments.key_mask(name, padding_mask, attention_mask)
+            padding_mask = get_keras_mask(sequence)
+        key_mask = masks.block_key_mask(name, padding_mask, attention_mask)
         return ops.cast(sequence, self.compute_dtype), padding_mask, key_mask
 
     def _branches(self, x, attend, attend_source, training):
@@ -285,7 +286,7 @@ class PerformerDecoder(TransformerBlock):
         return self._feedforward(x, training), of_self, of_source
 
     def _check_built(self):
-        arguments.check_linear(self.attention)
+        decoder_cache.check_linear(self.attention)
         if not self.built:
             raise ValueError(
                 f"The block {self.name!r} is not built yet: build it, or call it once "

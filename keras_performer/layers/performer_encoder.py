@@ -2,8 +2,8 @@
 
 import keras
 
-from keras_performer.layers import attention_masks as masks
 from keras_performer.layers.transformer_block import TransformerBlock
+from keras_performer.ops.backend.keras_internals import get_keras_mask
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -94,7 +94,7 @@ class PerformerEncoder(TransformerBlock):
         segment_ids=None,
     ):
         if padding_mask is None:
-            padding_mask = masks.get_keras_mask(inputs)
+            padding_mask = get_keras_mask(inputs)
 
         def attend(x):
             output = self._self_attention_layer(
@@ -121,7 +121,7 @@ class PerformerEncoder(TransformerBlock):
 
         if return_attention_scores:
             return forward(inputs)
-        return self._perhaps_recomputed(lambda x: forward(x)[0], (inputs,), training)
+        return self._call_with_remat(lambda x: forward(x)[0], (inputs,), training)
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_performer.layers.attention_arguments import check_size
+from keras_performer.layers.validation import check_size
 from keras_performer.ops import count_positions
 from keras_performer.renamed import also_registered_as
 
@@ -78,6 +78,13 @@ class PositionEmbedding(keras.layers.Layer):
         start = ops.reshape(ops.convert_to_tensor(start_index, "int32"), (-1, 1))
         positions = start + count_positions(mask, segment_ids)  # (B, T)
         return inputs + ops.take(self.embeddings, positions, axis=0)
+
+    def load_own_variables(self, store):
+        # Keras names the group of the weights after the class: old files have another.
+        path = getattr(store, "_h5_entry_path", None)
+        if path and not list(store.keys()):
+            store = store.get(path.replace("position_embedding", "learned_positions"))
+        super().load_own_variables(store)
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape

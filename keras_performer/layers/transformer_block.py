@@ -2,40 +2,93 @@
 
 import warnings
 
+import keras
+from keras import activations, dtype_policies, initializers, ops
+
 from keras_performer import feature_maps
-from keras_performer.layers.attention_arguments import check_choice, check_size
 from keras_performer.layers.exact_attention import ExactAttention
 from keras_performer.layers.fast_attention import FastAttention
-from keras_performer.layers.feed_forward_block import FeedForwardBlock
-from keras_performer.layers.recomputed import recomputed
-from keras_performer.layers.reseeded import reseeded
-from keras_performer.ops import projections
+from keras_performer.layers.remat import remat
+from keras_performer.layers.sublayers import (
+    NORMALIZATIONS,
+    clone_initializer,
+    normalization_layer,
+    policy_at,
+    saved_policy,
+)
+from keras_performer.layers.validation import (
+    check_choice,
+    check_optional_size,
+    check_size,
+)
+from keras_performer.ops import chunking, projections
+from keras_performer.ops.backend import chunked_scan
 
 ATTENTIONS = ("linear", "exact")
+FEEDFORWARDS = ("dense", "gated")
 
 
-def current_attention(attention):
-    """The name of a kind of attention, with a warning where an old one is given."""
-    if attention != "favor":
-        return attention
-    warnings.warn(
-        "`attention='favor'` is now called `attention='linear'`.",
-        DeprecationWarning,
-        stacklevel=3,
-    )
-    return "linear"
-
-
-class TransformerBlock(FeedForwardBlock):
-    """Attention sublayers and a feed-forward network, each on a residual branch.
-
-    A base class, of which `PerformerEncoder` and `PerformerDecoder` are made.
+def current_attention(attention, stacklevel=3):
+    """The name of a kind of attention, with a warning where an old one is given.
 
     Args:
-        intermediate_dim: As for `PerformerEncoder`, and so on.
-        **kwargs: Arguments of `FeedForwardBlock`.
+        attention: A name, or a list with one for each block.
+        stacklevel: As in `warnings.warn`.
+    """
+    renamed = renamed_attention(attention)
+    if renamed != attention:
+        warnings.warn(
+            "`attention='favor'` is now called `attention='linear'`.",
+            DeprecationWarning,
+            stacklevel=stacklevel,
+        )
+    return renamed
+
+
+def renamed_attention(attention):
+    """`current_attention` without a warning, for configs of before."""
+    return keras.tree.map_structure(
+        lambda name: "linear" if name == "favor" else name, attention
+    )
+
+
+class TransformerBlock(keras.layers.Layer):
+    """Attention sublayers and a feed-forward network, each on a residual branch.
+
+    The base class of `PerformerEncoder` and `PerformerDecoder`: a subclass makes its
+    sublayers in `build` by the methods here, with the names that KerasHub's block
+    gives them, and joins them in `call`.
+
+    Args:
+        intermediate_dim: Hidden size of the feed-forward network.
+        num_heads: H, the number of attention heads, of `F // H` features each.
+        dropout: Dropout rate of attention and of the residual branches.
+        activation: Activation of the feed-forward network.
+        layer_norm_epsilon: Epsilon of the normalizations.
+        kernel_initializer: Initializer of the kernels.
+        bias_initializer: Initializer of the biases.
+        normalize_first: Whether a branch's input is normalized, rather than the sum
+            after it.
+        normalization: `"layer_norm"` or `"rms_norm"`.
+        feedforward: `"dense"` or `"gated"`.
+        feedforward_chunk: How many positions at a time go through the feed-forward
+            network, or `None` for all at once.
+        attention: `"linear"` or `"exact"`.
+        feature_map: Name of a feature map, or a `FeatureMap`, of linear attention.
+        num_features: M, the number of random features, or `None`.
+        projection: Name of a projection, or a callable.
+        rotary_base: Base of rotary positions in self-attention, or `None`.
+        exact_window: Number of nearest positions to which self-attention is exact, or
+            `None`.
+        num_key_value_heads: Hk, the number of heads of keys and values in
+            self-attention. Defaults to `num_heads`.
+        remat: Whether the backward pass computes the block again instead of keeping
+            what it computed.
+        seed: Integer that seeds the projections and dropout, or `None`.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
     """
 
+    _num_seeds = 1  # of sublayers, in a subclass
     _autocasts_arguments = True
 
     def __init__(
@@ -49,6 +102,9 @@ class TransformerBlock(FeedForwardBlock):
         bias_initializer="zeros",
         normalize_first=False,
         *,
+        normalization="layer_norm",
+        feedforward="dense",
+        feedforward_chunk=None,
         attention="linear",
         feature_map="softmax",
         num_features=None,
@@ -57,10 +113,15 @@ class TransformerBlock(FeedForwardBlock):
         exact_window=None,
         num_key_value_heads=None,
         remat=False,
+        seed=None,
         **kwargs,
     ):
-        check_size("num_heads", num_heads)
         attention = current_attention(attention)
+        check_size("intermediate_dim", intermediate_dim)
+        check_size("num_heads", num_heads)
+        check_choice("normalization", normalization, NORMALIZATIONS)
+        check_choice("feedforward", feedforward, FEEDFORWARDS)
+        check_optional_size("feedforward_chunk", feedforward_chunk)
         check_choice("attention", attention, ATTENTIONS)
         if attention == "exact" and exact_window is not None:
             raise ValueError(
@@ -69,17 +130,19 @@ class TransformerBlock(FeedForwardBlock):
                 f"exact_window={exact_window}"
             )
         kwargs.setdefault("autocast", self._autocasts_arguments)
-        super().__init__(
-            intermediate_dim,
-            dropout=dropout,
-            activation=activation,
-            layer_norm_epsilon=layer_norm_epsilon,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            normalize_first=normalize_first,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.intermediate_dim = intermediate_dim
         self.num_heads = num_heads
+        self.dropout = dropout
+        self.activation = activations.get(activation)
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.normalize_first = normalize_first
+        self.normalization = normalization
+        self.feedforward = feedforward
+        self.feedforward_chunk = feedforward_chunk
         self.attention = attention
         self.feature_map = feature_maps.get(feature_map)
         self.num_features = num_features
@@ -88,10 +151,23 @@ class TransformerBlock(FeedForwardBlock):
         self.exact_window = exact_window
         self.num_key_value_heads = num_key_value_heads
         self.remat = remat
+        self.seed = seed
 
     def get_config(self):
         return {
             **super().get_config(),
+            "dtype": dtype_policies.serialize(saved_policy(self)),
+            "intermediate_dim": self.intermediate_dim,
+            "dropout": self.dropout,
+            "activation": activations.serialize(self.activation),
+            "layer_norm_epsilon": self.layer_norm_epsilon,
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "bias_initializer": initializers.serialize(self.bias_initializer),
+            "normalize_first": self.normalize_first,
+            "normalization": self.normalization,
+            "feedforward": self.feedforward,
+            "feedforward_chunk": self.feedforward_chunk,
+            "seed": self.seed,
             "num_heads": self.num_heads,
             "attention": self.attention,
             "feature_map": feature_maps.serialize(self.feature_map),
@@ -103,21 +179,25 @@ class TransformerBlock(FeedForwardBlock):
             "remat": self.remat,
         }
 
+    @classmethod
+    def from_config(cls, config):
+        if "attention" in config:  # a config of KerasHub's block has none
+            attention = renamed_attention(config["attention"])
+            config = {**config, "attention": attention}
+        return super().from_config(config)
+
     def _self_attention(self, name, shape, seed_index):
         """Attention of a sequence of a shape (B, T, F) to itself, built."""
-        window = (
-            {} if self.exact_window is None else {"exact_window": self.exact_window}
-        )
         return self._attention(
             name,
             shape,
             shape,
             seed_index,
+            exact_window=self.exact_window,
             kernel_initializer=self.kernel_initializer,
             bias_initializer=self.bias_initializer,
             num_key_value_heads=self.num_key_value_heads,
             rotary_base=self.rotary_base,
-            **window,
         )
 
     def _cross_attention(self, name, shape, source_shape, seed_index):
@@ -127,11 +207,19 @@ class TransformerBlock(FeedForwardBlock):
             shape,
             source_shape,
             seed_index,
-            kernel_initializer=reseeded(self.kernel_initializer, name),
-            bias_initializer=reseeded(self.bias_initializer, name),
+            kernel_initializer=clone_initializer(self.kernel_initializer, name),
+            bias_initializer=clone_initializer(self.bias_initializer, name),
         )
 
-    def _attention(self, name, query_shape, value_shape, seed_index, **arguments):
+    def _attention(
+        self,
+        name,
+        query_shape,
+        value_shape,
+        seed_index,
+        exact_window=None,
+        **arguments,
+    ):
         hidden_dim = query_shape[-1]
         if hidden_dim < self.num_heads:
             raise ValueError(
@@ -139,28 +227,144 @@ class TransformerBlock(FeedForwardBlock):
                 "so that each head has one. Received: an input of shape "
                 f"{tuple(query_shape)}, num_heads={self.num_heads}"
             )
-        make = {"linear": self._linear, "exact": ExactAttention}[self.attention]
-        layer = make(
+        arguments.update(
             num_heads=self.num_heads,
             key_dim=hidden_dim // self.num_heads,
             dropout=self.dropout,
             seed=self._seed(seed_index),
             dtype=self.dtype_policy,  # a map as it is: for the sublayers
             name=name,
-            **arguments,
         )
+        if self.attention == "exact":
+            layer = ExactAttention(**arguments)
+        else:
+            layer = FastAttention(
+                feature_map=self.feature_map,
+                num_features=self.num_features,
+                projection=self.projection,
+                exact_window=exact_window,
+                **arguments,
+            )
         layer.build(query_shape, value_shape)
         return layer
 
-    def _linear(self, **arguments):
-        return FastAttention(
-            feature_map=self.feature_map,
-            num_features=self.num_features,
-            projection=self.projection,
-            **arguments,
+    def _norm(self, name, shape):
+        norm = normalization_layer(
+            self.normalization,
+            epsilon=self.layer_norm_epsilon,
+            dtype=self._policy(name),
+            name=name,
+        )
+        norm.build(shape)
+        return norm
+
+    def _drop(self, name, seed_index):
+        return keras.layers.Dropout(
+            self.dropout,
+            seed=self._seed(seed_index),
+            dtype=self._policy(name),
+            name=name,
         )
 
-    def _perhaps_recomputed(self, function, inputs, training):
+    def _dense(self, name, shape, units, activation=None):
+        dense = keras.layers.Dense(
+            units,
+            activation=activation,
+            kernel_initializer=clone_initializer(self.kernel_initializer, name),
+            bias_initializer=clone_initializer(self.bias_initializer, name),
+            dtype=self._policy(name),
+            name=name,
+        )
+        dense.build(shape)
+        return dense
+
+    def _policy(self, name):
+        return policy_at(self.dtype_policy, f"{self.path}/{name}")
+
+    def _seed(self, index):
+        # Seeds of their own: with one seed all would drop the same features.
+        return None if self.seed is None else self._num_seeds * self.seed + index
+
+    def _build_feedforward(self, shape, seed_index):
+        is_gated = self.feedforward == "gated"
+        self._feedforward_gate_dense = None
+        if is_gated:
+            self._feedforward_gate_dense = self._dense(
+                "feedforward_gate_dense", shape, self.intermediate_dim, self.activation
+            )
+        self._feedforward_intermediate_dense = self._dense(
+            "feedforward_intermediate_dense",
+            shape,
+            self.intermediate_dim,
+            None if is_gated else self.activation,
+        )
+        self._feedforward_output_dense = self._dense(
+            "feedforward_output_dense",
+            (*shape[:-1], self.intermediate_dim),
+            shape[-1],
+        )
+        self._feedforward_dropout = self._drop("feedforward_dropout", seed_index)
+
+    def _residual(self, x, branch, norm, dropout, training):
+        """The sum of `x` and a branch of it, normalized before or after.
+
+        Args:
+            x: Tensor of shape (B, T, F).
+            branch: Callable `(x) -> (output, other)`.
+            norm: The normalization.
+            dropout: The dropout of the branch's output.
+            training: Whether dropout is active.
+
+        Returns:
+            Tensor of shape (B, T, F), and `other`.
+        """
+        output, other = branch(norm(x) if self.normalize_first else x)
+        x = dropout(output, training=training) + x
+        return (x if self.normalize_first else norm(x)), other
+
+    def _feedforward(self, x, training):
+        """The feed-forward network's residual branch of a tensor (B, T, F)."""
+
+        def branch(x):
+            is_whole = self.feedforward_chunk is None or (
+                x.shape[1] is not None and x.shape[1] <= self.feedforward_chunk
+            )
+            return (self._feed(x) if is_whole else self._feed_in_chunks(x)), None
+
+        norm, dropout = self._feedforward_layer_norm, self._feedforward_dropout
+        return self._residual(x, branch, norm, dropout, training)[0]
+
+    def _feed(self, x):
+        hidden = self._feedforward_intermediate_dense(x)
+        if self._feedforward_gate_dense is not None:
+            hidden = self._feedforward_gate_dense(x) * hidden
+        return self._feedforward_output_dense(hidden)
+
+    def _feed_in_chunks(self, x):
+        """`_feed`, some positions at a time, none of whose hidden features is kept."""
+        length = ops.shape(x)[1]
+        lengths = chunking.chunk_length(length, self.feedforward_chunk)
+        dense = (
+            self._feedforward_gate_dense,
+            self._feedforward_intermediate_dense,
+            self._feedforward_output_dense,
+        )
+        variables = [v for layer in dense if layer is not None for v in layer.variables]
+
+        def step(carry, chunk, shared):
+            with keras.StatelessScope(zip(variables, shared, strict=True)):
+                return carry, (self._feed(*chunk),)
+
+        values = tuple(variable.value for variable in variables)
+        chunks = (chunking.split(x, lengths),)
+        _, (outputs,) = chunked_scan(step, (), chunks, values)  # (N, B, C, F)
+        batch = ops.shape(x)[0]
+        number, size = lengths
+        outputs = ops.swapaxes(outputs, 0, 1)
+        outputs = ops.reshape(outputs, (batch, number * size, x.shape[-1]))
+        return outputs[:, :length]
+
+    def _call_with_remat(self, function, inputs, training):
         """`function(*inputs)`; where `remat`, nothing of it is kept for its gradient.
 
         Args:
@@ -169,5 +373,5 @@ class TransformerBlock(FeedForwardBlock):
             training: Whether a gradient is to be expected.
         """
         if self.remat and training:
-            return recomputed(self, function, inputs)
+            return remat(self, function, inputs)
         return function(*inputs)

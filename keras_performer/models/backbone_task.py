@@ -1,4 +1,4 @@
-"""`BackboneTask`: what every model that is a backbone with a head has in common."""
+"""`BackboneTask`: the base of models that are a backbone with a head."""
 
 import keras
 
@@ -24,7 +24,7 @@ class BackboneTask(keras.Model):
 
 
 def token_logits(backbone):
-    """A function from vectors to logits, by the token embedding in reverse.
+    """A function from hidden states to logits, by the token embedding in reverse.
 
     Args:
         backbone: A model with a `token_embedding`.

@@ -1,63 +1,183 @@
-"""`block_stack`: the blocks of a model, alike but for what is given for each."""
+"""`BlockStack`: the layers of one encoder or decoder of a backbone."""
 
 import keras
 
-from keras_performer import feature_maps
-from keras_performer.models.per_layer import per_layer
+from keras_performer.layers import PositionEmbedding, SinePositionEncoding
+from keras_performer.layers.sublayers import normalization_layer
 
+POSITIONS = ("sinusoidal", "rotary", "learned")
 INITIAL_STDDEV = 0.02
-BLOCK_EPSILON = 1e-5
+EPSILON = 1e-5
 
 
-def block_stack(
-    block_type, name, num_layers, seed, attention, feature_map, exact_window, **options
-):
-    """Makes the blocks of an encoder or a decoder.
+class BlockStack:
+    """Makes the layers between embedded tokens and hidden states.
+
+    The model that calls these layers owns them: it passes embedded tokens to `begin`,
+    calls each of `blocks`, and passes what comes out to `end`.
 
     Args:
         block_type: `PerformerEncoder` or `PerformerDecoder`.
-        name: What the names of the blocks start with.
+        block_name: What the names of the blocks start with.
         num_layers: Number of blocks.
-        seed: Integer that seeds the first block, whose followers have those that
-            follow; or `None`.
-        attention: As for the block, or a list with one for each.
-        feature_map: As for the block, or a list with one for each.
-        exact_window: As for the block, or a list with one for each. Blocks whose
-            attention is exact have none.
-        **options: The same arguments for all blocks.
-
-    Returns:
-        List of blocks.
+        positions: `"sinusoidal"`, `"rotary"` or `"learned"`.
+        max_wavelength: The largest wavelength of sinusoidal positions, the base of
+            rotary ones.
+        max_sequence_length: The longest sequence where positions are learned, or
+            `None`.
+        attention: `"linear"` or `"exact"`, or a list with one for each block.
+        feature_map: A feature map, or a list with one for each block.
+        exact_window: Positions of the exact window or `None`, or a list with one for
+            each block. Blocks of exact attention ignore it.
+        dropout: Dropout rate, of the embedded tokens too.
+        normalize_first: Whether the normalization stands behind the blocks (pre-norm)
+            or before them (post-norm).
+        normalization: `"layer_norm"` or `"rms_norm"`.
+        seed: Integer that seeds the first block; each following block and the learned
+            positions have the next integer. Or `None`.
+        dropout_seed: Integer that seeds the dropout of embedded tokens, or `None`.
+        dtype: Dtype or dtype policy of the layers.
+        prefix: What the names of all layers but the blocks start with.
+        **block_options: Further arguments of every block.
 
     Raises:
-        ValueError: If a list has not one entry for each block.
+        ValueError: If a list has not one entry for each block, `positions` is unknown,
+            or `max_sequence_length` does not go with it.
+
+    Example:
+
+    >>> from keras_performer.layers import PerformerEncoder
+    >>> stack = BlockStack(
+    ...     PerformerEncoder, "block", num_layers=2, num_heads=2, intermediate_dim=32,
+    ...     positions="rotary", max_wavelength=10000, max_sequence_length=None,
+    ...     attention=["linear", "exact"], feature_map="softmax", exact_window=None,
+    ...     dropout=0.0, normalize_first=True, normalization="layer_norm", seed=0,
+    ...     dropout_seed=0, dtype=None,
+    ... )
+    >>> [(block.name, block.attention) for block in stack.blocks]
+    [('block_0', 'linear'), ('block_1', 'exact')]
     """
-    kinds = per_layer("attention", attention, num_layers)
-    maps = per_layer("feature_map", feature_map, num_layers)
-    windows = per_layer("exact_window", exact_window, num_layers)
-    return [
-        block_type(
-            attention=kinds[index],
-            feature_map=maps[index],
-            exact_window=windows[index] if kinds[index] == "linear" else None,
-            layer_norm_epsilon=BLOCK_EPSILON,
-            kernel_initializer=initializer(seed, index),
-            seed=None if seed is None else seed + index,
-            name=f"{name}_{index}",
-            **options,
+
+    def __init__(
+        self,
+        block_type,
+        block_name,
+        *,
+        num_layers,
+        positions,
+        max_wavelength,
+        max_sequence_length,
+        attention,
+        feature_map,
+        exact_window,
+        dropout,
+        normalize_first,
+        normalization,
+        seed,
+        dropout_seed,
+        dtype,
+        prefix="",
+        **block_options,
+    ):
+        self.normalize_first = normalize_first
+        self.positions = _position_layer(
+            positions,
+            max_wavelength,
+            max_sequence_length,
+            seed=shifted(seed, num_layers),
+            dtype=dtype,
+            name=f"{prefix}position_embedding",
         )
-        for index in range(num_layers)
-    ]
+        self.dropout = keras.layers.Dropout(
+            dropout, seed=dropout_seed, dtype=dtype, name=f"{prefix}embedding_dropout"
+        )
+        attentions = _per_block("attention", attention, num_layers)
+        maps = _per_block("feature_map", feature_map, num_layers)
+        windows = _per_block("exact_window", exact_window, num_layers)
+        self.blocks = [
+            block_type(
+                attention=attentions[index],
+                feature_map=maps[index],
+                exact_window=windows[index] if attentions[index] == "linear" else None,
+                rotary_base=max_wavelength if positions == "rotary" else None,
+                dropout=dropout,
+                layer_norm_epsilon=EPSILON,
+                kernel_initializer=initializer(shifted(seed, index)),
+                normalize_first=normalize_first,
+                normalization=normalization,
+                seed=shifted(seed, index),
+                dtype=dtype,
+                name=f"{block_name}_{index}",
+                **block_options,
+            )
+            for index in range(num_layers)
+        ]
+        norm_name = "output_norm" if normalize_first else "embedding_norm"
+        self.norm = normalization_layer(
+            normalization, epsilon=EPSILON, dtype=dtype, name=f"{prefix}{norm_name}"
+        )
+
+    def begin(self, x, training=None, **position_arguments):
+        """What the first block gets.
+
+        Args:
+            x: Embedded tokens, tensor of shape (B, T, F).
+            training: Whether dropout acts.
+            **position_arguments: Arguments of the layer that adds positions, such as
+                `segment_ids`, `mask` and `start_index`.
+
+        Returns:
+            Tensor of shape (B, T, F).
+        """
+        if self.positions is not None:
+            x = self.positions(x, **position_arguments)
+        if not self.normalize_first:
+            x = self.norm(x)
+        return self.dropout(x, training=training)
+
+    def end(self, x):
+        """The hidden states of shape (B, T, F), from what the last block returned."""
+        return self.norm(x) if self.normalize_first else x
 
 
-def get_feature_maps(identifiers):
-    """The feature map of an identifier, or a list of them of a list."""
-    if isinstance(identifiers, (list, tuple)):
-        return [feature_maps.get(identifier) for identifier in identifiers]
-    return feature_maps.get(identifiers)
-
-
-def initializer(seed, index):
-    """The initializer of kernels and embeddings, each index with its own draws."""
-    seed = None if seed is None else seed + index
+def initializer(seed):
+    """The initializer of kernels and embeddings."""
     return keras.initializers.TruncatedNormal(stddev=INITIAL_STDDEV, seed=seed)
+
+
+def shifted(seed, offset):
+    """A seed plus an offset, so that no two layers draw the same; `None` for none."""
+    return None if seed is None else seed + offset
+
+
+def _per_block(name, value, num_layers):
+    """A list with the value of each block, from that list or one value for all."""
+    if not isinstance(value, (list, tuple)):
+        return [value] * num_layers
+    if len(value) != num_layers:
+        raise ValueError(
+            f"`{name}` must be one value for all layers, or a list with one for each "
+            f"of the {num_layers}. Received: {len(value)} entries, {name}={value!r}"
+        )
+    return list(value)
+
+
+def _position_layer(positions, max_wavelength, max_sequence_length, seed, **options):
+    """The layer that adds positions; `None` where attention rotates by them."""
+    if positions not in POSITIONS:
+        raise ValueError(
+            f"`positions` must be one of {POSITIONS}. Received: positions={positions!r}"
+        )
+    if (max_sequence_length is not None) != (positions == "learned"):
+        raise ValueError(
+            "`max_sequence_length` is for `positions='learned'`, which need it; other "
+            "positions have no longest sequence. Received: positions="
+            f"{positions!r}, max_sequence_length={max_sequence_length}"
+        )
+    if positions == "learned":
+        return PositionEmbedding(
+            max_sequence_length, stddev=INITIAL_STDDEV, seed=seed, **options
+        )
+    if positions == "sinusoidal":
+        return SinePositionEncoding(max_wavelength, scale=INITIAL_STDDEV, **options)
+    return None

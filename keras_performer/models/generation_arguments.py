@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_performer.layers.attention_arguments import check_size
+from keras_performer.layers.validation import check_size
 
 
 def token_rows(token_ids, vocabulary_size, name):

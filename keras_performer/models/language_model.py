@@ -1,4 +1,4 @@
-"""`LanguageModel`: what models that generate tokens have in common."""
+"""`LanguageModel`: the base of models that generate tokens."""
 
 import keras
 
@@ -9,21 +9,23 @@ from keras_performer.models.token_generator import TokenGenerator
 
 
 class LanguageModel(BackboneTask):
-    """Logits of a backbone's token embedding in reverse, and the way to new tokens.
+    """Logits by the token embedding of a backbone, and generation of new tokens.
 
-    A base class: a subclass says by which of the backbone's vectors it predicts, and
-    from which state it generates.
+    A base class, of which `PerformerCausalLM` and `PerformerSeq2SeqLM` are made: a
+    subclass passes the hidden states that it predicts from, and in `generate` and
+    `stream` the state before the first token.
 
     Args:
         backbone: A model with `vocabulary_size`, `max_sequence_length`,
             `token_embedding` and `stream`.
-        vectors: Symbolic tensor of shape (B, T, F), an output of the backbone.
+        hidden_states: Symbolic tensor of shape (B, T, F), an output of the backbone.
         **kwargs: Arguments of `keras.Model`, such as `name`.
     """
 
-    def __init__(self, backbone, vectors, **kwargs):
+    def __init__(self, backbone, hidden_states, **kwargs):
         logits = token_logits(backbone)
-        super().__init__(inputs=backbone.input, outputs=logits(vectors), **kwargs)
+        outputs = logits(hidden_states)
+        super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
         self.backbone = backbone
         self._logits = logits
         self._token_generator = None
@@ -35,7 +37,7 @@ class LanguageModel(BackboneTask):
     def _generate(
         self, start, prompt_ids, max_new_tokens, sampler, stop_token_ids, seed
     ):
-        """`generate` from the state that `start` gives for a number of rows."""
+        """Generates from the state that `start(B)` returns."""
         sampler = self._seeded(sampler, seed)
         prompts, stops = self._checked(prompt_ids, max_new_tokens, stop_token_ids)
         return self._generator().generate(
@@ -43,7 +45,7 @@ class LanguageModel(BackboneTask):
         )
 
     def _stream(self, start, prompt_ids, max_new_tokens, sampler, stop_token_ids, seed):
-        """`stream` from the state that `start` gives for a number of rows."""
+        """`_generate` as a Python generator, one token of each row at a time."""
         sampler = self._seeded(sampler, seed)
         if hasattr(sampler, "num_beams"):
             raise ValueError(
@@ -62,7 +64,10 @@ class LanguageModel(BackboneTask):
         return self._token_generator
 
     def _seeded(self, identifier, seed):
-        """The sampler of a name, always the same one, or an object; with its seed."""
+        """The sampler, whose seeds are set if there is a seed.
+
+        A name gives the same object each time, so that what was compiled is used again.
+        """
         is_name = isinstance(identifier, str)
         get = self._generator().named_sampler if is_name else samplers.get
         sampler = get(identifier)

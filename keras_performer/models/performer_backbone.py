@@ -1,24 +1,19 @@
-"""`PerformerBackbone`: tokens to contextual vectors, in linear time."""
+"""`PerformerBackbone`: tokens to contextual hidden states, in linear time."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
-from keras_performer import feature_maps
 from keras_performer.layers import PerformerDecoder, PerformerEncoder
-from keras_performer.layers.normalizations import normalization_layer
+from keras_performer.layers.transformer_block import current_attention
 from keras_performer.models import presets
-from keras_performer.models.block_stack import (
-    BLOCK_EPSILON,
-    INITIAL_STDDEV,
-    block_stack,
-    get_feature_maps,
-    initializer,
-)
-from keras_performer.models.causal_stream import CausalStream
-from keras_performer.models.positions import position_layer, rotary_base
+from keras_performer.models.backbone import Backbone, get_feature_maps
+from keras_performer.models.block_stack import BlockStack, initializer, shifted
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
-class PerformerBackbone(CausalStream):
+class PerformerBackbone(Backbone):
     """Embeddings and a stack of `PerformerEncoder` or `PerformerDecoder` blocks.
 
     Token 0 is padding: it is masked everywhere and changes nothing. Sequences may be
@@ -33,17 +28,21 @@ class PerformerBackbone(CausalStream):
         dropout: Dropout rate.
         max_wavelength: The slowest of the wavelengths of sinusoidal positions, see
             `SinePositionEncoding`; the base of rotary ones, see `FastAttention`.
-        feature_map: As for `FastAttention`, or a list with one for each block.
-        num_features: As for `FastAttention`.
+        feature_map: Feature map of the attention, `"softmax"`, `"relu"` or another of
+            `feature_maps`, or a list with one for each block.
+        num_features: M, random features of a head; `None` for D·log(D), rounded to a
+            multiple of 64.
         seed: Integer that seeds weights, projections and dropout, or `None`.
         dtype: Dtype or dtype policy of the layers.
-        causal: Whether a position sees only those at and before it: then the blocks
-            are `PerformerDecoder`s, and sequences can be streamed.
+        causal: Whether a position attends only to itself and earlier ones. Then the
+            blocks are `PerformerDecoder`s, and sequences can be streamed.
         positions: `"sinusoidal"`, `"rotary"` or `"learned"`. Defaults to `"rotary"`
             where `causal`, else to `"sinusoidal"`.
         max_sequence_length: The longest sequence, where positions are learned.
-        exact_window: As for `FastAttention`, or a list with one for each block.
-        num_key_value_heads: As for `FastAttention`.
+        exact_window: Number of nearest positions that get exact softmax attention
+            besides, `None` for none, or a list with one for each block.
+        num_key_value_heads: Hk, heads of keys and values, a divisor of `num_heads`;
+            `None` for as many.
         attention: `"linear"`, linear attention, `"exact"`, softmax attention, or a list
             with one for each block. Where it is exact, `feature_map` and
             `exact_window` have no meaning.
@@ -52,20 +51,21 @@ class PerformerBackbone(CausalStream):
             networks, with a normalization after the last block (pre-norm); or after
             each, and the embeddings too (post-norm).
         normalization: `"layer_norm"` or `"rms_norm"`.
-        feedforward: `"dense"` or `"gated"`, as for `PerformerEncoder`.
-        feedforward_chunk: As for `PerformerEncoder`.
-        remat: Whether the backward pass computes each block again instead of keeping
-            what it computed.
+        feedforward: `"dense"` or `"gated"`, see `PerformerEncoder`.
+        feedforward_chunk: Number of positions that a feed-forward network computes at a
+            time, or `None` for all.
+        remat: Whether the backward pass computes the activations of each block again
+            instead of keeping them.
         tie_embeddings: Whether the token embedding in reverse, which gives logits, has
             the same weights.
         packed: Whether rows hold several sequences: then the input is a dictionary of
-            `token_ids` and `segment_ids`, and none sees another.
+            `token_ids` and `segment_ids`, and no sequence attends to another.
         **kwargs: Arguments of `keras.Model`, such as `name`.
 
     Call arguments:
         inputs: `token_ids`, an integer tensor of shape (B, T); where `packed`, a
-            dictionary of it and `segment_ids`, of the same shape, whose runs of equal
-            ids are sequences.
+            dictionary of it and `segment_ids`, an integer tensor of shape (B, T), where
+            adjacent equal ids mark a segment: one sequence.
 
     Returns:
         Tensor of shape (B, T, F).
@@ -87,150 +87,110 @@ class PerformerBackbone(CausalStream):
 
     def __init__(
         self,
-        vocabulary_size,
-        num_layers,
-        num_heads,
-        hidden_dim,
-        intermediate_dim,
-        dropout=0.1,
-        max_wavelength=10000,
-        feature_map="softmax",
-        num_features=None,
-        seed=None,
-        dtype=None,
+        vocabulary_size: int,
+        num_layers: int,
+        num_heads: int,
+        hidden_dim: int,
+        intermediate_dim: int,
+        dropout: float = 0.1,
+        max_wavelength: float = 10000,
+        feature_map: Any = "softmax",
+        num_features: int | None = None,
+        seed: int | None = None,
+        dtype: Any = None,
         *,
-        causal=False,
-        positions=None,
-        max_sequence_length=None,
-        exact_window=None,
-        num_key_value_heads=None,
-        attention="linear",
-        activation="gelu",
-        normalize_first=True,
-        normalization="layer_norm",
-        feedforward="dense",
-        feedforward_chunk=None,
-        remat=False,
-        tie_embeddings=True,
-        packed=False,
-        **kwargs,
-    ):
-        # === Layers ===
+        causal: bool = False,
+        positions: str | None = None,
+        max_sequence_length: int | None = None,
+        exact_window: int | Sequence[int | None] | None = None,
+        num_key_value_heads: int | None = None,
+        attention: str | Sequence[str] = "linear",
+        activation: Any = "gelu",
+        normalize_first: bool = True,
+        normalization: str = "layer_norm",
+        feedforward: str = "dense",
+        feedforward_chunk: int | None = None,
+        remat: bool = False,
+        tie_embeddings: bool = True,
+        packed: bool = False,
+        **kwargs: Any,
+    ) -> None:
         if positions is None:
             positions = "rotary" if causal else "sinusoidal"
-        feature_map = get_feature_maps(feature_map)
+        options: dict[str, Any] = {
+            "num_layers": num_layers,
+            "num_heads": num_heads,
+            "intermediate_dim": intermediate_dim,
+            "dropout": dropout,
+            "positions": positions,
+            "max_wavelength": max_wavelength,
+            "max_sequence_length": max_sequence_length,
+            "attention": current_attention(attention),
+            "feature_map": get_feature_maps(feature_map),
+            "num_features": num_features,
+            "exact_window": exact_window,
+            "num_key_value_heads": num_key_value_heads,
+            "activation": keras.activations.get(activation),
+            "normalize_first": normalize_first,
+            "normalization": normalization,
+            "feedforward": feedforward,
+            "feedforward_chunk": feedforward_chunk,
+            "remat": remat,
+        }
+
+        # === Layers ===
         embedding = keras.layers.ReversibleEmbedding(
             vocabulary_size,
             hidden_dim,
             tie_weights=tie_embeddings,
-            embeddings_initializer=initializer(seed, 0),
+            embeddings_initializer=initializer(seed),
             mask_zero=True,
             reverse_dtype="float32",
             dtype=dtype,
             name="token_embedding",
         )
-        add_positions = position_layer(
-            positions,
-            max_wavelength=max_wavelength,
-            max_sequence_length=max_sequence_length,
-            stddev=INITIAL_STDDEV,
-            seed=None if seed is None else seed + num_layers + 1,
-            dtype=dtype,
-            name="position_embedding",
-        )
-        embedding_dropout = keras.layers.Dropout(
-            dropout, seed=seed, dtype=dtype, name="embedding_dropout"
-        )
-        blocks = block_stack(
+        stack = BlockStack(
             PerformerDecoder if causal else PerformerEncoder,
             "performer_decoder" if causal else "performer_encoder",
-            num_layers,
-            seed=None if seed is None else seed + 1,
-            attention=attention,
-            feature_map=feature_map,
-            exact_window=exact_window,
-            intermediate_dim=intermediate_dim,
-            num_heads=num_heads,
-            dropout=dropout,
-            activation=activation,
-            normalize_first=normalize_first,
-            normalization=normalization,
-            feedforward=feedforward,
-            feedforward_chunk=feedforward_chunk,
-            num_features=num_features,
-            rotary_base=rotary_base(positions, max_wavelength),
-            num_key_value_heads=num_key_value_heads,
-            remat=remat,
+            seed=shifted(seed, 1),
+            dropout_seed=seed,
             dtype=dtype,
-        )
-        norm = normalization_layer(
-            normalization,
-            epsilon=BLOCK_EPSILON,
-            dtype=dtype,
-            name="output_norm" if normalize_first else "embedding_norm",
+            **options,
         )
 
         # === Functional model ===
-        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-        inputs, segments = token_ids, {}
+        inputs = token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        segments = {}
         if packed:
             segment_ids = keras.Input((None,), dtype="int32", name="segment_ids")
             inputs = {"token_ids": token_ids, "segment_ids": segment_ids}
             segments = {"segment_ids": segment_ids}
-        x = embedding(token_ids)
-        if add_positions is not None:
-            x = add_positions(x, **segments)
-        if not normalize_first:
-            x = norm(x)
-        x = embedding_dropout(x)
-        for block in blocks:
+        x = stack.begin(embedding(token_ids), **segments)
+        for block in stack.blocks:
             x = block(x, **segments)
-        outputs = norm(x) if normalize_first else x
-        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        super().__init__(inputs=inputs, outputs=stack.end(x), **kwargs)
 
         # === Config ===
-        self.vocabulary_size = vocabulary_size
-        self.num_layers = num_layers
-        self.num_heads = num_heads
-        self.hidden_dim = hidden_dim
-        self.intermediate_dim = intermediate_dim
-        self.dropout = dropout
-        self.max_wavelength = max_wavelength
-        self.feature_map = feature_map
-        self.num_features = num_features
-        self.seed = seed
-        self.causal = causal
-        self.positions = positions
-        self.max_sequence_length = max_sequence_length
-        self.exact_window = exact_window
-        self.num_key_value_heads = num_key_value_heads
-        self.attention = attention
-        self.activation = keras.activations.get(activation)
-        self.normalize_first = normalize_first
-        self.normalization = normalization
-        self.feedforward = feedforward
-        self.feedforward_chunk = feedforward_chunk
-        self.remat = remat
-        self.tie_embeddings = tie_embeddings
-        self.packed = packed
         self.token_embedding = embedding
-        self.blocks = blocks
-        self._add_positions = add_positions
-        self._norm = norm
-
-    @property
-    def redraws(self):
-        """Whether the blocks have random projections that can be drawn anew."""
-        maps = [x.feature_map for x in self.blocks if x.attention == "linear"]
-        return any(each.draws_projection and not each.trainable for each in maps)
+        self.blocks = stack.blocks
+        self._set_arguments(
+            stack,
+            vocabulary_size=vocabulary_size,
+            hidden_dim=hidden_dim,
+            seed=seed,
+            causal=causal,
+            tie_embeddings=tie_embeddings,
+            packed=packed,
+            **options,
+        )
 
     @classmethod
-    def from_preset(cls, preset, **arguments):
+    def from_preset(cls, preset: str, **arguments: Any) -> "PerformerBackbone":
         """A backbone of a known size, without trained weights.
 
         Args:
             preset: One of `presets.PRESETS`, such as `"small"`.
-            **arguments: Arguments that are added, or differ.
+            **arguments: Arguments that are added to these or replace them.
 
         Raises:
             ValueError: If the preset is unknown, or `vocabulary_size` is missing.
@@ -243,12 +203,12 @@ class PerformerBackbone(CausalStream):
         return cls(**presets.preset(preset, **arguments))
 
     @classmethod
-    def from_depth(cls, depth, **arguments):
+    def from_depth(cls, depth: int, **arguments: Any) -> "PerformerBackbone":
         """A backbone whose sizes follow from its depth: see `presets.of_depth`.
 
         Args:
             depth: Number of blocks.
-            **arguments: Arguments that are added, or differ.
+            **arguments: Arguments that are added to these or replace them.
 
         Raises:
             ValueError: If the depth is not positive, or `vocabulary_size` is missing.
@@ -260,40 +220,76 @@ class PerformerBackbone(CausalStream):
         """
         return cls(**presets.of_depth(depth, **arguments))
 
-    def get_config(self):
-        return {
-            "vocabulary_size": self.vocabulary_size,
-            "num_layers": self.num_layers,
-            "num_heads": self.num_heads,
-            "hidden_dim": self.hidden_dim,
-            "intermediate_dim": self.intermediate_dim,
-            "dropout": self.dropout,
-            "max_wavelength": self.max_wavelength,
-            "feature_map": keras.tree.map_structure(
-                feature_maps.serialize, self.feature_map
-            ),
-            "num_features": self.num_features,
-            "seed": self.seed,
-            "dtype": keras.dtype_policies.serialize(self._norm.dtype_policy),
-            "causal": self.causal,
-            "positions": self.positions,
-            "max_sequence_length": self.max_sequence_length,
-            "exact_window": self.exact_window,
-            "num_key_value_heads": self.num_key_value_heads,
-            "attention": self.attention,
-            "activation": keras.activations.serialize(self.activation),
-            "normalize_first": self.normalize_first,
-            "normalization": self.normalization,
-            "feedforward": self.feedforward,
-            "feedforward_chunk": self.feedforward_chunk,
-            "remat": self.remat,
-            "tie_embeddings": self.tie_embeddings,
-            "packed": self.packed,
-            "name": self.name,
-            "trainable": self.trainable,
-        }
+    def initial_state(self, batch_size):
+        """The state of a causal stream before its first token.
 
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        dtype = keras.dtype_policies.get(config.get("dtype"))
-        return cls(**{**config, "dtype": dtype})
+        Its size does not depend on how long the stream becomes.
+
+        Args:
+            batch_size: B, the number of streams side by side.
+
+        Returns:
+            A tuple with the `StreamState` of each block.
+
+        Raises:
+            ValueError: If the backbone cannot stream.
+
+        Example:
+
+        >>> import numpy as np
+        >>> backbone = PerformerBackbone(
+        ...     vocabulary_size=257, num_layers=1, num_heads=2, hidden_dim=16,
+        ...     intermediate_dim=32, causal=True, seed=0,
+        ... )
+        >>> token_ids = np.arange(1, 10)[None]
+        >>> state = backbone.initial_state(batch_size=1)
+        >>> start, state = backbone.stream(token_ids[:, :8], state)
+        >>> last, state = backbone.stream(token_ids[:, 8:], state)
+        >>> bool(np.allclose(backbone(token_ids)[:, 8:], last, atol=1e-5))
+        True
+        """
+        self._check_streams()
+        return tuple(block.initial_state(batch_size) for block in self.blocks)
+
+    def stream(self, token_ids, state):
+        """The hidden states of the next tokens of a stream.
+
+        Padding leaves the state as it is: rows of unequal length are padded on the
+        left.
+
+        Args:
+            token_ids: Integer tensor of shape (B, T), 0 where there is padding.
+            state: The state from `initial_state` or from the call before.
+
+        Returns:
+            Tensor of shape (B, T, F), and the new state.
+
+        Raises:
+            ValueError: If the backbone cannot stream, or the state is another model's.
+        """
+        self._check_streams()
+        mask = keras.ops.not_equal(token_ids, 0)
+        x = self._stack.begin(
+            self.token_embedding(token_ids),
+            training=False,
+            mask=mask,
+            start_index=state[0].position,
+        )
+        states = []
+        for block, before in zip(self.blocks, state, strict=True):
+            x, after = block(
+                x,
+                decoder_padding_mask=mask,
+                self_attention_cache=before,
+                training=False,
+            )
+            states.append(after)
+        return self._stack.end(x), tuple(states)
+
+    def _check_streams(self):
+        if not self.causal or self.positions == "sinusoidal":
+            raise ValueError(
+                "A stream needs a backbone with `causal=True`, whose positions are "
+                "'rotary' or 'learned', which go on from a state. Received: "
+                f"causal={self.causal}, positions={self.positions!r}"
+            )

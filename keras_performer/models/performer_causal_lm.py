@@ -1,8 +1,13 @@
 """`PerformerCausalLM`: the next token of a sequence of any length."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import keras
+import numpy as np
 
 from keras_performer.models.language_model import LanguageModel
+from keras_performer.models.performer_backbone import PerformerBackbone
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -12,7 +17,7 @@ class PerformerCausalLM(LanguageModel):
     Train it by `fit(token_ids[:, :-1], token_ids[:, 1:], sample_weight)` with the loss
     `keras.losses.SparseCategoricalCrossentropy(from_logits=True)`; a sample weight of
     0 at targets that are padding leaves them out. Generation takes constant memory and
-    a constant time for each token, however far it goes.
+    constant time for each token, however long the sequence becomes.
 
     Args:
         backbone: A `PerformerBackbone` with `causal=True`.
@@ -42,7 +47,7 @@ class PerformerCausalLM(LanguageModel):
     (2, 4)
     """
 
-    def __init__(self, backbone, **kwargs):
+    def __init__(self, backbone: PerformerBackbone, **kwargs: Any) -> None:
         if not backbone.causal:
             raise ValueError(
                 "The backbone must be made with `causal=True`: in another one a "
@@ -53,13 +58,13 @@ class PerformerCausalLM(LanguageModel):
 
     def generate(
         self,
-        prompt_ids,
-        max_new_tokens,
-        sampler="greedy",
-        stop_token_ids=None,
-        seed=None,
-    ):
-        """Generates tokens that go on from prompts.
+        prompt_ids: Any,
+        max_new_tokens: int,
+        sampler: Any = "greedy",
+        stop_token_ids: Sequence[int] | None = None,
+        seed: int | None = None,
+    ) -> np.ndarray:
+        """Generates tokens that continue prompts.
 
         The prompt is read and the loop runs in compiled functions, which are compiled
         once for a batch size, `max_new_tokens` and sampler. Give the same sampler
@@ -72,8 +77,8 @@ class PerformerCausalLM(LanguageModel):
             sampler: `"greedy"`, `"random"`, `"top_k"`, `"top_p"`, `"beam"`, an object
                 of `samplers`, or one of `keras_hub.samplers`.
             stop_token_ids: Tokens after which a row ends; `None` for none.
-            seed: Integer from which a sampler that draws starts anew; `None` to go on
-                with its random numbers.
+            seed: Integer that seeds the sampler anew; `None` to continue its random
+                numbers.
 
         Returns:
             The new tokens, int32 array of shape (B, max_new_tokens), 0 after the first
@@ -84,45 +89,39 @@ class PerformerCausalLM(LanguageModel):
                 `max_new_tokens` is not positive, the sampler is unknown, or the
                 backbone cannot stream or cannot go so far.
         """
+        start = self.backbone.initial_state
         return self._generate(
-            self.backbone.initial_state,
-            prompt_ids,
-            max_new_tokens,
-            sampler,
-            stop_token_ids,
-            seed,
+            start, prompt_ids, max_new_tokens, sampler, stop_token_ids, seed
         )
 
     def stream(
         self,
-        prompt_ids,
-        max_new_tokens,
-        sampler="greedy",
-        stop_token_ids=None,
-        seed=None,
-    ):
+        prompt_ids: Any,
+        max_new_tokens: int,
+        sampler: Any = "greedy",
+        stop_token_ids: Sequence[int] | None = None,
+        seed: int | None = None,
+    ) -> Iterator[np.ndarray]:
         """Generates the tokens of `generate` and yields them as they come.
 
         Args:
-            prompt_ids: As for `generate`.
-            max_new_tokens: As for `generate`.
-            sampler: As for `generate`; not one with beams, which are known only at the
-                end.
-            stop_token_ids: As for `generate`.
-            seed: As for `generate`.
+            prompt_ids: Rows of token ids, of any lengths: a list of lists or arrays,
+                or an integer array of shape (B, T). Zeros are padding and left out.
+            max_new_tokens: How many tokens are generated for each row.
+            sampler: A name, an object of `samplers` or one of `keras_hub.samplers`, but
+                none with beams: their tokens are known only at the end.
+            stop_token_ids: Tokens after which a row ends; `None` for none.
+            seed: Integer that seeds the sampler anew; `None` to continue its random
+                numbers.
 
         Returns:
-            A Python generator of int32 arrays of shape (B,), which ends where all rows
+            A Python generator of int32 arrays of shape (B,), which ends when all rows
             have stopped.
 
         Raises:
-            ValueError: As `generate`, or if the sampler has beams.
+            ValueError: If `generate` would raise one, or the sampler has beams.
         """
+        start = self.backbone.initial_state
         return self._stream(
-            self.backbone.initial_state,
-            prompt_ids,
-            max_new_tokens,
-            sampler,
-            stop_token_ids,
-            seed,
+            start, prompt_ids, max_new_tokens, sampler, stop_token_ids, seed
         )

@@ -1,10 +1,13 @@
-"""`PerformerMaskedLM`: the tokens that a sequence hides, from both sides."""
+"""`PerformerMaskedLM`: masked tokens, from the context on both sides."""
+
+from typing import Any
 
 import keras
 
-from keras_performer.layers.normalizations import normalization_layer
+from keras_performer.layers.sublayers import normalization_layer
 from keras_performer.models.backbone_task import BackboneTask, token_logits
-from keras_performer.models.block_stack import BLOCK_EPSILON, initializer
+from keras_performer.models.block_stack import EPSILON, initializer
+from keras_performer.models.performer_backbone import PerformerBackbone
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -23,7 +26,8 @@ class PerformerMaskedLM(BackboneTask):
         **kwargs: Arguments of `keras.Model`, such as `name`.
 
     Call arguments:
-        inputs: As the backbone's: token ids (B, T), 0 where there is padding.
+        inputs: Inputs of the backbone: token ids, an integer tensor of shape (B, T), 0
+            where there is padding; with `packed=True` a dictionary with `segment_ids`.
 
     Returns:
         Logits of the tokens, float32 tensor of shape (B, T, V).
@@ -43,7 +47,9 @@ class PerformerMaskedLM(BackboneTask):
     TensorShape([1, 100, 30])
     """
 
-    def __init__(self, backbone, seed=None, **kwargs):
+    def __init__(
+        self, backbone: PerformerBackbone, seed: int | None = None, **kwargs: Any
+    ) -> None:
         if backbone.causal:
             raise ValueError(
                 "The backbone must be made with `causal=False`: in a causal one a "
@@ -55,21 +61,22 @@ class PerformerMaskedLM(BackboneTask):
         transform = keras.layers.Dense(
             backbone.hidden_dim,
             activation=backbone.activation,
-            kernel_initializer=initializer(seed, 0),
+            kernel_initializer=initializer(seed),
             dtype=dtype,
             name="transform",
         )
         norm = normalization_layer(
             backbone.normalization,
-            epsilon=BLOCK_EPSILON,
+            epsilon=EPSILON,
             dtype=dtype,
             name="transform_norm",
         )
         logits = token_logits(backbone)
 
         # === Functional model ===
-        vectors = norm(transform(backbone(backbone.input)))
-        super().__init__(inputs=backbone.input, outputs=logits(vectors), **kwargs)
+        hidden_states = norm(transform(backbone(backbone.input)))
+        outputs = logits(hidden_states)
+        super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
 
         # === Config ===
         self.backbone = backbone

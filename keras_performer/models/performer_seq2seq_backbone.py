@@ -1,21 +1,20 @@
 """`PerformerSeq2SeqBackbone`: an encoder, and a decoder that attends to it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
+from keras import ops
 
 from keras_performer.layers import PerformerDecoder
-from keras_performer.layers.normalizations import normalization_layer
-from keras_performer.models.block_stack import (
-    BLOCK_EPSILON,
-    INITIAL_STDDEV,
-    block_stack,
-)
+from keras_performer.layers.transformer_block import current_attention
+from keras_performer.models.backbone import Backbone, get_feature_maps
+from keras_performer.models.block_stack import BlockStack, shifted
 from keras_performer.models.performer_backbone import PerformerBackbone
-from keras_performer.models.positions import position_layer, rotary_base
-from keras_performer.models.seq2seq_stream import Seq2SeqStream
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
-class PerformerSeq2SeqBackbone(Seq2SeqStream):
+class PerformerSeq2SeqBackbone(Backbone):
     """An encoder of a source, and a stack of `PerformerDecoder` blocks beside it.
 
     The encoder is a `PerformerBackbone`. Each block of the decoder attends to the
@@ -30,28 +29,35 @@ class PerformerSeq2SeqBackbone(Seq2SeqStream):
         hidden_dim: F, features of a position; a multiple of `num_heads`, even.
         intermediate_dim: Hidden size of the feed-forward networks.
         dropout: Dropout rate.
-        max_wavelength: As for `PerformerBackbone`.
-        feature_map: As for `FastAttention`, or a list with one for each block of a
-            stack.
-        num_features: As for `FastAttention`.
+        max_wavelength: The slowest of the wavelengths of sinusoidal positions, the base
+            of rotary ones.
+        feature_map: Feature map of the attention, `"softmax"`, `"relu"` or another of
+            `feature_maps`, or a list with one for each block of a stack.
+        num_features: M, random features of a head; `None` for D·log(D), rounded to a
+            multiple of 64.
         seed: Integer that seeds weights, projections and dropout, or `None`.
         dtype: Dtype or dtype policy of the layers.
         positions: `"sinusoidal"`, `"rotary"` or `"learned"`, in both stacks. Defaults
             to `"sinusoidal"` in the encoder and `"rotary"` in the decoder.
         max_sequence_length: The longest sequence of each stack, where positions are
             learned.
-        exact_window: As for `FastAttention`, in self-attention, or a list with one for
-            each block of a stack.
-        num_key_value_heads: As for `FastAttention`, in self-attention.
-        attention: As for `PerformerBackbone`. A decoder of which a block is exact
-            cannot stream.
-        activation: As for `PerformerBackbone`.
-        normalize_first: As for `PerformerBackbone`.
-        normalization: As for `PerformerBackbone`.
-        feedforward: As for `PerformerBackbone`.
-        feedforward_chunk: As for `PerformerBackbone`.
-        remat: As for `PerformerBackbone`.
-        tie_embeddings: As for `PerformerBackbone`.
+        exact_window: Number of nearest positions that get exact softmax attention
+            besides, in self-attention; `None` for none, or a list with one for each
+            block of a stack.
+        num_key_value_heads: Hk, heads of keys and values in self-attention, a divisor
+            of `num_heads`; `None` for as many.
+        attention: `"linear"`, `"exact"`, or a list with one for each block of a stack.
+            A decoder with an exact block cannot stream.
+        activation: Activation of the feed-forward networks.
+        normalize_first: Whether blocks are pre-norm or, if `False`, post-norm.
+        normalization: `"layer_norm"` or `"rms_norm"`.
+        feedforward: `"dense"` or `"gated"`, see `PerformerEncoder`.
+        feedforward_chunk: Number of positions that a feed-forward network computes at a
+            time, or `None` for all.
+        remat: Whether the backward pass computes the activations of each block again
+            instead of keeping them.
+        tie_embeddings: Whether the token embedding in reverse, which gives logits, has
+            the same weights.
         **kwargs: Arguments of `keras.Model`, such as `name`.
 
     Call arguments:
@@ -83,165 +89,184 @@ class PerformerSeq2SeqBackbone(Seq2SeqStream):
 
     def __init__(
         self,
-        vocabulary_size,
-        num_layers,
-        num_heads,
-        hidden_dim,
-        intermediate_dim,
-        dropout=0.1,
-        max_wavelength=10000,
-        feature_map="softmax",
-        num_features=None,
-        seed=None,
-        dtype=None,
+        vocabulary_size: int,
+        num_layers: int,
+        num_heads: int,
+        hidden_dim: int,
+        intermediate_dim: int,
+        dropout: float = 0.1,
+        max_wavelength: float = 10000,
+        feature_map: Any = "softmax",
+        num_features: int | None = None,
+        seed: int | None = None,
+        dtype: Any = None,
         *,
-        positions=None,
-        max_sequence_length=None,
-        exact_window=None,
-        num_key_value_heads=None,
-        attention="linear",
-        activation="gelu",
-        normalize_first=True,
-        normalization="layer_norm",
-        feedforward="dense",
-        feedforward_chunk=None,
-        remat=False,
-        tie_embeddings=True,
-        **kwargs,
-    ):
-        # === Layers ===
-        block_options = {
-            "intermediate_dim": intermediate_dim,
+        positions: str | None = None,
+        max_sequence_length: int | None = None,
+        exact_window: int | Sequence[int | None] | None = None,
+        num_key_value_heads: int | None = None,
+        attention: str | Sequence[str] = "linear",
+        activation: Any = "gelu",
+        normalize_first: bool = True,
+        normalization: str = "layer_norm",
+        feedforward: str = "dense",
+        feedforward_chunk: int | None = None,
+        remat: bool = False,
+        tie_embeddings: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        options: dict[str, Any] = {
+            "num_layers": num_layers,
             "num_heads": num_heads,
+            "intermediate_dim": intermediate_dim,
             "dropout": dropout,
-            "feature_map": feature_map,
+            "max_wavelength": max_wavelength,
+            "max_sequence_length": max_sequence_length,
+            "attention": current_attention(attention),
+            "feature_map": get_feature_maps(feature_map),
             "num_features": num_features,
             "exact_window": exact_window,
             "num_key_value_heads": num_key_value_heads,
-            "attention": attention,
-            "activation": activation,
+            "activation": keras.activations.get(activation),
             "normalize_first": normalize_first,
             "normalization": normalization,
             "feedforward": feedforward,
             "feedforward_chunk": feedforward_chunk,
             "remat": remat,
-            "dtype": dtype,
         }
-        encoder = PerformerBackbone(
-            vocabulary_size,
-            num_layers,
-            hidden_dim=hidden_dim,
-            max_wavelength=max_wavelength,
-            seed=seed,
-            positions=positions,
-            max_sequence_length=max_sequence_length,
-            tie_embeddings=tie_embeddings,
-            name="encoder",
-            **block_options,
-        )
-        decoder_positions = "rotary" if positions is None else positions
+        encoder_options: dict[str, Any] = {
+            "vocabulary_size": vocabulary_size,
+            "hidden_dim": hidden_dim,
+            "seed": seed,
+            "positions": positions,
+            "tie_embeddings": tie_embeddings,
+            **options,
+        }
+
+        # === Layers ===
+        encoder = PerformerBackbone(dtype=dtype, name="encoder", **encoder_options)
         # Beyond the seeds of the encoder, so that no two weights start equal.
-        decoder_seed = None if seed is None else seed + num_layers + 2
-        add_positions = position_layer(
-            decoder_positions,
-            max_wavelength=max_wavelength,
-            max_sequence_length=max_sequence_length,
-            stddev=INITIAL_STDDEV,
-            seed=None if seed is None else decoder_seed + num_layers,
-            dtype=dtype,
-            name="decoder_position_embedding",
-        )
-        embedding_dropout = keras.layers.Dropout(
-            dropout, seed=decoder_seed, dtype=dtype, name="decoder_embedding_dropout"
-        )
-        blocks = block_stack(
+        decoder_seed = shifted(seed, num_layers + 2)
+        stack = BlockStack(
             PerformerDecoder,
             "performer_decoder",
-            num_layers,
+            prefix="decoder_",
+            positions="rotary" if positions is None else positions,
             seed=decoder_seed,
-            rotary_base=rotary_base(decoder_positions, max_wavelength),
-            **{**block_options, "feature_map": encoder.feature_map},
-        )
-        norm_name = "output_norm" if normalize_first else "embedding_norm"
-        norm = normalization_layer(
-            normalization,
-            epsilon=BLOCK_EPSILON,
+            dropout_seed=decoder_seed,
             dtype=dtype,
-            name=f"decoder_{norm_name}",
+            **options,
         )
 
         # === Functional model ===
-        encoder_token_ids, decoder_token_ids = (
-            keras.Input((None,), dtype="int32", name=name)
+        inputs = {
+            name: keras.Input((None,), dtype="int32", name=name)
             for name in ("encoder_token_ids", "decoder_token_ids")
-        )
-        source = encoder(encoder_token_ids)
-        x = encoder.token_embedding(decoder_token_ids)
-        if add_positions is not None:
-            x = add_positions(x)
-        if not normalize_first:
-            x = norm(x)
-        x = embedding_dropout(x)
-        for block in blocks:
+        }
+        source = encoder(inputs["encoder_token_ids"])
+        x = stack.begin(encoder.token_embedding(inputs["decoder_token_ids"]))
+        for block in stack.blocks:
             x = block(x, source)
-        super().__init__(
-            inputs={
-                "encoder_token_ids": encoder_token_ids,
-                "decoder_token_ids": decoder_token_ids,
-            },
-            outputs={
-                "encoder_sequence_output": source,
-                "decoder_sequence_output": norm(x) if normalize_first else x,
-            },
-            **kwargs,
-        )
+        outputs = {
+            "encoder_sequence_output": source,
+            "decoder_sequence_output": stack.end(x),
+        }
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
 
         # === Config ===
-        self.vocabulary_size = vocabulary_size
-        self.num_layers = num_layers
-        self.num_heads = num_heads
-        self.hidden_dim = hidden_dim
-        self.intermediate_dim = intermediate_dim
-        self.dropout = dropout
-        self.max_wavelength = max_wavelength
-        self.feature_map = encoder.feature_map
-        self.num_features = num_features
-        self.seed = seed
-        self.positions = positions
-        self.max_sequence_length = max_sequence_length
-        self.exact_window = exact_window
-        self.num_key_value_heads = num_key_value_heads
-        self.attention = attention
-        self.activation = encoder.activation
-        self.normalize_first = normalize_first
-        self.normalization = normalization
-        self.feedforward = feedforward
-        self.feedforward_chunk = feedforward_chunk
-        self.remat = remat
-        self.tie_embeddings = tie_embeddings
         self.encoder = encoder
         self.token_embedding = encoder.token_embedding
-        self.decoder_blocks = blocks
-        self._add_positions = add_positions
-        self._norm = norm
+        self.decoder_blocks = stack.blocks
+        self._set_arguments(stack, **encoder_options)
 
-    @property
-    def redraws(self):
-        """Whether the blocks have random projections that can be drawn anew."""
-        return self.encoder.redraws
+    def initial_state(self, encoder_token_ids):
+        """The state of the decoder's stream before its first token.
 
-    def get_config(self):
-        # The encoder has all arguments, and what they were resolved to.
-        config = self.encoder.get_config()
-        del config["causal"], config["packed"]
-        return {
-            **config,
-            "positions": self.positions,
-            "name": self.name,
-            "trainable": self.trainable,
-        }
+        The source is read here, once: the state has the sums that cross-attention needs
+        of it. Its size depends neither on the source's length nor on how long the
+        stream becomes.
 
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        dtype = keras.dtype_policies.get(config.get("dtype"))
-        return cls(**{**config, "dtype": dtype})
+        Args:
+            encoder_token_ids: Integer tensor of shape (B, S), 0 where there is padding.
+
+        Returns:
+            A tuple with a pair for each block: its `StreamState`, and the
+            `AttentionState` of the source.
+
+        Raises:
+            ValueError: If the decoder cannot stream.
+
+        Example:
+
+        >>> import numpy as np
+        >>> backbone = PerformerSeq2SeqBackbone(
+        ...     vocabulary_size=257, num_layers=1, num_heads=2, hidden_dim=16,
+        ...     intermediate_dim=32, seed=0,
+        ... )
+        >>> source, target = np.arange(1, 100)[None], np.arange(1, 10)[None]
+        >>> whole = backbone(
+        ...     {"encoder_token_ids": source, "decoder_token_ids": target}
+        ... )["decoder_sequence_output"]
+        >>> state = backbone.initial_state(source)
+        >>> start, state = backbone.stream(target[:, :8], state)
+        >>> last, state = backbone.stream(target[:, 8:], state)
+        >>> bool(np.allclose(whole[:, 8:], last, atol=1e-5))
+        True
+        """
+        if self.positions == "sinusoidal":
+            raise ValueError(
+                "A stream needs a decoder whose positions are 'rotary' or 'learned', "
+                "which go on from a state. Received: positions='sinusoidal'"
+            )
+        batch = ops.shape(encoder_token_ids)[0]
+        source = self.encoder(encoder_token_ids, training=False)
+        mask = ops.not_equal(encoder_token_ids, 0)
+        states = []
+        for block in self.decoder_blocks:
+            _, *state = block(
+                source[:, :0],  # no token yet
+                source,
+                encoder_padding_mask=mask,
+                self_attention_cache=block.initial_state(batch),
+                cross_attention_cache=block.initial_cross_state(batch),
+                cross_attention_cache_update_index=0,
+                training=False,
+            )
+            states.append(tuple(state))
+        return tuple(states)
+
+    def stream(self, decoder_token_ids, state):
+        """The decoder's hidden states of the next tokens of a stream.
+
+        Padding leaves the state as it is: rows of unequal length are padded on the
+        left.
+
+        Args:
+            decoder_token_ids: Integer tensor of shape (B, T), 0 where there is padding.
+            state: The state from `initial_state` or from the call before.
+
+        Returns:
+            Tensor of shape (B, T, F), and the new state.
+
+        Raises:
+            ValueError: If the state is another model's.
+        """
+        mask = ops.not_equal(decoder_token_ids, 0)
+        x = self._stack.begin(
+            self.token_embedding(decoder_token_ids),
+            training=False,
+            mask=mask,
+            start_index=state[0][0].position,
+        )
+        states = []
+        for block, (before, of_source) in zip(self.decoder_blocks, state, strict=True):
+            x, *after = block(
+                x,
+                x[:, :0],  # the source is in its state
+                decoder_padding_mask=mask,
+                self_attention_cache=before,
+                cross_attention_cache=of_source,
+                training=False,
+            )
+            states.append(tuple(after))
+        return self._stack.end(x), tuple(states)

@@ -1,8 +1,11 @@
 """`PerformerSeq2SeqLM`: a sequence from another one, of any length both."""
 
 import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
+import numpy as np
 
 from keras_performer.models import generation_arguments as arguments
 from keras_performer.models.language_model import LanguageModel
@@ -52,26 +55,26 @@ class PerformerSeq2SeqLM(LanguageModel):
     (2, 4)
     """
 
-    def __init__(self, backbone, **kwargs):
+    def __init__(self, backbone: PerformerSeq2SeqBackbone, **kwargs: Any) -> None:
         if not isinstance(backbone, PerformerSeq2SeqBackbone):
             raise ValueError(
                 "The backbone must be a `PerformerSeq2SeqBackbone`, which has an "
                 "encoder and a decoder; for one stack there is `PerformerCausalLM`. "
                 f"Received: backbone={backbone!r}"
             )
-        vectors = backbone(backbone.input)["decoder_sequence_output"]
-        super().__init__(backbone, vectors, **kwargs)
+        hidden_states = backbone(backbone.input)["decoder_sequence_output"]
+        super().__init__(backbone, hidden_states, **kwargs)
 
     def generate(
         self,
-        encoder_token_ids,
-        max_new_tokens,
-        prompt_ids,
-        sampler="greedy",
-        stop_token_ids=None,
-        seed=None,
-    ):
-        """Generates tokens for sources, which go on from prompts.
+        encoder_token_ids: Any,
+        max_new_tokens: int,
+        prompt_ids: Any,
+        sampler: Any = "greedy",
+        stop_token_ids: Sequence[int] | None = None,
+        seed: int | None = None,
+    ) -> np.ndarray:
+        """Generates the targets of sources, from what they start with.
 
         See `PerformerCausalLM.generate` for what is compiled and when. The source is
         read at once, padded to a power of two.
@@ -81,12 +84,13 @@ class PerformerSeq2SeqLM(LanguageModel):
                 lists or arrays, or an integer array of shape (B, S). Zeros are padding
                 and left out.
             max_new_tokens: How many tokens are generated for each row.
-            prompt_ids: What each target starts with, rows as those of the sources; the
-                token that marks the start at the least, such as `[[1]] * B`.
-            sampler: As for `PerformerCausalLM.generate`.
+            prompt_ids: The start of each target: rows of token ids, at least the token
+                that marks the start, such as `[[1]] * B`.
+            sampler: `"greedy"`, `"random"`, `"top_k"`, `"top_p"`, `"beam"`, an object
+                of `samplers`, or one of `keras_hub.samplers`.
             stop_token_ids: Tokens after which a row ends; `None` for none.
-            seed: Integer from which a sampler that draws starts anew; `None` to go on
-                with its random numbers.
+            seed: Integer that seeds the sampler anew; `None` to continue its random
+                numbers.
 
         Returns:
             The new tokens, int32 array of shape (B, max_new_tokens), 0 after the first
@@ -98,49 +102,43 @@ class PerformerSeq2SeqLM(LanguageModel):
                 positive, the sampler is unknown, or the backbone cannot stream or
                 cannot go so far.
         """
+        start = functools.partial(self._read_source, encoder_token_ids)
         return self._generate(
-            functools.partial(self._read_source, encoder_token_ids),
-            prompt_ids,
-            max_new_tokens,
-            sampler,
-            stop_token_ids,
-            seed,
+            start, prompt_ids, max_new_tokens, sampler, stop_token_ids, seed
         )
 
     def stream(
         self,
-        encoder_token_ids,
-        max_new_tokens,
-        prompt_ids,
-        sampler="greedy",
-        stop_token_ids=None,
-        seed=None,
-    ):
+        encoder_token_ids: Any,
+        max_new_tokens: int,
+        prompt_ids: Any,
+        sampler: Any = "greedy",
+        stop_token_ids: Sequence[int] | None = None,
+        seed: int | None = None,
+    ) -> Iterator[np.ndarray]:
         """Generates the tokens of `generate` and yields them as they come.
 
         Args:
-            encoder_token_ids: As for `generate`.
-            max_new_tokens: As for `generate`.
-            prompt_ids: As for `generate`.
-            sampler: As for `generate`; not one with beams, which are known only at the
-                end.
-            stop_token_ids: As for `generate`.
-            seed: As for `generate`.
+            encoder_token_ids: The sources: rows of token ids, of any lengths: a list of
+                lists or arrays, or an integer array of shape (B, S).
+            max_new_tokens: How many tokens are generated for each row.
+            prompt_ids: The start of each target: rows of token ids.
+            sampler: A name, an object of `samplers` or one of `keras_hub.samplers`, but
+                none with beams: their tokens are known only at the end.
+            stop_token_ids: Tokens after which a row ends; `None` for none.
+            seed: Integer that seeds the sampler anew; `None` to continue its random
+                numbers.
 
         Returns:
-            A Python generator of int32 arrays of shape (B,), which ends where all rows
+            A Python generator of int32 arrays of shape (B,), which ends when all rows
             have stopped.
 
         Raises:
-            ValueError: As `generate`, or if the sampler has beams.
+            ValueError: If `generate` would raise one, or the sampler has beams.
         """
+        start = functools.partial(self._read_source, encoder_token_ids)
         return self._stream(
-            functools.partial(self._read_source, encoder_token_ids),
-            prompt_ids,
-            max_new_tokens,
-            sampler,
-            stop_token_ids,
-            seed,
+            start, prompt_ids, max_new_tokens, sampler, stop_token_ids, seed
         )
 
     def _read_source(self, encoder_token_ids, num_prompts):

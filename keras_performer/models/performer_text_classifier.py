@@ -1,5 +1,7 @@
 """`PerformerTextClassifier`: one label for a document of any length."""
 
+from typing import Any
+
 import keras
 
 from keras_performer.layers import MaskedAveragePooling
@@ -13,7 +15,7 @@ class PerformerTextClassifier(BackboneTask):
     """Classifies documents: a backbone, masked pooling, and a softmax layer.
 
     Args:
-        backbone: A model from token ids (B, T) to vectors (B, T, F), such as
+        backbone: A model from token ids (B, T) to hidden states (B, T, F), such as
             `PerformerBackbone`.
         num_classes: Number of classes, at least 2.
         dropout: Dropout rate before the last layer.
@@ -42,7 +44,14 @@ class PerformerTextClassifier(BackboneTask):
     TensorShape([2, 3])
     """
 
-    def __init__(self, backbone, num_classes, dropout=0.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        backbone: keras.Model,
+        num_classes: int,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         if not isinstance(num_classes, int) or num_classes < 2:
             raise ValueError(
                 "`num_classes` must be an integer of at least 2. Received: "

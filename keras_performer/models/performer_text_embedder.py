@@ -1,10 +1,12 @@
 """`PerformerTextEmbedder`: a unit vector for a document of any length."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_performer.layers import MaskedAveragePooling
-from keras_performer.layers.attention_arguments import check_optional_size
+from keras_performer.layers.validation import check_optional_size
 from keras_performer.models.backbone_task import BackboneTask
 from keras_performer.renamed import also_registered_as
 
@@ -20,7 +22,7 @@ class PerformerTextEmbedder(BackboneTask):
     `similarity_model`, on pairs of documents that belong together.
 
     Args:
-        backbone: A model from token ids (B, T) to vectors (B, T, F), such as
+        backbone: A model from token ids (B, T) to hidden states (B, T, F), such as
             `PerformerBackbone`.
         embedding_dim: E, the size of an embedding; `None` for the backbone's F,
             without a projection.
@@ -50,7 +52,13 @@ class PerformerTextEmbedder(BackboneTask):
     TensorShape([2, 8])
     """
 
-    def __init__(self, backbone, embedding_dim=None, seed=None, **kwargs):
+    def __init__(
+        self,
+        backbone: keras.Model,
+        embedding_dim: int | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_optional_size("embedding_dim", embedding_dim)
         # === Layers ===
         pooling = MaskedAveragePooling(dtype="float32", name="pooling")
@@ -77,7 +85,7 @@ class PerformerTextEmbedder(BackboneTask):
         self.embedding_dim = embedding_dim
         self.seed = seed
 
-    def similarity_model(self, temperature=0.05):
+    def similarity_model(self, temperature: float = 0.05) -> keras.Model:
         """The model that trains this one, on pairs: each has the others' as negatives.
 
         It compares all first documents of a batch with all second ones, and the loss

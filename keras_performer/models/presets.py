@@ -1,10 +1,12 @@
-"""Sizes of models: by name, and by one number."""
+"""Sizes of models, by name or by depth."""
 
-from keras_performer.layers.attention_arguments import check_size
+from typing import Any
+
+from keras_performer.layers.validation import check_size
 
 HEAD_DIM = 64
 
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     # For trials; the sizes of BERT and GPT-2 where they have such names.
     "tiny": {
         "num_layers": 2,
@@ -49,12 +51,12 @@ PRESETS = {
 }
 
 
-def preset(name, **arguments):
+def preset(name: str, **arguments: Any) -> dict[str, Any]:
     """The arguments of a `PerformerBackbone` of a known size.
 
     Args:
         name: One of `PRESETS`.
-        **arguments: Those that are added, or differ.
+        **arguments: Arguments that are added to the preset's or replace them.
 
     Returns:
         Dictionary of arguments.
@@ -77,16 +79,17 @@ def preset(name, **arguments):
     return _with_vocabulary({**PRESETS[name], **arguments})
 
 
-def of_depth(depth, **arguments):
+def of_depth(depth: int, **arguments: Any) -> dict[str, Any]:
     """The arguments of a `PerformerBackbone` whose sizes follow from its depth.
 
-    Width grows with depth, F = 64·depth, at heads of 64 features and feed-forward
-    networks of 4·F: so one number scales a model from a trial (2) over BERT's and
-    GPT-2's small form (12) on, with weights that grow as its cube.
+    Width grows with depth: F = 64·depth, with heads of 64 features and feed-forward
+    networks of 4·F features. So one number sets the size of a model, from a trial (2)
+    to the smallest BERT and GPT-2 (12) and beyond; the number of weights grows as its
+    cube.
 
     Args:
         depth: Number of blocks.
-        **arguments: Those that are added, or differ.
+        **arguments: Arguments that are added to these sizes or replace them.
 
     Returns:
         Dictionary of arguments.
@@ -110,7 +113,7 @@ def of_depth(depth, **arguments):
     return _with_vocabulary({**sizes, **arguments})
 
 
-def _with_vocabulary(arguments):
+def _with_vocabulary(arguments: dict[str, Any]) -> dict[str, Any]:
     if "vocabulary_size" not in arguments:
         raise ValueError(
             "A size says nothing of the tokens: pass `vocabulary_size` too, such as "

@@ -1,4 +1,4 @@
-"""`TokenGenerator`: from prompts to new tokens by compiled loops."""
+"""`TokenGenerator`: compiled loops that generate tokens from prompts."""
 
 import functools
 
@@ -6,34 +6,35 @@ import numpy as np
 from keras import ops
 
 from keras_performer.models import samplers
-from keras_performer.models.compiled import compiled
+from keras_performer.ops.backend import compile_function
 
-MAX_SPAN_LENGTH = 512
+MAX_CHUNK_LENGTH = 512
 IMPOSSIBLE = -1e9  # a logit whose probability is zero, and still a number
 
 
 class TokenGenerator:
-    """Generates tokens with a causal model, whose state does not grow.
+    """Generates tokens with a model whose state does not grow.
 
-    Prompts are read in spans whose lengths are powers of two: few shapes to compile,
-    and memory that does not depend on the prompt's length. What is compiled is kept.
+    Prompts are read in chunks of tokens whose lengths are powers of two: there are few
+    shapes to compile, and memory does not depend on the length of the prompt. Compiled
+    functions are kept.
 
     Args:
-        backbone: A backbone that can stream: `stream(token_ids, state)` gives vectors
-            and the state after them, `initial_state` the one before.
-        logits: Function from vectors (B, T, F) to logits (B, T, V).
+        backbone: A backbone whose `stream(token_ids, state)` returns hidden states and
+            the new state, and whose `initial_state` returns the first state.
+        logits: Function from hidden states (B, T, F) to logits (B, T, V).
         model: The `keras.Model` with the weights of both.
 
     Attributes:
-        named_sampler: `samplers.get` of names, which returns the same one each time.
+        named_sampler: `samplers.get`, but one object for each name.
     """
 
     def __init__(self, backbone, logits, model):
         self._backbone = backbone
         self._logits = logits
         self._model = model
-        self._read_span = compiled(self._span_state, model)
-        self._read_source = compiled(backbone.initial_state, model)
+        self._read_chunk = compile_function(self._chunk_state, model)
+        self._read_source = compile_function(backbone.initial_state, model)
         self.named_sampler = functools.cache(samplers.get)
         # Bounded, as a sampler may be made for each call.
         self._loop = functools.lru_cache(maxsize=16)(self._make_loop)
@@ -70,9 +71,9 @@ class TokenGenerator:
         return np.where(after, 0, tokens)
 
     def stream(self, prompts, state, max_new_tokens, sampler, stop_token_ids):
-        """New tokens one position after the other, as int32 arrays of shape (B,).
+        """Yields the new tokens of each position, int32 arrays of shape (B,).
 
-        It ends where all rows have stopped. Arguments are as for `generate`.
+        It takes the arguments of `generate`, and ends when all rows have stopped.
         """
         step, state = self._step(sampler), self._read(prompts[:, :-1], state)
         tokens, stopped = prompts[:, -1], np.zeros(len(prompts), dtype="bool")
@@ -93,25 +94,25 @@ class TokenGenerator:
             index: int32 scalar.
 
         Returns:
-            Logits of shape (B, V), vectors of shape (B, F), and the new state.
+            Logits of shape (B, V), hidden states of shape (B, F), and the new state.
         """
         token = ops.take(prompt, index - 1, axis=1)[:, None]
-        vectors, cache = self._backbone.stream(token, cache)
-        logits = self._logits(vectors)[:, 0]
+        hidden_states, cache = self._backbone.stream(token, cache)
+        logits = self._logits(hidden_states)[:, 0]
         # Padding is no token: it would neither be seen nor counted later.
         is_padding = ops.arange(logits.shape[-1]) == 0
-        return ops.where(is_padding, IMPOSSIBLE, logits), vectors[:, 0], cache
+        return ops.where(is_padding, IMPOSSIBLE, logits), hidden_states[:, 0], cache
 
     def _read(self, prompts, state):
         """The state after prompts of shape (B, T)."""
         length = prompts.shape[1]
-        span = min(MAX_SPAN_LENGTH, 1 << (length - 1).bit_length()) if length else 1
-        padded = np.pad(prompts, [(0, 0), (-length % span, 0)])
-        for start in range(0, padded.shape[1], span):
-            state = self._read_span(_tensor(padded[:, start : start + span]), state)
+        size = min(MAX_CHUNK_LENGTH, 1 << (length - 1).bit_length()) if length else 1
+        padded = np.pad(prompts, [(0, 0), (-length % size, 0)])
+        for start in range(0, padded.shape[1], size):
+            state = self._read_chunk(_tensor(padded[:, start : start + size]), state)
         return state
 
-    def _span_state(self, token_ids, state):
+    def _chunk_state(self, token_ids, state):
         return self._backbone.stream(token_ids, state)[1]
 
     def _make_loop(self, sampler, stop_token_ids):
@@ -133,16 +134,16 @@ class TokenGenerator:
                 )
             return generated
 
-        return compiled(loop, self._model, sampler)
+        return compile_function(loop, self._model, sampler)
 
     def _make_step(self, sampler):
         def step(token, state):
-            logits, vectors, state = self.next(token, state, 1)
+            logits, hidden_states, state = self.next(token, state, 1)
 
             def known(prompt, cache, index):
-                return logits, vectors, cache
+                return logits, hidden_states, cache
 
-            # A sampler keeps the cache for itself: it gets one step that was made.
+            # A sampler does not return the cache: the step is made before its call.
             tokens = ops.pad(token, [(0, 0), (0, 1)])
             mask = ops.pad(ops.ones_like(token), [(0, 0), (0, 1)])
             tokens = sampler(
@@ -150,7 +151,7 @@ class TokenGenerator:
             )
             return tokens[:, 1], state
 
-        return compiled(step, self._model, sampler)
+        return compile_function(step, self._model, sampler)
 
 
 def _tensor(array):

@@ -1,4 +1,4 @@
-"""`AttentionState`: what linear attention remembers of the keys it has seen."""
+"""States of constant size: what linear attention remembers of the keys so far."""
 
 from typing import Any, NamedTuple
 
@@ -15,15 +15,52 @@ class AttentionState(NamedTuple):
     Attributes:
         sums: `Σ [v, 1] φ(k)ᵀ` over the keys so far: tensor of shape
             (B, Hk, Dv + 1, M). The last row is the normalizer `Σ φ(k)`.
-        lost: What rounding has made the sums too large by, of their shape; so a long
-            stream does not drift.
+        compensation: Kahan compensation term, of the sums' shape: what rounding has
+            made them too large by. With it a long stream does not drift.
     """
 
     sums: Any
-    lost: Any
+    compensation: Any
+
+    @property
+    def window_size(self):
+        """`None`: every key is in the sums."""
+        return None
 
 
-def initial_state(batch_size, num_heads, num_features, value_dim, dtype="float32"):
+class WindowedState(NamedTuple):
+    """What attention with a window of w positions remembers of those so far.
+
+    Attributes:
+        sums: As of `AttentionState`, of the keys that have left the window.
+        compensation: As of `AttentionState`.
+        key: The last w − 1 keys, the oldest first: (B, Hk, w − 1, D).
+        value: Their values: (B, Hk, w − 1, Dv).
+        mask: 1 at the keys that count and 0 elsewhere: (B, w − 1).
+    """
+
+    sums: Any
+    compensation: Any
+    key: Any
+    value: Any
+    mask: Any
+
+    @property
+    def window_size(self):
+        """w."""
+        return self.key.shape[2] + 1
+
+
+def initial_state(
+    batch_size,
+    num_heads,
+    num_features,
+    value_dim,
+    dtype="float32",
+    *,
+    head_dim=None,
+    window_size=None,
+):
     """The state before the first position.
 
     Args:
@@ -33,9 +70,11 @@ def initial_state(batch_size, num_heads, num_features, value_dim, dtype="float32
             map has two for each).
         value_dim: Dv.
         dtype: `"float32"` or `"float64"`; sums are never kept in half precision.
+        head_dim: D, of the keys that a window keeps; of no use without a window.
+        window_size: w, as for `linear_attention`, or `None` for no window.
 
     Returns:
-        An `AttentionState` of zeros.
+        An `AttentionState` of zeros, or with a window a `WindowedState`.
 
     Raises:
         ValueError: If a size is not positive or the dtype is narrower than float32.
@@ -44,40 +83,60 @@ def initial_state(batch_size, num_heads, num_features, value_dim, dtype="float32
 
     >>> initial_state(2, 3, num_features=8, value_dim=5).sums.shape
     TensorShape([2, 3, 6, 8])
+    >>> initial_state(2, 3, 8, 5, head_dim=7, window_size=4).key.shape
+    TensorShape([2, 3, 3, 7])
     """
-    for name, size in (
-        ("num_heads", num_heads),
-        ("num_features", num_features),
-        ("value_dim", value_dim),
-    ):
+    sizes = {
+        "num_heads": num_heads,
+        "num_features": num_features,
+        "value_dim": value_dim,
+    }
+    if window_size is not None:
+        sizes |= {"head_dim": head_dim, "window_size": window_size}
+    for name, size in sizes.items():
         checks.check_positive(name, size)
     if dtype not in ("float32", "float64"):
         raise ValueError(
             f"A state must be 'float32' or 'float64'. Received: dtype={dtype!r}"
         )
-    shape = (batch_size, num_heads, value_dim + 1, num_features)
-    return AttentionState(*(ops.zeros(shape, dtype=dtype) for _ in range(2)))
+
+    def zeros(*shape):
+        return ops.zeros((batch_size, *shape), dtype=dtype)
+
+    shape = (num_heads, value_dim + 1, num_features)
+    sums = AttentionState(zeros(*shape), zeros(*shape))
+    if window_size is None:
+        return sums
+    kept = window_size - 1
+    key, value = (zeros(num_heads, kept, dim) for dim in (head_dim, value_dim))
+    return WindowedState(*sums, key, value, zeros(kept))
 
 
 def check_state(state, key, value, feature_map, parameters):
     """Raises a `ValueError` where a state is not of these heads, features and batch.
 
     Args:
-        state: An `AttentionState`.
+        state: An `AttentionState` or `WindowedState`.
         key: Tensor of shape (B, T, Hk, D).
         value: Tensor of shape (B, T, Hk, Dv).
         feature_map: A `FeatureMap`.
         parameters: Dictionary of the map's tensors.
     """
     batch, _, heads, head_dim = key.shape
-    size = feature_map.size(head_dim, parameters)
-    expected = (batch, heads, value.shape[3] + 1, size)
-    checks.check_part("sums", state.sums, expected)
-    checks.check_part("lost", state.lost, expected)
+    value_dim = value.shape[3]
+    sums = (batch, heads, value_dim + 1, feature_map.size(head_dim, parameters))
+    expected = {"sums": sums, "compensation": sums}
+    if isinstance(state, WindowedState):
+        kept = state.key.shape[2] if len(state.key.shape) == 4 else None
+        expected["key"] = (batch, heads, kept, head_dim)
+        expected["value"] = (batch, heads, kept, value_dim)
+        expected["mask"] = (batch, kept)
+    for name, shape in expected.items():
+        _check_part(name, getattr(state, name), shape)
 
 
-def check_reader(state, query, feature_map, parameters):
-    """Raises a `ValueError` where queries cannot read a state.
+def check_query(state, query, feature_map, parameters):
+    """Raises a `ValueError` where queries cannot attend to what a state has seen.
 
     Args:
         state: An `AttentionState`.
@@ -85,17 +144,27 @@ def check_reader(state, query, feature_map, parameters):
         feature_map: A `FeatureMap`.
         parameters: Dictionary of the map's tensors.
     """
-    if len(query.shape) != 4:
-        raise ValueError(
-            "`query` must have rank 4: (batch, length, heads, head_dim). Received: "
-            f"query.shape={tuple(query.shape)}"
-        )
+    checks.check_rank("query", query)
     batch, _, heads, head_dim = query.shape
     size = feature_map.size(head_dim, parameters)
-    checks.check_part("sums", state.sums, (batch, None, None, size))
+    _check_part("sums", state.sums, (batch, None, None, size))
     if heads % state.sums.shape[1]:
         raise ValueError(
             "The heads of `query` must be a multiple of those of the state. Received: "
             f"query.shape={tuple(query.shape)}, "
             f"state.sums.shape={tuple(state.sums.shape)}"
+        )
+
+
+def _check_part(name, part, expected):
+    """Compares a shape with the expected one, `None` where any length will do."""
+    actual = tuple(part.shape)
+    fits = len(actual) == len(expected) and all(
+        None in (a, b) or a == b for a, b in zip(actual, expected, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            "The state does not fit: it must come from the same layer, or one of its "
+            f"sizes, and be of the same batch, with `{name}` of shape {expected}. "
+            f"Received: state.{name}.shape={actual}"
         )

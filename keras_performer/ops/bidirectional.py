@@ -3,8 +3,8 @@
 from keras import ops
 
 from keras_performer.ops import checks, chunking, kernel_sums
-from keras_performer.ops.attention_state import AttentionState, check_reader
-from keras_performer.ops.scan import chunked_scan
+from keras_performer.ops.attention_state import AttentionState, check_query
+from keras_performer.ops.backend import chunked_scan
 
 
 def bidirectional_attention(
@@ -47,7 +47,7 @@ def bidirectional_attention(
     """
     checks.check_shapes(query, key, value, key_mask)
     state = summarize(key, value, feature_map, parameters, key_mask, chunk_size)
-    output = read(state, query, feature_map, parameters, chunk_size)
+    output = attend(state, query, feature_map, parameters, chunk_size)
     return ops.cast(output, value.dtype)
 
 
@@ -87,7 +87,7 @@ def summarize(key, value, feature_map, parameters, key_mask=None, chunk_size=102
     return AttentionState(sums, ops.zeros_like(sums))
 
 
-def read(state, query, feature_map, parameters, chunk_size=1024):
+def attend(state, query, feature_map, parameters, chunk_size=1024):
     """Attention of queries to all the keys that a state has seen.
 
     Args:
@@ -110,22 +110,22 @@ def read(state, query, feature_map, parameters, chunk_size=1024):
     >>> from keras_performer import feature_maps
     >>> x = np.ones((2, 7, 3, 5), "float32")
     >>> relu = feature_maps.get("relu")
-    >>> read(summarize(x, x, relu, {}), x[:, :1], relu, {}).shape
+    >>> attend(summarize(x, x, relu, {}), x[:, :1], relu, {}).shape
     TensorShape([2, 1, 3, 5])
     """
     query = ops.convert_to_tensor(query)
-    check_reader(state, query, feature_map, parameters)
+    check_query(state, query, feature_map, parameters)
     checks.check_positive("chunk_size", chunk_size)
     tensors, bound = kernel_sums.bind(feature_map, parameters)
     length, heads = ops.shape(query)[1], query.shape[2]
     lengths = chunking.chunk_length(length, chunk_size)
 
-    def read_chunk(carry, chunk, shared):
+    def attend_chunk(carry, chunk, shared):
         sums, *shared = shared
         features, _ = feature_map.queries(chunking.wide(chunk[0]), bound(shared))
         return carry, (kernel_sums.read(features, sums),)
 
     chunks = (chunking.split_heads(query, lengths, state.sums.shape[1]),)
-    _, (outputs,) = chunked_scan(read_chunk, (), chunks, (state.sums, *tensors))
+    _, (outputs,) = chunked_scan(attend_chunk, (), chunks, (state.sums, *tensors))
     outputs = kernel_sums.normalize(outputs, outputs.dtype)
     return chunking.join_heads(outputs, lengths, length, heads)

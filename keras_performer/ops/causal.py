@@ -3,7 +3,7 @@
 from keras import ops
 
 from keras_performer.ops import checks, chunking, kernel_sums
-from keras_performer.ops.scan import chunked_scan
+from keras_performer.ops.backend import chunked_scan
 
 
 def causal_attention(

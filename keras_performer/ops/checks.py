@@ -11,11 +11,7 @@ def check_shapes(query, key, value, key_mask):
         key_mask: Boolean tensor of shape (B, S), or `None`.
     """
     for name, x in (("query", query), ("key", key), ("value", value)):
-        if len(x.shape) != 4:
-            raise ValueError(
-                f"`{name}` must have rank 4: (batch, length, heads, head_dim). "
-                f"Received: {name}.shape={tuple(x.shape)}"
-            )
+        check_rank(name, x)
     pairs = (
         ("head_dim of `query` and `key`", query.shape[3], key.shape[3]),
         ("heads of `key` and `value`", key.shape[2], value.shape[2]),
@@ -38,6 +34,15 @@ def check_shapes(query, key, value, key_mask):
         raise ValueError(
             "`key_mask` must have rank 2: (batch, source length), True at the keys "
             f"that count. Received: key_mask.shape={tuple(key_mask.shape)}"
+        )
+
+
+def check_rank(name, x):
+    """Raises a `ValueError` where a tensor is not of shape (B, T, H, D)."""
+    if len(x.shape) != 4:
+        raise ValueError(
+            f"`{name}` must have rank 4: (batch, length, heads, head_dim). "
+            f"Received: {name}.shape={tuple(x.shape)}"
         )
 
 
@@ -83,24 +88,4 @@ def check_one_position(query, key):
         raise ValueError(
             "A step takes one position; use `prefill` for a span. Received: "
             f"query.shape={tuple(query.shape)}, key.shape={tuple(key.shape)}"
-        )
-
-
-def check_part(name, part, expected):
-    """Raises a `ValueError` where a part of a state is of another shape.
-
-    Args:
-        name: Name of the part.
-        part: Tensor.
-        expected: Its shape; `None` where an axis may have any length.
-    """
-    actual = tuple(part.shape)
-    fits = len(actual) == len(expected) and all(
-        a is None or b is None or a == b for a, b in zip(actual, expected, strict=True)
-    )
-    if not fits:
-        raise ValueError(
-            "The state does not fit: it must come from the same layer, or one of its "
-            f"sizes, and be of the same batch, with `{name}` of shape {expected}. "
-            f"Received: state.{name}.shape={actual}"
         )

@@ -6,8 +6,8 @@ Products are `a @ b`: `keras.ops.matmul` narrows float64 to float32 on PyTorch.
 import numpy as np
 from keras import backend, ops
 
+from keras_performer.ops.backend import custom_gradient
 from keras_performer.ops.chunking import wide, wide_dtype
-from keras_performer.ops.custom_gradient import custom_gradient
 
 LOG_WEIGHT_RANGE = (-80.0, 60.0)
 

@@ -6,6 +6,7 @@ from keras_performer.ops.packed import (
     packed_bidirectional_attention,
     packed_causal_attention,
 )
+from keras_performer.ops.streams import prefill
 from keras_performer.ops.windowed import (
     windowed_bidirectional_attention,
     windowed_causal_attention,
@@ -24,28 +25,74 @@ def linear_attention(
     segment_ids=None,
     window_size=None,
     window_log_weight=None,
+    initial_state=None,
 ):
-    """Attention through a feature map, in time linear in the lengths.
+    """Attention through a feature map, in time and memory linear in the lengths.
+
+    `output = D⁻¹ φ(Q) (φ(K)ᵀ V)` with `D = diag(φ(Q) φ(K)ᵀ 1)`: equation 4 of
+    arXiv 2009.14794; causally, each sum ends at the query's own position. Features
+    exist for one chunk of positions at a time, in the backward pass too, where they are
+    computed again.
+
+    With a window of w positions, a query at t gives a key at s the weight
+    `exp(q·k / √D + g)` where `|t − s| < w`, and `φ(q)·φ(k)` where it is farther; both
+    are divided by their common sum. This is the sliding-window form of LoLCATs, arXiv
+    2410.10254: local positions, which a model has to tell apart, are exact, and the
+    cost stays linear, `O(T (w D + M D))`. The window counts positions, hidden ones too.
 
     Args:
         query: Tensor of shape (B, T, H, D).
-        key: Tensor of shape (B, S, Hk, D), with H a multiple of Hk.
+        key: Tensor of shape (B, S, Hk, D). H is a multiple of Hk: each head of keys
+            and values serves H/Hk heads of queries in a row, as in grouped-query
+            attention (arXiv 2305.13245). Segments and windows need a key for each
+            query, S = T; causally, keys beyond T are seen by none.
         value: Tensor of shape (B, S, Hk, Dv).
-        feature_map: A `keras_performer.feature_maps.FeatureMap`.
-        parameters: Dictionary of the map's tensors.
-        causal: Whether a query sees only the keys at and before its position.
-        key_mask: Boolean tensor of shape (B, S), or `None`.
-        segment_ids: As for `packed_causal_attention`, or `None`.
-        window_size: As for `windowed_causal_attention`, or `None` for no window.
-        window_log_weight: As there; of use with a window alone.
+        feature_map: A `keras_performer.feature_maps.FeatureMap`. With a window, one
+            that estimates the softmax kernel makes both parts of one measure.
+        parameters: Dictionary of the map's tensors, such as
+            `{"projection": (M, D)}`.
+        causal: Whether a query sees only the keys at and before its position. The
+            outputs up to any position are then bit-equal whatever follows it.
+        key_mask: Boolean tensor of shape (B, S), True at the keys that count; or
+            `None`, where all do.
+        segment_ids: Integer tensor of shape (B, T), of several sequences packed in a
+            row, none of which sees another; or `None`. A segment is a row of equal ids:
+            a new one starts wherever the id changes.
+        window_size: w, at least 1, or `None` for no window.
+        window_log_weight: g, tensor of shape (H,), or `None` for zeros; of use with a
+            window alone.
+        initial_state: State of the positions before, from `initial_state` or `prefill`,
+            to go on from causally; or `None`, where there are none.
 
     Returns:
-        Tensor of shape (B, T, H, Dv) and `value`'s dtype.
+        Tensor of shape (B, T, H, Dv) and `value`'s dtype. Rows that see no key are
+        zeros.
 
     Raises:
-        ValueError: If shapes do not fit.
+        ValueError: If shapes do not fit, or `initial_state` is given with what it
+            cannot be combined with.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_performer import feature_maps
+    >>> x = np.random.default_rng(0).random((1, 5, 1, 2)).astype("float32")
+    >>> relu = feature_maps.get("relu")
+    >>> linear_attention(x, x, x, relu, {}).shape
+    TensorShape([1, 5, 1, 2])
+    >>> ids = np.array([[7, 7, 7, 8, 8]])
+    >>> packed = linear_attention(x, x, x, relu, {}, causal=True, segment_ids=ids)
+    >>> bool(np.allclose(packed[0, 3], x[0, 3]))  # the first of its segment sees itself
+    True
     """
+    inputs = (query, key, value, feature_map, parameters)
     options = {"key_mask": key_mask}
+    if initial_state is not None:
+        _check_resumed(initial_state, causal, segment_ids, window_size)
+        output, _ = prefill(
+            initial_state, *inputs, key_mask, window_log_weight=window_log_weight
+        )
+        return output
     if window_size is not None:
         forms = windowed_bidirectional_attention, windowed_causal_attention
         options["window_size"] = window_size
@@ -56,5 +103,26 @@ def linear_attention(
         options["segment_ids"] = segment_ids
     else:
         forms = bidirectional_attention, causal_attention
-    attend = forms[bool(causal)]
-    return attend(query, key, value, feature_map, parameters, **options)
+    return forms[bool(causal)](*inputs, **options)
+
+
+def _check_resumed(state, causal, segment_ids, window_size):
+    """Raises a `ValueError` where a call cannot go on from a state."""
+    if not causal:
+        raise ValueError(
+            "`initial_state` is the past of a causal sequence: pass `causal=True`, or "
+            "attend to all that a state has seen with `ops.attend(state, query, ...)`. "
+            f"Received: causal={causal}"
+        )
+    if segment_ids is not None:
+        raise ValueError(
+            "A state is of one sequence, so `segment_ids` cannot be combined with "
+            "`initial_state`: start each sequence from a state of its own. Received: "
+            f"segment_ids.shape={tuple(segment_ids.shape)}"
+        )
+    if window_size != state.window_size:
+        raise ValueError(
+            "`window_size` must be that of `initial_state`, from `ops.initial_state("
+            f"..., window_size={window_size})`. Received: window_size={window_size}, "
+            f"and a `{type(state).__name__}` of window_size={state.window_size}"
+        )

@@ -6,8 +6,8 @@ import numpy as np
 from keras import ops
 
 from keras_performer.ops import chunking, kernel_sums
+from keras_performer.ops.backend import chunked_scan
 from keras_performer.ops.packed import entered, flipped, same_run, states_of_runs
-from keras_performer.ops.scan import chunked_scan
 
 
 def chunk_sizes(window_size, chunk_size, outer_chunk_size):

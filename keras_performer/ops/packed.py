@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from keras_performer.ops import checks, chunking, kernel_sums
-from keras_performer.ops.scan import chunked_scan
+from keras_performer.ops.backend import chunked_scan
 
 
 def packed_causal_attention(

@@ -9,11 +9,21 @@ from keras_performer.ops.chunking import split_heads, wide
 from keras_performer.ops.kernel_sums import LOG_WEIGHT_RANGE, inverse_or_zero
 
 
-def kernel_attention_scores(query, key, feature_map, parameters, mask=None):
+def kernel_attention_scores(
+    query,
+    key,
+    feature_map,
+    parameters,
+    mask=None,
+    *,
+    window_size=None,
+    window_log_weight=None,
+):
     """The attention matrix `D⁻¹ φ(Q) φ(K)ᵀ` of a feature map.
 
     The weight of a query's features cancels; that of a key's is bounded as in the fast
-    forms, so that the matrix is the one that they stand for.
+    forms, so that the matrix is the one that they stand for. With a window the kernel
+    is `exp(q·k / √D + g)` where positions differ by less than w.
 
     Args:
         query: Tensor of shape (B, T, H, D).
@@ -22,59 +32,33 @@ def kernel_attention_scores(query, key, feature_map, parameters, mask=None):
         parameters: Dictionary of the map's tensors.
         mask: Boolean tensor that broadcasts to (B, H, T, S), True where a query sees
             a key, or `None`.
+        window_size: w, or `None` for no window; with one, S = T.
+        window_log_weight: g, tensor of shape (H,), or `None` for zeros.
 
     Returns:
         Tensor of shape (B, H, T, S). Rows that see no key are zeros.
     """
     query, key = map(ops.convert_to_tensor, (query, key))
-    kernel, _ = _kernel(query, key, feature_map, parameters)
-    return _normalized(kernel, mask)
-
-
-def windowed_attention_scores(
-    query,
-    key,
-    feature_map,
-    parameters,
-    window_size,
-    window_log_weight=None,
-    mask=None,
-):
-    """The attention matrix with an exact kernel near the diagonal.
-
-    `exp(q·k / √D + g)` where positions differ by less than the window, the kernel of
-    the feature map elsewhere, and rows that add up to one.
-
-    Args:
-        query: Tensor of shape (B, T, H, D).
-        key: Tensor of shape (B, T, Hk, D), with H a multiple of Hk.
-        feature_map: A `keras_performer.feature_maps.FeatureMap`.
-        parameters: Dictionary of the map's tensors.
-        window_size: w.
-        window_log_weight: g, tensor of shape (H,), or `None` for zeros.
-        mask: Boolean tensor that broadcasts to (B, H, T, T), or `None`.
-
-    Returns:
-        Tensor of shape (B, H, T, T). Rows that see no key are zeros.
-    """
-    query, key = map(ops.convert_to_tensor, (query, key))
-    far, log_scale = _kernel(query, key, feature_map, parameters)
+    kernel, log_scale = _kernel(query, key, feature_map, parameters)
+    if window_size is None:
+        return _normalized(kernel, mask)
     query, key = wide(query), _repeated(wide(key), query)
-    near = ops.einsum("bthd,bshd->bhts", query, key) * query.shape[-1] ** -0.5
+    local = ops.einsum("bthd,bshd->bhts", query, key) * query.shape[-1] ** -0.5
     if window_log_weight is not None:
-        near = near + ops.cast(window_log_weight, near.dtype)[:, None, None]
+        local = local + ops.cast(window_log_weight, local.dtype)[:, None, None]
     positions = ops.arange(ops.shape(key)[1])
-    is_near = ops.abs(positions[:, None] - positions) < window_size
-    near = ops.where(is_near, near, -float("inf"))
+    is_local = ops.abs(positions[:, None] - positions) < window_size
+    local = ops.where(is_local, local, -float("inf"))
     if mask is not None:
-        near = ops.where(mask, near, -float("inf"))
-    nearest = ops.max(near, axis=-1, keepdims=True)
-    scale = ops.where(log_scale > nearest, log_scale, nearest)
-    far = ops.where(is_near, ops.zeros_like(far), far * ops.exp(log_scale - scale))
-    return _normalized(ops.exp(near - scale) + far, mask)
+        local = ops.where(mask, local, -float("inf"))
+    largest = ops.max(local, axis=-1, keepdims=True)
+    scale = ops.where(log_scale > largest, log_scale, largest)
+    kernel = kernel * ops.exp(log_scale - scale)
+    kernel = ops.where(is_local, ops.zeros_like(kernel), kernel)
+    return _normalized(ops.exp(local - scale) + kernel, mask)
 
 
-def kernel_attention(query, key, value, feature_map, parameters, mask=None):
+def kernel_attention(query, key, value, feature_map, parameters, mask=None, **window):
     """Attention with the kernel of a feature map, in O(T·S).
 
     Args:
@@ -84,11 +68,15 @@ def kernel_attention(query, key, value, feature_map, parameters, mask=None):
         feature_map: A `keras_performer.feature_maps.FeatureMap`.
         parameters: Dictionary of the map's tensors.
         mask: Boolean tensor that broadcasts to (B, H, T, S), or `None`.
+        **window: `window_size` and `window_log_weight`, as for
+            `kernel_attention_scores`.
 
     Returns:
         Tensor of shape (B, T, H, Dv).
     """
-    scores = kernel_attention_scores(query, key, feature_map, parameters, mask)
+    scores = kernel_attention_scores(
+        query, key, feature_map, parameters, mask, **window
+    )
     return ops.einsum("bhts,bshd->bthd", scores, _repeated(value, query))
 
 

@@ -9,6 +9,8 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterable
+from typing import Any
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -18,18 +20,23 @@ class ServerAnswerError(RuntimeError):
 
     Attributes:
         status: the HTTP status.
-        message: the server's words.
+        message: the server's error message.
     """
 
-    def __init__(self, url, status, message):
+    def __init__(self, url: str, status: int, message: str) -> None:
         super().__init__(f"{url} answered {status}: {message}")
         self.status = status
         self.message = message
 
 
 def predict(
-    url, model_name, instances, signature_name=None, version=None, timeout=60.0
-):
+    url: str,
+    model_name: str,
+    instances: Iterable[Any],
+    signature_name: str | None = None,
+    version: int | None = None,
+    timeout: float = 60.0,
+) -> list[Any]:
     """Ask a server for predictions.
 
     Args:
@@ -59,7 +66,7 @@ def predict(
     row["label"], max(row["probabilities"])
     ```
     """
-    request = {"instances": list(instances)}
+    request: dict[str, Any] = {"instances": list(instances)}
     if signature_name is not None:
         request["signature_name"] = signature_name
     try:
@@ -73,7 +80,9 @@ def predict(
     return _exchange(url, path, body, timeout)["predictions"]
 
 
-def get_status(url, model_name, version=None, timeout=10.0):
+def get_status(
+    url: str, model_name: str, version: int | None = None, timeout: float = 10.0
+) -> dict[int, str]:
     """Ask a server for the state of a model's versions.
 
     Args:
@@ -98,12 +107,12 @@ def get_status(url, model_name, version=None, timeout=10.0):
     }
 
 
-def _get_path(model_name, version):
+def _get_path(model_name: str, version: int | None) -> str:
     path = "/v1/models/" + urllib.parse.quote(model_name, safe="")
     return path if version is None else f"{path}/versions/{version}"
 
 
-def _to_json(value):
+def _to_json(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"b64": base64.b64encode(value).decode()}
     if hasattr(value, "tolist"):  # an array
@@ -111,7 +120,7 @@ def _to_json(value):
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def _exchange(url, path, body, timeout):
+def _exchange(url: str, path: str, body: bytes | None, timeout: float) -> Any:
     """Send a request; a `body` makes it a POST. Returns the answer as Python values."""
     address = urllib.parse.urlsplit(url)
     if address.scheme not in ("http", "https") or not address.hostname:
@@ -124,7 +133,7 @@ def _exchange(url, path, body, timeout):
         target, data=body, headers={"Content-Type": "application/json"}
     )
     # A proxy cannot reach this machine's own loopback address.
-    proxies = {} if address.hostname in _LOOPBACK else None
+    proxies: dict[str, str] | None = {} if address.hostname in _LOOPBACK else None
     opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
     try:
         with opener.open(request, timeout=timeout) as response:
@@ -148,7 +157,7 @@ def _exchange(url, path, body, timeout):
         ) from error
 
 
-def _read_error(response):
+def _read_error(response: urllib.error.HTTPError) -> str:
     text = response.read().decode("utf-8", "replace")
     try:
         return json.loads(text)["error"]
@@ -156,7 +165,7 @@ def _read_error(response):
         return text.strip() or response.reason
 
 
-def _no_answer_in_time(target, timeout):
+def _no_answer_in_time(target: str, timeout: float) -> TimeoutError:
     return TimeoutError(
         f"{target} did not answer within {timeout:g} seconds. Pass a longer timeout "
         "for long documents or a busy server."

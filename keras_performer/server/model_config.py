@@ -5,16 +5,20 @@ message, the file that TensorFlow Serving takes as `--model_config_file`.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 from google.protobuf import text_format
 
 from keras_performer.server.protos import import_protos
+from keras_performer.server.server_options import ServerOptions
+
+VersionPolicy = Callable[[set[int]], set[int]]
 
 
-def latest(num_versions=1):
+def latest(num_versions: int = 1) -> VersionPolicy:
     """A version policy that serves the versions with the highest numbers.
 
     >>> latest(2)({1, 7, 9})
@@ -23,12 +27,12 @@ def latest(num_versions=1):
     return lambda versions: set(sorted(versions, reverse=True)[: max(num_versions, 1)])
 
 
-def every():
+def every() -> VersionPolicy:
     """A version policy that serves all versions there are."""
     return set
 
 
-def specific(versions):
+def specific(versions: Iterable[int]) -> VersionPolicy:
     """A version policy that serves the listed versions, as far as they exist.
 
     >>> specific([2, 3])({1, 2})
@@ -51,11 +55,11 @@ class ModelConfig:
 
     name: str
     base_path: Path
-    policy: Callable[[set[int]], set[int]] = field(default_factory=latest)
+    policy: VersionPolicy = field(default_factory=latest)
     labels: Mapping[str, int] = field(default_factory=dict)
 
 
-def get_model_configs(options):
+def get_model_configs(options: ServerOptions) -> list[ModelConfig]:
     """The models that a server's options ask for.
 
     Args:
@@ -69,10 +73,12 @@ def get_model_configs(options):
     """
     if options.model_config_file:
         return read_model_config_file(options.model_config_file)
-    return [ModelConfig(options.model_name, Path(options.model_base_path).absolute())]
+    # `ServerOptions` has one of the two.
+    base_path = Path(cast(str, options.model_base_path))
+    return [ModelConfig(options.model_name, base_path.absolute())]
 
 
-def read_model_config_file(path):
+def read_model_config_file(path: str | os.PathLike[str]) -> list[ModelConfig]:
     """Read the models of a text file with a `ModelServerConfig` message.
 
     Args:
@@ -117,7 +123,7 @@ def read_model_config_file(path):
     return list(configs.values())
 
 
-def _read_entry(entry, path):
+def _read_entry(entry: Any, path: str | os.PathLike[str]) -> ModelConfig:
     if not entry.name:
         raise ValueError(f"{path}: a model has no name; add name: '...'.")
     if entry.model_platform != "tensorflow":
@@ -125,7 +131,7 @@ def _read_entry(entry, path):
             f"{path}: Model {entry.name} requests unsupported platform "
             f"{entry.model_platform!r}; set model_platform: 'tensorflow'."
         )
-    if not os.path.isabs(entry.base_path):
+    if not Path(entry.base_path).is_absolute():
         raise ValueError(
             f"{path}: Expected model {entry.name} to have an absolute path; got "
             f"base_path()={entry.base_path}"
@@ -143,7 +149,7 @@ def _read_entry(entry, path):
     )
 
 
-def _read_policy(policy):
+def _read_policy(policy: Any) -> VersionPolicy:
     choice = policy.WhichOneof("policy_choice")
     if choice == "all":
         return every()

@@ -1,4 +1,4 @@
-"""The models on disk: finds their versions, loads the wanted ones, lends them out.
+"""The models on disk: finds their versions and loads those that are to be served.
 
 A model lives in `<base_path>/<version>/saved_model.pb`. A new version is loaded before
 the old one is unloaded, and a version that cannot be loaded leaves the old one serving:
@@ -9,14 +9,19 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
+from keras_performer.server.model_config import ModelConfig
 from keras_performer.server.model_version import (
     AVAILABLE,
     END,
     LOADING,
     START,
     ModelVersion,
+    VersionStatus,
 )
+from keras_performer.server.servable import Servable
 from keras_performer.server.serving_error import ServingError
 from keras_performer.server.version_folders import check_versions, find_versions
 
@@ -37,23 +42,25 @@ class ModelRepository:
 
     def __init__(
         self,
-        configs,
-        load_servable,
-        poll_wait_seconds=1.0,
-        max_load_retries=5,
-        load_retry_interval_seconds=60.0,
-    ):
+        configs: Iterable[ModelConfig],
+        load_servable: Callable[[Path], Servable],
+        poll_wait_seconds: float = 1.0,
+        max_load_retries: int = 5,
+        load_retry_interval_seconds: float = 60.0,
+    ) -> None:
         self._configs = {config.name: config for config in configs}
         self._load_servable = load_servable
         self._poll_wait_seconds = poll_wait_seconds
         self._max_load_retries = max_load_retries
         self._load_retry_interval_seconds = load_retry_interval_seconds
-        self._versions = {name: {} for name in self._configs}
+        self._versions: dict[str, dict[int, ModelVersion]] = {
+            name: {} for name in self._configs
+        }
         self._changed = threading.Condition()
         self._stop = threading.Event()
-        self._thread = None
+        self._thread: threading.Thread | None = None
 
-    def start(self, allow_labels_for_unavailable_versions=False):
+    def start(self, allow_labels_for_unavailable_versions: bool = False) -> None:
         """Load every model, then keep watching the disk.
 
         Call `close` in the end, also after an error.
@@ -78,7 +85,7 @@ class ModelRepository:
             )
             self._thread.start()
 
-    def close(self):
+    def close(self) -> None:
         """Stop watching, wait for running requests and unload everything."""
         self._stop.set()
         if self._thread is not None:
@@ -88,7 +95,7 @@ class ModelRepository:
                 if version.state == AVAILABLE:
                     version.unload()
 
-    def poll(self):
+    def poll(self) -> None:
         """Look at the disk once, and load and unload what that asks for."""
         for config in self._configs.values():
             try:
@@ -102,7 +109,9 @@ class ModelRepository:
             self._load_wanted(config.name)
             self._unload_unwanted(config.name)
 
-    def list_statuses(self, name, version=None):
+    def list_statuses(
+        self, name: str, version: int | None = None
+    ) -> list[VersionStatus]:
         """The status of one version or of all versions of a model, highest first.
 
         Args:
@@ -129,7 +138,9 @@ class ModelRepository:
         return [versions[number].status for number in sorted(versions, reverse=True)]
 
     @contextlib.contextmanager
-    def borrow(self, name, version=None, label=None):
+    def borrow(
+        self, name: str, version: int | None = None, label: str | None = None
+    ) -> Iterator[tuple[int, Servable]]:
         """Use an available version; it is not unloaded before the block ends.
 
         Args:
@@ -152,19 +163,21 @@ class ModelRepository:
         finally:
             borrowed.leave()
 
-    def _enter(self, name, version):
+    def _enter(self, name: str, version: int | None) -> tuple[ModelVersion, Servable]:
         with self._changed:  # or the old version could go between two looks
             versions = self._versions.get(name, {})
             numbers = sorted(versions, reverse=True) if version is None else [version]
             for number in numbers:
                 candidate = versions.get(number)
-                servable = candidate.try_enter() if candidate else None
+                if candidate is None:
+                    continue
+                servable = candidate.try_enter()
                 if servable is not None:
                     return candidate, servable
         which = f"Latest({name})" if version is None else f"Specific({name}, {version})"
         raise ServingError("NOT_FOUND", f"Servable not found for request: {which}")
 
-    def _resolve_label(self, name, label):
+    def _resolve_label(self, name: str, label: str) -> int:
         config = self._configs.get(name)
         if config is None or label not in config.labels:
             raise ServingError(
@@ -172,11 +185,11 @@ class ModelRepository:
             )
         return config.labels[label]
 
-    def _watch(self):
+    def _watch(self) -> None:
         while not self._stop.wait(self._poll_wait_seconds):
             self.poll()
 
-    def _update_wanted(self, config, found):
+    def _update_wanted(self, config: ModelConfig, found: Mapping[int, Path]) -> None:
         wanted = config.policy(set(found))
         versions = dict(self._versions[config.name])
         for number, version in versions.items():
@@ -196,7 +209,7 @@ class ModelRepository:
             )
         self._versions[config.name] = versions  # replaced whole: others may be reading
 
-    def _load_wanted(self, name):
+    def _load_wanted(self, name: str) -> None:
         for _, version in sorted(self._versions[name].items(), reverse=True):
             if self._stop.is_set():
                 return
@@ -207,7 +220,7 @@ class ModelRepository:
             elif time.monotonic() >= version.next_attempt:
                 self._attempt_load(name, version)
 
-    def _attempt_load(self, name, version):
+    def _attempt_load(self, name: str, version: ModelVersion) -> None:
         try:
             version.load(self._load_servable)
         except ServingError as error:
@@ -226,7 +239,7 @@ class ModelRepository:
         else:
             _logger.info("Loaded version %d of model %s", version.version, name)
 
-    def _unload_unwanted(self, name):
+    def _unload_unwanted(self, name: str) -> None:
         versions = self._versions[name].values()
         wanted = [version for version in versions if version.is_wanted]
         unwanted = sorted(
@@ -239,7 +252,7 @@ class ModelRepository:
             version.unload()
             _logger.info("Unloaded version %d of model %s", version.version, name)
 
-    def _check_all_available(self):
+    def _check_all_available(self) -> None:
         failures = []
         for name, versions in self._versions.items():
             if not any(v.state == AVAILABLE for v in versions.values()):
@@ -252,7 +265,7 @@ class ModelRepository:
                 "Some models did not become available:\n" + "\n".join(failures)
             )
 
-    def _check_labels(self):
+    def _check_labels(self) -> None:
         for name, config in self._configs.items():
             for label, number in config.labels.items():
                 version = self._versions[name].get(number)

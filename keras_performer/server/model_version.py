@@ -1,8 +1,11 @@
 """The life of one version: from its discovery on disk until it is unloaded."""
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_performer.server.servable import Servable
 from keras_performer.server.serving_error import ServingError
 
 # The states, in the order a version passes through them.
@@ -15,11 +18,11 @@ END = "END"  # unloaded, or failed for good
 
 @dataclass(frozen=True)
 class VersionStatus:
-    """What is told about a version: its state, and the error that led there."""
+    """The state of a version, and the error that led to it."""
 
     version: int
     state: str
-    error: Exception | None = None
+    error: ServingError | None = None
 
 
 class ModelVersion:
@@ -31,35 +34,37 @@ class ModelVersion:
     Args:
         version: its number.
         path: its folder.
-        changed: `threading.Condition` shared by all versions of a repository. Who
-            holds it sees no version change its state.
+        changed: `threading.Condition` shared by all versions of a repository. While
+            a thread holds it, no version changes its state.
     """
 
-    def __init__(self, version, path, changed):
+    def __init__(
+        self, version: int, path: str | Path, changed: threading.Condition
+    ) -> None:
         self.version = version
         self.path = Path(path)
         self.is_wanted = True  # on disk, and picked by the version policy
         self.failed_attempts = 0
         self.next_attempt = 0.0  # on the clock of time.monotonic
-        self.last_error = None
+        self.last_error: ServingError | None = None
         self._changed = changed
         self._state = START
-        self._error = None
-        self._servable = None
+        self._error: ServingError | None = None
+        self._servable: Servable | None = None
         self._users = 0
 
     @property
-    def status(self):
+    def status(self) -> VersionStatus:
         """The present `VersionStatus`."""
         with self._changed:
             return VersionStatus(self.version, self._state, self._error)
 
     @property
-    def state(self):
+    def state(self) -> str:
         """The present state."""
         return self.status.state
 
-    def load(self, load_servable):
+    def load(self, load_servable: Callable[[Path], Servable]) -> None:
         """Try once to load; on success the version is available.
 
         Args:
@@ -79,20 +84,21 @@ class ModelVersion:
             self._servable = servable
             self._state = AVAILABLE
 
-    def give_up(self):
+    def give_up(self) -> None:
         """End a version that could not be loaded, with its last error."""
         self._set(END, self.last_error)
 
-    def unload(self):
+    def unload(self) -> None:
         """Take no new requests, wait for those that are running, free the model."""
         self._set(UNLOADING)
         with self._changed:
             self._changed.wait_for(lambda: self._users == 0)
             servable, self._servable = self._servable, None
-        servable.close()
+        if servable is not None:
+            servable.close()
         self._set(END)
 
-    def try_enter(self):
+    def try_enter(self) -> Servable | None:
         """Begin to use the version.
 
         Returns:
@@ -105,13 +111,13 @@ class ModelVersion:
             self._users += 1
             return self._servable
 
-    def leave(self):
+    def leave(self) -> None:
         """End the use that a successful `try_enter` began."""
         with self._changed:
             self._users -= 1
             self._changed.notify_all()
 
-    def _set(self, state, error=None):
+    def _set(self, state: str, error: ServingError | None = None) -> None:
         with self._changed:
             self._state = state
             self._error = error

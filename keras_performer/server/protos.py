@@ -2,8 +2,10 @@
 
 from types import SimpleNamespace
 
+from keras_performer.extras import pip_line
 
-def import_protos():
+
+def import_protos() -> SimpleNamespace:
     """Import the messages, which come with an optional package.
 
     Returns:
@@ -25,7 +27,7 @@ def import_protos():
         raise ImportError(
             "Serving needs the package tensorflow-serving-api of TensorFlow's own "
             f"minor version ({error}). Install it with: "
-            "pip install 'keras-performer[serving]'"
+            f"{pip_line('serving')}"
         ) from error
     return SimpleNamespace(
         GetModelStatusResponse=get_model_status_pb2.GetModelStatusResponse,

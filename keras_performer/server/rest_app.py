@@ -1,6 +1,15 @@
 """The REST interface as an ASGI application."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from typing import Any
+
+from keras_performer.server.rest_handler import RestHandler
+
+Event = dict[str, Any]
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
 
 _BODYLESS_METHODS = ("GET", "HEAD")
 
@@ -17,11 +26,11 @@ class RestApp:
         executor: `concurrent.futures.Executor` to compute in.
     """
 
-    def __init__(self, handler, executor):
+    def __init__(self, handler: RestHandler, executor: Executor) -> None:
         self._handler = handler
         self._executor = executor
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise ValueError(f"scope type {scope['type']!r} is not served; only http.")
         body = await _read_body(receive)
@@ -48,7 +57,7 @@ class RestApp:
         await send({"type": "http.response.body", "body": answer})
 
 
-async def _read_body(receive):
+async def _read_body(receive: Receive) -> bytes | None:
     chunks = []
     while True:
         event = await receive()

@@ -1,20 +1,36 @@
 """What each request of the REST interface means, apart from HTTP itself.
 
-The forms of a URL, the order of the checks and the words of the errors are TensorFlow
+The forms of a URL, the order of the checks and the error messages are TensorFlow
 Serving's. Model names and labels are percent-decoded after the URL was taken apart;
 a query string is part of the path, as it is there.
 """
 
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import tensorflow as tf
 from google.protobuf import json_format
 
-from keras_performer.server import json_parser, json_tensor, json_writer
+from keras_performer.server.json.parser import parse
+from keras_performer.server.json.tensor import (
+    ROW,
+    check_object,
+    get_signature_name,
+    read_examples,
+    read_inputs,
+)
+from keras_performer.server.json.writer import (
+    write_columnar_format,
+    write_error,
+    write_row_format,
+)
+from keras_performer.server.model_repository import ModelRepository
 from keras_performer.server.protos import import_protos
-from keras_performer.server.servable import DEFAULT_SIGNATURE
+from keras_performer.server.servable import DEFAULT_SIGNATURE, Servable
 from keras_performer.server.serving_error import ServingError
 
 _MODEL = rb"(?i:/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
@@ -57,11 +73,11 @@ class RestHandler:
         ImportError: the package with the messages is missing.
     """
 
-    def __init__(self, repository, timeout_in_ms):
+    def __init__(self, repository: ModelRepository, timeout_in_ms: int) -> None:
         self._repository = repository
         self._timeout_in_ms = timeout_in_ms
         self._protos = import_protos()
-        self._actions = {
+        self._actions: dict[tuple[str, str], Callable[[_Target, bytes], bytes]] = {
             ("GET", ""): self._get_status,
             ("GET", "metadata"): self._get_metadata,
             ("POST", "predict"): self._predict,
@@ -69,7 +85,7 @@ class RestHandler:
             ("POST", "regress"): self._classify_or_regress,
         }
 
-    def answer(self, method, path, body):
+    def answer(self, method: str, path: bytes, body: bytes) -> tuple[int, bytes]:
         """Answer one request.
 
         Args:
@@ -83,12 +99,12 @@ class RestHandler:
         try:
             return 200, self._answer(method, path, body)
         except ServingError as error:
-            return error.http_status, json_writer.write_error(error.message)
+            return error.http_status, write_error(error.message)
 
-    def _answer(self, method, path, body):
+    def _answer(self, method: str, path: bytes, body: bytes) -> bytes:
         target = _parse_target(method, path)
         action = self._actions.get((method, target.action)) if target else None
-        if action is None:
+        if target is None or action is None:
             request = f"{method} {path.decode('utf-8', 'backslashreplace')}"
             known = _ANY_TARGET.fullmatch(path)
             raise ServingError(
@@ -99,7 +115,7 @@ class RestHandler:
             raise ServingError("INVALID_ARGUMENT", "Missing model name in request.")
         return action(target, body)
 
-    def _get_status(self, target, body):
+    def _get_status(self, target: _Target, body: bytes) -> bytes:
         del body  # a GET has none
         # TensorFlow Serving tells all versions when a label is given, so do we.
         statuses = self._repository.list_statuses(target.name, target.version)
@@ -114,7 +130,7 @@ class RestHandler:
                 entry.status.error_message = status.error.message
         return _write_message(response).encode() + b"\n"
 
-    def _get_metadata(self, target, body):
+    def _get_metadata(self, target: _Target, body: bytes) -> bytes:
         del body  # a GET has none
         with self._borrow(target) as (version, servable):
             spec = self._protos.ModelSpec(name=target.name)
@@ -125,10 +141,10 @@ class RestHandler:
             f'"metadata": {{"signature_def": {_write_message(signatures)}\n}}\n}}\n'
         ).encode()
 
-    def _predict(self, target, body):
-        document = json_parser.parse(body)
-        json_tensor.check_object(document)
-        signature_name = json_tensor.get_signature_name(document)
+    def _predict(self, target: _Target, body: bytes) -> bytes:
+        document = parse(body)
+        check_object(document)
+        signature_name = get_signature_name(document)
         with self._borrow(target) as (_, servable):
             signature = servable.get_signature(signature_name)
             if not signature.inputs:
@@ -141,17 +157,17 @@ class RestHandler:
                 name: tf.dtypes.as_dtype(info.dtype)
                 for name, info in signature.inputs.items()
             }
-            request_format, arrays = json_tensor.read_inputs(document, dtypes)
+            request_format, arrays = read_inputs(document, dtypes)
             outputs = servable.run(signature, arrays, self._timeout_in_ms)
-        if request_format == json_tensor.ROW:
-            return json_writer.write_row_format(outputs)
-        return json_writer.write_columnar_format(outputs)
+        if request_format == ROW:
+            return write_row_format(outputs)
+        return write_columnar_format(outputs)
 
-    def _classify_or_regress(self, target, body):
-        document = json_parser.parse(body)
-        json_tensor.check_object(document)
-        name = json_tensor.get_signature_name(document) or DEFAULT_SIGNATURE
-        json_tensor.read_examples(document)
+    def _classify_or_regress(self, target: _Target, body: bytes) -> bytes:
+        document = parse(body)
+        check_object(document)
+        name = get_signature_name(document) or DEFAULT_SIGNATURE
+        read_examples(document)
         with self._borrow(target) as (_, servable):
             signature = servable.signatures.get(name)
         if signature is None:
@@ -171,11 +187,11 @@ class RestHandler:
             "send the same signature a predict request.",
         )
 
-    def _borrow(self, target):
+    def _borrow(self, target: _Target) -> AbstractContextManager[tuple[int, Servable]]:
         return self._repository.borrow(target.name, target.version, target.label)
 
 
-def _parse_target(method, path):
+def _parse_target(method: str, path: bytes) -> _Target | None:
     pattern = {"GET": _GET_TARGET, "POST": _POST_TARGET}.get(method)
     match = pattern.fullmatch(path) if pattern else None
     if match is None:
@@ -194,18 +210,18 @@ def _parse_target(method, path):
     )
 
 
-def _get_action(method, action):
+def _get_action(method: str, action: bytes) -> str:
     # The URL matches in any case, but only these spellings are then acted on.
     if method == "GET" and action != b"metadata":
         return ""
     return action.decode()
 
 
-def _decode(text):
+def _decode(text: bytes) -> str:
     return unquote_to_bytes(text).decode("utf-8", "surrogateescape")
 
 
-def _write_message(message):
+def _write_message(message: Any) -> str:
     return json_format.MessageToJson(
         message,
         preserving_proto_field_name=True,

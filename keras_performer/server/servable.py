@@ -9,10 +9,15 @@ import contextlib
 import importlib
 import importlib.util
 import logging
+import os
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from keras_performer.extras import pip_line
 from keras_performer.server.serving_error import ServingError
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -42,7 +47,9 @@ class Servable:
             that is not registered, which package brings it.
     """
 
-    def __init__(self, path, tags=("serve",)):
+    def __init__(
+        self, path: str | os.PathLike[str], tags: Iterable[str] = ("serve",)
+    ) -> None:
         _register_text_ops()
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph)
@@ -57,7 +64,7 @@ class Servable:
         self.path = path
         self.signatures = dict(meta_graph.signature_def)
 
-    def get_signature(self, name):
+    def get_signature(self, name: str) -> Any:
         """The signature of a name; `""` stands for `serving_default`.
 
         Returns:
@@ -74,7 +81,9 @@ class Servable:
             )
         return self.signatures[name]
 
-    def run(self, signature, arrays, timeout_in_ms=0):
+    def run(
+        self, signature: Any, arrays: Mapping[str, np.ndarray], timeout_in_ms: int = 0
+    ) -> dict[str, np.ndarray]:
         """Compute every output of a signature.
 
         Args:
@@ -98,19 +107,19 @@ class Servable:
         except ValueError as error:  # an array of another shape than the input has
             raise ServingError("INVALID_ARGUMENT", str(error)) from error
 
-    def close(self):
+    def close(self) -> None:
         """Free the session; the servable answers no more."""
         self._session.close()
 
 
-def _register_text_ops():
+def _register_text_ops() -> None:
     """Register the ops of tensorflow-text, if it is installed."""
     if importlib.util.find_spec("tensorflow_text") is not None:
         importlib.import_module("tensorflow_text")
 
 
 @contextlib.contextmanager
-def _no_deprecation_warning():
+def _no_deprecation_warning() -> Iterator[None]:
     # Loading into a session is deprecated for programs that build on eager execution;
     # for a server it is the documented form of what TensorFlow Serving does.
     logger = tf.get_logger()
@@ -122,7 +131,7 @@ def _no_deprecation_warning():
         logger.setLevel(level)
 
 
-def _explain(error, path):
+def _explain(error: Exception, path: str | os.PathLike[str]) -> ServingError:
     if isinstance(error, tf.errors.OpError):
         explained = ServingError.from_tensorflow(error)
     elif isinstance(error, OSError):
@@ -136,6 +145,6 @@ def _explain(error, path):
         explained.code,
         f"The model at {path} uses the op {missing_op[1]!r}, which this process does "
         "not know. The ops of tensorflow-text come with: "
-        "pip install 'keras-performer[text]' (tensorflow-text must have the minor "
+        f"{pip_line('text')} (tensorflow-text must have the minor "
         f"version of TensorFlow {tf.__version__}).",
     )

@@ -6,13 +6,18 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType, ModuleType
 
+from keras_performer.extras import pip_line
 from keras_performer.server.model_config import get_model_configs
 from keras_performer.server.model_repository import ModelRepository
 from keras_performer.server.rest_app import RestApp
 from keras_performer.server.rest_handler import RestHandler
 from keras_performer.server.servable import Servable
+from keras_performer.server.server_options import ServerOptions
 from keras_performer.server.warmup import warm_up
 
 _logger = logging.getLogger(__name__)
@@ -24,14 +29,14 @@ class _Stopped(BaseException):
     """Raised by the signals that ask the server to stop."""
 
 
-def serve(options):
+def serve(options: ServerOptions) -> None:
     """Load the models, print one line when they can be queried, serve until stopped.
 
     The answers are TensorFlow Serving's: `GET /v1/models/<name>` for the status,
     `GET /v1/models/<name>/metadata` for the signatures and
     `POST /v1/models/<name>:predict` for predictions; each also for one version with
     `/versions/<number>` or `/labels/<label>` after the name. New versions on disk are
-    taken up while serving.
+    loaded while serving.
 
     SIGINT and SIGTERM end the call: running requests are answered first. Signals can
     only be received in the main thread; a call in another thread ends with its process.
@@ -80,19 +85,18 @@ def serve(options):
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def _import_uvicorn():
+def _import_uvicorn() -> ModuleType:
     try:
         import uvicorn
     except ImportError as error:
         raise ImportError(
-            "Serving needs the package uvicorn. Install it with: "
-            "pip install 'keras-performer[serving]'"
+            f"Serving needs the package uvicorn. Install it with: {pip_line('serving')}"
         ) from error
     return uvicorn
 
 
-def _get_loader(options):
-    def load(path):
+def _get_loader(options: ServerOptions) -> Callable[[Path], Servable]:
+    def load(path: Path) -> Servable:
         servable = Servable(path)
         if options.enable_model_warmup:
             try:
@@ -105,14 +109,14 @@ def _get_loader(options):
     return load
 
 
-def _count_threads(options):
+def _count_threads(options: ServerOptions) -> int:
     if options.rest_api_num_threads is not None:
         return options.rest_api_num_threads
     return 4 * (os.cpu_count() or 1)
 
 
 @contextlib.contextmanager
-def _bind(options):
+def _bind(options: ServerOptions) -> Iterator[socket.socket]:
     """A socket at the address, which does not listen yet."""
     host, port = options.rest_api_host, options.rest_api_port
     with contextlib.ExitStack() as stack:
@@ -132,16 +136,16 @@ def _bind(options):
         yield listener
 
 
-def _get_url(listener):
+def _get_url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @contextlib.contextmanager
-def _stop_on_signals():
+def _stop_on_signals() -> Iterator[None]:
     """Let SIGINT and SIGTERM raise `_Stopped` in the main thread."""
 
-    def stop(signum, frame):
+    def stop(signum: int, frame: FrameType | None) -> None:
         _logger.info("Stopping on signal %d", signum)
         raise _Stopped
 

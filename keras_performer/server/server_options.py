@@ -1,5 +1,6 @@
 """The settings of a server, named as TensorFlow Serving names its flags."""
 
+import os
 from dataclasses import dataclass
 
 
@@ -41,8 +42,8 @@ class ServerOptions:
     """
 
     model_name: str = "default"
-    model_base_path: str | None = None
-    model_config_file: str | None = None
+    model_base_path: str | os.PathLike[str] | None = None
+    model_config_file: str | os.PathLike[str] | None = None
     rest_api_port: int = 8501
     rest_api_host: str = "127.0.0.1"
     rest_api_num_threads: int | None = None
@@ -53,7 +54,7 @@ class ServerOptions:
     enable_model_warmup: bool = True
     allow_version_labels_for_unavailable_models: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.model_base_path and not self.model_config_file:
             raise ValueError(
                 "Nothing to serve: model_base_path and model_config_file are both "

@@ -9,6 +9,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import IO
+
+from keras_performer.server.server_options import ServerOptions
 
 _PROGRAM = (
     "import json, sys\n"
@@ -52,14 +55,15 @@ class ServerProcess:
     ```
     """
 
-    def __init__(self, options, start_timeout=300.0):
+    url: str
+    _process: subprocess.Popen[bytes]
+    _output: IO[bytes]
+
+    def __init__(self, options: ServerOptions, start_timeout: float = 300.0) -> None:
         self._options = options
         self._start_timeout = start_timeout
-        self._process = None
-        self._output = None
-        self.url = None
 
-    def __enter__(self):
+    def __enter__(self) -> "ServerProcess":
         arguments = {
             name: os.fspath(value) if isinstance(value, os.PathLike) else value
             for name, value in dataclasses.asdict(self._options).items()
@@ -79,15 +83,15 @@ class ServerProcess:
             raise
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self._stop()
 
     @property
-    def pid(self):
+    def pid(self) -> int:
         """Process id of the server."""
         return self._process.pid
 
-    def wait(self, timeout):
+    def wait(self, timeout: float) -> int:
         """Wait until the server has ended.
 
         Args:
@@ -106,11 +110,11 @@ class ServerProcess:
                 f"The server was still running after {timeout:g} seconds."
             ) from error
 
-    def read_output(self):
+    def read_output(self) -> str:
         """Everything that the server has written so far, as text."""
         return self._read_output().decode("utf-8", "replace")
 
-    def peak_memory(self):
+    def peak_memory(self) -> int:
         """The most memory that the server has held at one time, in bytes.
 
         Returns:
@@ -125,7 +129,7 @@ class ServerProcess:
             raise OSError(f"The server with process id {self.pid} has ended.")
         return int(found[1]) * 1024
 
-    def _wait_until_ready(self):
+    def _wait_until_ready(self) -> str:
         deadline = time.monotonic() + self._start_timeout
         while True:
             ended = self._process.poll() is not None
@@ -144,12 +148,12 @@ class ServerProcess:
                 )
             time.sleep(0.05)
 
-    def _read_output(self):
+    def _read_output(self) -> bytes:
         # pread leaves the position alone that the child appends at.
         size = os.fstat(self._output.fileno()).st_size
         return os.pread(self._output.fileno(), size, 0)
 
-    def _stop(self):
+    def _stop(self) -> None:
         self._process.terminate()
         try:
             self.wait(_STOP_TIMEOUT_SECONDS)
@@ -159,7 +163,7 @@ class ServerProcess:
         self._output.close()
 
 
-def _get_python_path():
+def _get_python_path() -> str:
     """The child must find this package even where it is not installed."""
     root = str(Path(__file__).resolve().parents[2])
     present = os.environ.get("PYTHONPATH")

@@ -5,6 +5,8 @@ the HTTP layer raises `ServingError` with a code; the table here is the only pla
 knows numbers.
 """
 
+from typing import Any
+
 _CODES = {
     # name: (number, HTTP status)
     "CANCELLED": (1, 499),
@@ -33,7 +35,7 @@ class ServingError(Exception):
 
     Args:
         code: name of a canonical status code, for example `"INVALID_ARGUMENT"`.
-        message: what went wrong, in the words the client will read.
+        message: what went wrong, as the client will read it.
 
     Raises:
         ValueError: `code` is not a canonical status code.
@@ -45,7 +47,7 @@ class ServingError(Exception):
     'NOT_FOUND: Servable not found for request: Latest(a)'
     """
 
-    def __init__(self, code, message):
+    def __init__(self, code: str, message: str) -> None:
         if code not in _CODES:
             raise ValueError(
                 f"code={code!r} is not a canonical status code; "
@@ -56,7 +58,7 @@ class ServingError(Exception):
         self.message = message
 
     @classmethod
-    def from_tensorflow(cls, error):
+    def from_tensorflow(cls, error: Any) -> "ServingError":
         """The same failure as a `tf.errors.OpError`, without the Python-only preface.
 
         Args:
@@ -70,11 +72,11 @@ class ServingError(Exception):
         return cls(_NAMES.get(error.error_code, "UNKNOWN"), message)
 
     @property
-    def http_status(self):
+    def http_status(self) -> int:
         """The HTTP status that TensorFlow Serving answers for this code."""
         return _CODES[self.code][1]
 
     @property
-    def number(self):
+    def number(self) -> int:
         """The code's number, as gRPC and the status protos carry it."""
         return _CODES[self.code][0]

@@ -4,12 +4,14 @@ import os
 import re
 from pathlib import Path
 
+from keras_performer.server.model_config import ModelConfig
+
 _VERSION_NAME = re.compile(r"[0-9]+", re.ASCII)
 
 _LARGEST_VERSION = 2**63 - 1
 
 
-def find_versions(base_path):
+def find_versions(base_path: str | os.PathLike[str]) -> dict[int, Path]:
     """Find the versions of a model.
 
     Args:
@@ -31,7 +33,7 @@ def find_versions(base_path):
     return versions
 
 
-def check_versions(config):
+def check_versions(config: ModelConfig) -> None:
     """Refuse a model that has no version to serve, before anything is loaded.
 
     Args:

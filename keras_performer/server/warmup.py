@@ -12,6 +12,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from keras_performer.server.protos import import_protos
+from keras_performer.server.servable import Servable
 from keras_performer.server.serving_error import ServingError
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
@@ -21,7 +22,7 @@ MAX_WARMUP_RECORDS = 1000
 _logger = logging.getLogger(__name__)
 
 
-def warm_up(servable):
+def warm_up(servable: Servable) -> int:
     """Run the recorded requests of a version; do nothing if it has none.
 
     Args:
@@ -60,7 +61,7 @@ def warm_up(servable):
     return count
 
 
-def _replay(servable, record, path):
+def _replay(servable: Servable, record: bytes, path: Path) -> None:
     try:
         log = import_protos().PredictionLog.FromString(record)
     except DecodeError as error:

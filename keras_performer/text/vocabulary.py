@@ -8,6 +8,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from keras_performer.extras import pip_line
 from keras_performer.text.tokenizer import string_batch
 
 PAD_TOKEN = "[PAD]"
@@ -173,7 +174,7 @@ def import_tensorflow_text():
     except ImportError as error:
         raise ImportError(
             "Word pieces need tensorflow-text, of the same minor version as "
-            "TensorFlow: pip install 'keras-performer[text]'"
+            f"TensorFlow: {pip_line('text')}"
         ) from error
     return tensorflow_text
 

@@ -10,6 +10,7 @@ import pathlib
 
 import numpy as np
 
+from keras_performer.extras import pip_line
 from keras_performer.training.evaluation.classifier import mean_log_probabilities
 
 # Words, identifiers and numbers, and each mark: for prose and program code alike.
@@ -170,8 +171,7 @@ def _estimators():
         from sklearn.linear_model import LogisticRegression
     except ImportError as error:
         raise ImportError(
-            "The baselines need scikit-learn. Install it with: "
-            "pip install 'keras-performer[baselines]'"
+            f"The baselines need scikit-learn. Install it with: {pip_line('baselines')}"
         ) from error
     vectorizer = TfidfVectorizer(
         token_pattern=_TOKEN,

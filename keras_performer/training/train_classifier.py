@@ -43,7 +43,7 @@ def train_classifier(
     Args:
         settings: A `ClassifierSettings`.
         run_folder: Folder to write to; new, or of a training with the same settings.
-        verbose: `verbose` of `keras.Model.fit`.
+        verbose: `verbose` of `keras.Model.fit`; off a terminal, lines instead of a bar.
 
     Returns:
         The trained `PerformerTextClassifier`, with the weights of the best epoch.

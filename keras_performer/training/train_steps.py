@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_performer.callbacks import RedrawProjections
-from keras_performer.layers.attention_arguments import check_size
+from keras_performer.layers.validation import check_size
 from keras_performer.training.checkpoints.best_weights import BestWeights
 from keras_performer.training.checkpoints.checkpoint import Checkpoint
 from keras_performer.training.history_file import HistoryFile
@@ -19,6 +19,7 @@ from keras_performer.training.out_of_memory import (
     OutOfMemory,
     is_out_of_memory,
 )
+from keras_performer.training.progress import ProgressLogger
 
 
 def train_steps(
@@ -75,7 +76,7 @@ def train_steps(
         callbacks: Further `keras.callbacks.Callback`s. What they keep outside of the
             model and the optimizer begins anew in each call.
         tensorboard: Whether to write event files for TensorBoard.
-        verbose: `verbose` of `keras.Model.fit`.
+        verbose: `verbose` of `keras.Model.fit`; off a terminal, lines instead of a bar.
         backup_every: Deprecated name of `checkpoint_every`.
 
     Returns:
@@ -134,7 +135,7 @@ def train_steps(
         )
     folder.mkdir(parents=True, exist_ok=True)
     history = HistoryFile(folder / "history.csv")
-    progress = _Progress(
+    counter = _StepCounter(
         checkpoint.restore(model),
         num_steps,
         checkpoint_every,
@@ -144,21 +145,21 @@ def train_steps(
         BestWeights(folder / "best.weights.h5"),
         checkpoint,
     )
-    history.truncate(progress.step)
+    history.truncate(counter.step)
     every = [*callbacks]
     if redraw_interval is not None:
         every.append(RedrawProjections(redraw_interval))
     if tensorboard:
         every.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
     try:
-        while progress.step < num_steps and not progress.is_stopped:
+        while counter.step < num_steps and not counter.is_stopped:
             # Twice, where it goes on within an epoch: Keras's epochs are equally long.
-            begun = progress.step % length if steps_per_epoch else 0
-            start = progress.step - begun
+            begun = counter.step % length if steps_per_epoch else 0
+            start = counter.step - begun
             ends = [*range(start + length, num_steps, length), num_steps]
             epoch = -(-start // length)
-            batches = batches_from(progress.step)
-            _check_number(batches, progress.step, num_steps)
+            batches = batches_from(counter.step)
+            _check_number(batches, counter.step, num_steps)
             model.fit(
                 batches,
                 initial_epoch=epoch,
@@ -171,21 +172,21 @@ def train_steps(
                     for index, end in enumerate(ends, 1)
                     if end % validate_every < length or end == num_steps
                 ],
-                callbacks=[*every, progress],
+                callbacks=[*every, counter, ProgressLogger()],
                 shuffle=False,
                 verbose=verbose,
             )
     except MAYBE_OUT_OF_MEMORY as error:
         if not is_out_of_memory(error):
             raise
-        when, data = f"step {progress.step}", batches_from(progress.step)
-        if progress.is_validating:
+        when, data = f"step {counter.step}", batches_from(counter.step)
+        if counter.is_validating:
             when, data = f"the validation after {when}", validation_data
         raise OutOfMemory(model, _first(data), when) from error
     return history.rows()
 
 
-class _Progress(keras.callbacks.Callback):
+class _StepCounter(keras.callbacks.Callback):
     """Counts the steps; writes the history, the best weights and the checkpoints.
 
     A checkpoint is written last: an epoch that it knows of is in the other files. What

@@ -2,6 +2,8 @@
 
 import dataclasses
 import re
+import runpy
+import sys
 
 import pytest
 
@@ -27,6 +29,14 @@ def test_help_teaches(command, capsys):
     assert "default" in text
     if command != "demo":
         assert f"example: keras-performer {command}" in text
+
+
+def test_the_package_runs_as_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["keras_performer", "serve", "--rest_api_port=9"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("keras_performer", run_name="__main__")
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("keras-performer serve: Nothing to serve")
 
 
 def test_every_setting_has_a_flag_that_acts():

@@ -35,6 +35,7 @@ def test_the_demo_on_given_documents(tmp_path, capsys, monkeypatch):
     assert "label        sea" in first
     assert "MiB at its peak" in first
     assert "in a batch with 3 others" in first
+    assert not set("\r\b\x1b") & set(first)  # a log has no bar redrawn in it
 
     assert command_line.main([*demo, "--epochs", "3"]) == 0
     again = capsys.readouterr().out

@@ -140,3 +140,9 @@ def test_an_unknown_choice_names_the_known(flag, capsys):
         command_line.main([*COMMAND, flag, "other"])
     assert end.value.code == 2
     assert "choose from" in capsys.readouterr().err
+
+
+def test_the_old_name_of_linear_attention_goes_on(planned):
+    with pytest.warns(DeprecationWarning, match="now called `attention='linear'`"):
+        assert command_line.main([*COMMAND, "--attention", "favor"]) == 0
+    assert planned[0].attention == "linear"

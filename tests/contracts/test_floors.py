@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 FLOORS = {
+    "extras": -1,
     "renamed": -1,
     "ops": 0,
     "feature_maps": 1,
@@ -19,10 +20,12 @@ FLOORS = {
     "training": 4,
     "server": 5,
     "cli": 6,
+    "__main__": 7,
 }
-# These know nothing of the rest of the package but the old names of things: ids and
-# folders on disk lie between.
+# These know nothing of the rest of the package: ids and folders on disk lie between.
 INDEPENDENT = {"text", "server"}
+# But these: how to install a package that is missing, and old names of public things.
+SHARED = {"extras", "renamed"}
 # The only packages that may be imported inside a function: they come with extras.
 LATE = {"matplotlib", "tensorflow_text", "sklearn", "uvicorn", "tensorflow_serving"}
 MAX_NAMES_AT_PACKAGE_LEVEL = 16
@@ -80,8 +83,7 @@ def upward_imports(found, module_name):
         if target_root != root or target[:1] in ([unit], ["__version__"]):
             continue
         below = target and FLOORS.get(target[0], 99) < FLOORS[unit]
-        is_allowed = unit not in INDEPENDENT or target[:1] == ["renamed"]
-        if not (below and is_allowed):
+        if not below or (unit in INDEPENDENT and target[0] not in SHARED):
             wrong.append(f"line {each.line}: {module_name} imports {each.target}")
     return wrong
 
@@ -104,16 +106,23 @@ def imported_roots(node):
     return set()
 
 
+def calls_pip_line(node):
+    """Whether `extras.pip_line` is called somewhere in a syntax tree."""
+    return any(
+        isinstance(child, ast.Call)
+        and getattr(child.func, "attr", getattr(child.func, "id", None)) == "pip_line"
+        for child in ast.walk(node)
+    )
+
+
 def unexplained_late_imports(tree):
-    """Packages imported late where nothing in the module says how to install them."""
+    """Packages imported late where no handler calls `pip_line`."""
     late, explained = set(), set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             for child in ast.walk(node):
                 late |= imported_roots(child)
-        elif isinstance(node, ast.Try) and any(
-            "pip install" in ast.unparse(handler) for handler in node.handlers
-        ):
+        elif isinstance(node, ast.Try) and any(map(calls_pip_line, node.handlers)):
             for statement in node.body:
                 explained |= imported_roots(statement)
     return sorted(late - explained)
@@ -138,7 +147,10 @@ def test_imports_lead_downward(module):
 
 def test_only_optional_packages_are_imported_late(module):
     is_package = module.path.name == "__init__.py"
-    assert late_imports(imports(module.tree, module.name, is_package)) == []
+    late = late_imports(imports(module.tree, module.name, is_package))
+    if module.name == "keras_performer":  # its subpackages, when they are named
+        late = [each for each in late if not each.endswith("<computed>")]
+    assert late == []
 
 
 def test_a_missing_optional_package_names_its_pip_line(module):
@@ -168,6 +180,8 @@ def test_no_assert_statement(module):
         ("keras_performer.models.m", "from keras_performer.text import x"),
         ("keras_performer.text.bytes", "from keras_performer.ops import x"),
         ("keras_performer.server.rest", "from keras_performer.export import x"),
+        ("keras_performer.server.rest", "from keras_performer.renamed import x"),
+        ("keras_performer.extras", "from keras_performer.ops import x"),
         ("keras_performer.export.e", "from keras_performer.training import x"),
     ],
 )
@@ -180,6 +194,7 @@ def test_upward_imports_are_seen(module_name, source):
     [
         ("keras_performer.layers.fast_attention", "from keras_performer import ops"),
         ("keras_performer.server.rest", "from keras_performer.server import http"),
+        ("keras_performer.server.rest", "from keras_performer.extras import x"),
         ("keras_performer.cli.main", "from keras_performer import __version__"),
         ("keras_performer.cli.main", "import keras_performer.server.rest"),
         ("keras_performer", "from keras_performer import layers"),
@@ -202,13 +217,16 @@ def test_late_imports_are_seen():
 
 def test_unexplained_late_imports_are_seen():
     bare = "def f():\n  import sklearn"
-    explained = (
+    handled = (
         "def f():\n"
         "  try:\n    import sklearn\n"
         "  except ImportError as error:\n"
-        "    raise ImportError('pip install x') from error"
+        "    raise ImportError({}) from error"
     )
+    fixed = handled.format("\"pip install 'keras-performer[baselines]'\"")
+    explained = handled.format("pip_line('baselines')")
     assert unexplained_late_imports(ast.parse(bare)) == ["sklearn"]
+    assert unexplained_late_imports(ast.parse(fixed)) == ["sklearn"]
     assert unexplained_late_imports(ast.parse(explained)) == []
 
 

@@ -74,7 +74,7 @@ def test_the_devices_share_the_batch_and_the_heads():
         ({"model_parallel": 3}, "devices` must be a multiple of model_parallel.*8 and"),
         ({"model_parallel": 8}, "`num_heads` must be a multiple.*12 and 8"),
         ({"model_parallel": 4, "intermediate_dim": 34}, "`intermediate_dim`.*34 and 4"),
-        ({"attention": "none"}, "`attention` must be one of favor, exact.*'none'"),
+        ({"attention": "none"}, "`attention` must be one of linear, exact.*'none'"),
         ({"step": "half"}, "`step` must be one of training, forward.*'half'"),
         ({"dtype": "int8"}, "`dtype` must be one of.*'int8'"),
         ({"dropout": 1.0}, "`dropout` must be a rate.*1.0"),
@@ -84,3 +84,10 @@ def test_the_devices_share_the_batch_and_the_heads():
 def test_a_wrong_setting_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         PlanSettings(**{**SMALL, **wrong})
+
+
+def test_the_old_name_of_linear_attention_warns():
+    with pytest.warns(DeprecationWarning, match="now called `attention='lin") as caught:
+        settings = PlanSettings(**SMALL, attention="favor")
+    assert settings == PlanSettings(**SMALL)
+    assert caught[0].filename == __file__

@@ -1,8 +1,10 @@
 """The notebook: from top to bottom on a machine without a TPU, and as it is stored."""
 
+import importlib.util
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,49 @@ def test_the_plan_that_is_shown_is_one_of_the_command():
     )
     arguments = parser().parse_args(command.replace("\\\n", " ").split())
     assert arguments.seq_len == 65536 and arguments.remat
+
+
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """Runs the first cell where nothing is installed; returns what pip is given."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(source="", returncode=0):
+        commands = []
+        with monkeypatch.context() as patch:
+            patch.setattr(importlib.util, "find_spec", lambda name: None)
+            patch.setattr(
+                subprocess,
+                "run",
+                lambda command, **_: (
+                    commands.append(command)
+                    or subprocess.CompletedProcess(command, returncode, stderr="no")
+                ),
+            )
+            cell = sources("code")[0]
+            assert 'SOURCE = ""\n' in cell
+            exec(cell.replace('SOURCE = ""', f"SOURCE = {source!r}"), {})
+        (command,) = commands
+        return command[command.index("-q") + 1 :]
+
+    return run
+
+
+def test_it_installs_a_wheel_beside_it_first(installed, tmp_path):
+    for name in ("keras_performer-0.9-py3-none-any.whl", "other-1-py3-none-any.whl"):
+        (tmp_path / name).touch()
+    wheel = str(tmp_path / "keras_performer-0.9-py3-none-any.whl")
+    assert installed("git+https://example.org/x") == [wheel, "jax"]
+
+
+def test_it_installs_from_the_source_that_is_named_and_then_from_the_index(installed):
+    assert installed("git+https://example.org/x")[0] == "git+https://example.org/x"
+    assert installed() == ["keras-performer", "jax"]
+
+
+def test_where_pip_fails_it_says_what_to_do(installed):
+    with pytest.raises(RuntimeError, match="keras-performer: upload a wheel .*SOURCE"):
+        installed(returncode=1)
 
 
 def test_it_runs_from_top_to_bottom_without_a_tpu(tmp_path, monkeypatch):

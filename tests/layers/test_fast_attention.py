@@ -27,7 +27,7 @@ from tolerances import EXACT, assert_close, relative_rmse
 
 from keras_performer import feature_maps
 from keras_performer.layers import FastAttention
-from keras_performer.layers.attention_arguments import default_num_features
+from keras_performer.layers.fast_attention import default_num_features
 from keras_performer.ops import kernel_attention, projections
 
 

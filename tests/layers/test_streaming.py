@@ -181,10 +181,10 @@ def test_a_source_is_summed_up():
     query, value, key = draw_inputs()
     whole = numpy(layer(query, value, key, key_mask=mask))
     state = layer.summarize(value, key, key_mask=mask)
-    assert_close(numpy(layer.read(query, state)), whole)
+    assert_close(numpy(layer.attend(query, state)), whole)
     assert tuple(state.sums.shape) == (B, 1, D + 1, 19)
     with pytest.raises(ValueError, match="state does not fit"):
-        layer.read(query[:1], state)
+        layer.attend(query[:1], state)
     for arguments in ({"rotary_base": 100, "key_dim": 4}, {"exact_window": 3}):
         other = built(**arguments)
         with pytest.raises(ValueError, match="neither positions nor a window"):

@@ -82,9 +82,9 @@ def test_a_padded_stream_is_that_of_the_row_alone(model):
         assert_close(*map(keras.ops.convert_to_numpy, parts))
 
 
-def test_a_long_prompt_is_read_in_spans(model, monkeypatch):
+def test_a_long_prompt_is_read_in_chunks(model, monkeypatch):
     prompts = [draw_ids(length).tolist() for length in (30, 21, 4)]
-    monkeypatch.setattr(token_generator, "MAX_SPAN_LENGTH", 16)
+    monkeypatch.setattr(token_generator, "MAX_CHUNK_LENGTH", 16)
     lengths, stream = [], model.backbone.stream
     monkeypatch.setattr(
         model.backbone,

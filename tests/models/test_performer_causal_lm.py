@@ -33,9 +33,9 @@ def test_logits_are_of_the_tied_embedding():
     model = language_model()
     ids = draw_ids(2, T)
     logits = run(model, ids)
-    vectors = run(model.backbone, ids).astype("float64")
+    hidden_states = run(model.backbone, ids).astype("float64")
     embeddings = keras.ops.convert_to_numpy(model.backbone.token_embedding.embeddings)
-    assert_close(logits, vectors @ embeddings.T)
+    assert_close(logits, hidden_states @ embeddings.T)
     assert len(model.weights) == len(model.backbone.weights)
 
 

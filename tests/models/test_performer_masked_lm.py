@@ -35,10 +35,10 @@ def draw_ids(*shape):
 
 def test_logits_are_of_the_embedding_in_reverse():
     model, ids = masked_lm(), draw_ids(2, T)
-    vectors = model.get_layer("transform_norm").output
-    vectors = run(keras.Model(model.input, vectors), ids)
+    hidden_states = model.get_layer("transform_norm").output
+    hidden_states = run(keras.Model(model.input, hidden_states), ids)
     embedding = keras.ops.convert_to_numpy(model.backbone.token_embedding.embeddings)
-    assert_close(run(model, ids), vectors @ embedding.T)
+    assert_close(run(model, ids), hidden_states @ embedding.T)
     assert len(model.trainable_weights) == len(model.backbone.trainable_weights) + 4
 
 

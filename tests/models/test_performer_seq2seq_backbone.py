@@ -1,8 +1,9 @@
-"""`PerformerSeq2SeqBackbone`: vectors of a target, which sees a source."""
+"""`PerformerSeq2SeqBackbone`: hidden states of a target, which sees a source."""
 
 import inspect
 import json
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def inputs(source, target):
 
 
 def run(model, source, target, **arguments):
-    """The decoder's vectors, as an array."""
+    """The decoder's hidden states, as an array."""
     outputs = model(inputs(source, target), **arguments)
     return keras.ops.convert_to_numpy(outputs["decoder_sequence_output"])
 
@@ -91,11 +92,11 @@ def test_padding_changes_nothing(arguments):
 
 def test_a_target_position_sees_only_what_came_before(model):
     source, target = draw_ids(1, S), draw_ids(1, T, seed=1)
-    vectors = run(model, source, target)
+    hidden_states = run(model, source, target)
     target[:, 4:] = 1 + target[:, 4:] % (VOCABULARY - 1)
     other = run(model, source, target)
-    assert np.array_equal(other[:, :4], vectors[:, :4])
-    assert not np.allclose(other[:, 4], vectors[:, 4], atol=1e-3)
+    assert np.array_equal(other[:, :4], hidden_states[:, :4])
+    assert not np.allclose(other[:, 4], hidden_states[:, 4], atol=1e-3)
 
 
 @pytest.mark.parametrize("positions", ["sinusoidal", "rotary", "learned"])
@@ -105,11 +106,11 @@ def test_positions_count_in_both_stacks(positions):
         seq2seq_backbone(positions=positions, max_sequence_length=longest, num_layers=1)
     )
     source, target = draw_ids(1, S), draw_ids(1, T, seed=1)
-    vectors = run(model, source, target)[:, -1]
+    hidden_states = run(model, source, target)[:, -1]
     reversed_source = run(model, source[:, ::-1], target)[:, -1]
-    assert not np.allclose(reversed_source, vectors, atol=1e-4)
+    assert not np.allclose(reversed_source, hidden_states, atol=1e-4)
     swapped = run(model, source, target[:, [1, 0, *range(2, T)]])[:, -1]
-    assert not np.allclose(swapped, vectors, atol=1e-4)
+    assert not np.allclose(swapped, hidden_states, atol=1e-4)
 
 
 @pytest.mark.parametrize("arguments", STREAMING, ids=str)
@@ -121,12 +122,12 @@ def test_a_stream_gives_what_the_whole_gives(arguments):
     state = model.initial_state(source)
     shapes = keras.tree.map_structure(lambda x: (x.shape, x.dtype), state)
     spans = [np.pad(target[:, :3], [(0, 0), (4, 0)]), target[:, 3:4], target[:, 4:]]
-    vectors = []
+    hidden_states = []
     for span in spans:
         output, state = model.stream(span, state)
-        vectors.append(keras.ops.convert_to_numpy(output))
+        hidden_states.append(keras.ops.convert_to_numpy(output))
         assert keras.tree.map_structure(lambda x: (x.shape, x.dtype), state) == shapes
-    assert_close(np.concatenate(vectors, axis=1)[:, 4:], expected)
+    assert_close(np.concatenate(hidden_states, axis=1)[:, 4:], expected)
 
 
 def test_the_state_does_not_grow_with_the_source(model):
@@ -290,6 +291,20 @@ def test_decoders_that_cannot_stream(arguments, message):
 def test_backbones_that_cannot_be(arguments, message):
     with pytest.raises(ValueError, match=message):
         seq2seq_backbone(**arguments)
+
+
+def test_files_name_learned_positions_by_an_old_name(tmp_path):
+    arguments = {"positions": "learned", "max_sequence_length": 31, "num_layers": 1}
+    model = randomize(seq2seq_backbone(**arguments))
+    path = tmp_path / "model.weights.h5"
+    model.save_weights(path)
+    with h5py.File(path, "a") as file:
+        for group in (file["layers"], file["layers/performer_backbone/layers"]):
+            group.move("position_embedding", "learned_positions")
+    restored = seq2seq_backbone(**arguments)
+    restored.load_weights(path)
+    for path, value in values(model).items():
+        assert np.array_equal(value, values(restored)[path]), path
 
 
 def test_weight_paths(snapshot):

@@ -52,12 +52,12 @@ def test_tokens_are_those_of_the_parallel_form_of_each_row_alone(model):
 
 def test_logits_are_of_the_tied_embedding(model):
     source, target = draw_ids(2, 6), draw_ids(2, 7)
-    vectors = model.backbone(inputs(source, target))["decoder_sequence_output"]
-    vectors = keras.ops.convert_to_numpy(vectors).astype("float64")
+    hidden_states = model.backbone(inputs(source, target))["decoder_sequence_output"]
+    hidden_states = keras.ops.convert_to_numpy(hidden_states).astype("float64")
     embeddings = keras.ops.convert_to_numpy(model.backbone.token_embedding.embeddings)
     logits = run(model, source, target)
     assert logits.dtype == "float32"
-    assert_close(logits, vectors @ embeddings.T)
+    assert_close(logits, hidden_states @ embeddings.T)
     assert len(model.weights) == len(model.backbone.weights)
 
 

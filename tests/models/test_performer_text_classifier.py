@@ -28,13 +28,13 @@ def test_probabilities():
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-6)
 
 
-def test_the_way_from_vectors_to_probabilities():
+def test_the_way_from_hidden_states_to_probabilities():
     model = classifier()
     ids = draw_ids(2, T)
     ids[1, 6:] = 0
-    vectors = run(model.backbone, ids).astype("float64")
+    hidden_states = run(model.backbone, ids).astype("float64")
     pooled = np.stack(
-        [v[i != 0].mean(axis=0) for v, i in zip(vectors, ids, strict=True)]
+        [v[i != 0].mean(axis=0) for v, i in zip(hidden_states, ids, strict=True)]
     )
     assert_close(run(model.embedder, ids), pooled)
     weights = {path.split("/", 1)[1]: v for path, v in values(model).items()}
@@ -151,8 +151,8 @@ def test_saved_and_loaded(tmp_path, feature_map):
     ids = draw_ids(3, T)
     expected = run(model, ids)
     assert np.array_equal(run(restored, ids), expected)
-    vectors = run(model.backbone, ids)
-    assert np.array_equal(run(restored.backbone, ids), vectors)
+    hidden_states = run(model.backbone, ids)
+    assert np.array_equal(run(restored.backbone, ids), hidden_states)
 
 
 def test_loaded_in_a_fresh_process(tmp_path):

@@ -25,13 +25,13 @@ def model():
 
 
 @pytest.mark.parametrize("embedding_dim", [None, E])
-def test_the_way_from_vectors_to_embeddings(embedding_dim):
+def test_the_way_from_hidden_states_to_embeddings(embedding_dim):
     model = embedder(embedding_dim)
     ids = draw_ids(2, T)
     ids[1, 6:] = 0
-    vectors = run(model.backbone, ids).astype("float64")
+    hidden_states = run(model.backbone, ids).astype("float64")
     expected = np.stack(
-        [v[i != 0].mean(axis=0) for v, i in zip(vectors, ids, strict=True)]
+        [v[i != 0].mean(axis=0) for v, i in zip(hidden_states, ids, strict=True)]
     )
     if embedding_dim is not None:
         kernel = model.get_layer("projection").kernel

@@ -8,12 +8,12 @@ from tolerances import EXACT
 from keras_performer import feature_maps
 from keras_performer import ops as performer_ops
 from keras_performer.feature_maps import Moments
-from keras_performer.ops import projections
+from keras_performer.ops import bidirectional, causal, projections
 
 B, T, S, H, D, DV, M = 2, 13, 17, 3, 5, 7, 11
 
-bidirectional_attention = on_arrays(performer_ops.bidirectional_attention)
-causal_attention = on_arrays(performer_ops.causal_attention)
+bidirectional_attention = on_arrays(bidirectional.bidirectional_attention)
+causal_attention = on_arrays(causal.causal_attention)
 exact_attention = on_arrays(performer_ops.exact_attention)
 kernel_attention = on_arrays(performer_ops.kernel_attention)
 kernel_attention_scores = on_arrays(performer_ops.kernel_attention_scores)

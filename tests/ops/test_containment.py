@@ -7,6 +7,16 @@ from gradients import on_arrays, to_numpy
 from keras import ops as keras_ops
 
 from keras_performer import ops
+from keras_performer.ops.bidirectional import bidirectional_attention
+from keras_performer.ops.causal import causal_attention
+from keras_performer.ops.packed import (
+    packed_bidirectional_attention,
+    packed_causal_attention,
+)
+from keras_performer.ops.windowed import (
+    windowed_bidirectional_attention,
+    windowed_causal_attention,
+)
 
 CHUNKS = {"chunk_size": 2, "outer_chunk_size": 8}
 IDS = np.zeros((B, T), "int32")
@@ -15,31 +25,29 @@ HEAD = 1
 
 
 def packed(*arguments, **options):
-    return ops.packed_causal_attention(*arguments, IDS, **options)
+    return packed_causal_attention(*arguments, IDS, **options)
 
 
 def windowed(*arguments, **options):
-    return ops.windowed_causal_attention(*arguments, 3, **options)
+    return windowed_causal_attention(*arguments, 3, **options)
 
 
 def streamed(*arguments, **options):
     state = ops.initial_state(B, H, M, DV)
-    return in_spans(ops.prefill, ops.step, state, *arguments, **options)
+    return in_spans(state, *arguments, **options)
 
 
 def streamed_with_window(*arguments, **options):
-    state = ops.windowed_initial_state(B, H, M, D, DV, 3)
-    return in_spans(
-        ops.windowed_prefill, ops.windowed_step, state, *arguments, **options
-    )
+    state = ops.initial_state(B, H, M, DV, head_dim=D, window_size=3)
+    return in_spans(state, *arguments, **options)
 
 
-def in_spans(prefill, step, state, *arguments, key_mask=None, **options):
+def in_spans(state, *arguments, key_mask=None, **options):
     """A span, two steps, of which the second is at `BROKEN`, and a span."""
     *inputs, feature_map, parameters = arguments
     outputs, bounds = [], [0, BROKEN - 1, BROKEN, BROKEN + 1, T]
     for start, end in zip(bounds, bounds[1:], strict=False):
-        attend, sizes = (step, {}) if end - start == 1 else (prefill, options)
+        attend, sizes = (ops.step, {}) if end - start == 1 else (ops.prefill, options)
         output, state = attend(
             state,
             *(x[:, start:end] for x in inputs),
@@ -53,16 +61,16 @@ def in_spans(prefill, step, state, *arguments, key_mask=None, **options):
 
 
 CAUSAL = {
-    "causal": ops.causal_attention,
+    "causal": causal_attention,
     "packed": packed,
     "windowed": windowed,
     "streamed": streamed,
     "streamed_with_window": streamed_with_window,
 }
 BIDIRECTIONAL = {
-    "whole": ops.bidirectional_attention,
-    "windowed": lambda *x: ops.windowed_bidirectional_attention(*x, 3),
-    "packed": lambda *x: ops.packed_bidirectional_attention(*x, IDS),
+    "whole": bidirectional_attention,
+    "windowed": lambda *x: windowed_bidirectional_attention(*x, 3),
+    "packed": lambda *x: packed_bidirectional_attention(*x, IDS),
 }
 
 

@@ -19,6 +19,12 @@ from keras import ops
 from tolerances import EXACT, assert_close
 
 from keras_performer import ops as performer_ops
+from keras_performer.ops.bidirectional import bidirectional_attention
+from keras_performer.ops.causal import causal_attention
+from keras_performer.ops.packed import (
+    packed_bidirectional_attention,
+    packed_causal_attention,
+)
 from keras_performer.ops.reference import causal_mask
 
 H, T, S = 6, 13, 17
@@ -27,25 +33,23 @@ CHUNKS = {"chunk_size": 2, "outer_chunk_size": 6}
 
 
 def bidirectional(query, key, value, feature_map, parameters, key_mask):
-    return performer_ops.bidirectional_attention(
+    return bidirectional_attention(
         query, key, value, feature_map, parameters, key_mask, chunk_size=5
     )
 
 
 def causal(*inputs):
-    return performer_ops.causal_attention(*inputs, **CHUNKS)
+    return causal_attention(*inputs, **CHUNKS)
 
 
 def packed_bidirectional(*inputs):
     *inputs, key_mask = inputs
-    return performer_ops.packed_bidirectional_attention(
-        *inputs, IDS, key_mask, **CHUNKS
-    )
+    return packed_bidirectional_attention(*inputs, IDS, key_mask, **CHUNKS)
 
 
 def packed_causal(*inputs):
     *inputs, key_mask = inputs
-    return performer_ops.packed_causal_attention(*inputs, IDS, key_mask, **CHUNKS)
+    return packed_causal_attention(*inputs, IDS, key_mask, **CHUNKS)
 
 
 def recurrent(query, key, value, feature_map, parameters, key_mask):

@@ -7,11 +7,15 @@ from gradients import on_arrays, to_numpy, value_and_gradients
 from tolerances import assert_close
 
 from keras_performer import ops
+from keras_performer.ops.packed import (
+    packed_bidirectional_attention,
+    packed_causal_attention,
+)
 from keras_performer.ops.reference import causal_mask
 
 FORMS = {
-    "bidirectional": on_arrays(ops.packed_bidirectional_attention),
-    "causal": on_arrays(ops.packed_causal_attention),
+    "bidirectional": on_arrays(packed_bidirectional_attention),
+    "causal": on_arrays(packed_causal_attention),
 }
 kernel_attention = on_arrays(ops.kernel_attention)
 IDS = np.array(

@@ -10,12 +10,16 @@ from tolerances import assert_close
 
 from keras_performer import ops
 from keras_performer.ops.reference import causal_mask
+from keras_performer.ops.windowed import (
+    windowed_bidirectional_attention,
+    windowed_causal_attention,
+)
 
 FORMS = {
-    "bidirectional": on_arrays(ops.windowed_bidirectional_attention),
-    "causal": on_arrays(ops.windowed_causal_attention),
+    "bidirectional": on_arrays(windowed_bidirectional_attention),
+    "causal": on_arrays(windowed_causal_attention),
 }
-scores_of = on_arrays(ops.windowed_attention_scores)
+scores_of = on_arrays(ops.kernel_attention_scores)
 CHUNKS = {"chunk_size": 2, "outer_chunk_size": 4}
 IDS = np.array([[5] * 13, [3, 1, 1, 1, 1, 1, 3, 3, 3, 4, 4, 4, 9]])
 LOG_WEIGHT = np.array([0.5, -1.0, 2.0])
@@ -65,7 +69,13 @@ def test_value_and_gradients(form, name, window_size, key_mask, ids):
     def slow(query, key, value, log_weight, *tensors):
         values = fixed | dict(zip(trained, tensors, strict=True))
         scores = scores_of(
-            query, key, feature_map, values, window_size, log_weight, mask
+            query,
+            key,
+            feature_map,
+            values,
+            mask,
+            window_size=window_size,
+            window_log_weight=log_weight,
         )
         return swapped(scores @ swapped(value))
 

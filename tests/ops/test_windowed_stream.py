@@ -7,28 +7,28 @@ from gradients import to_numpy, value_and_gradients
 from keras import ops
 from tolerances import assert_close
 
-from keras_performer.ops import (
-    windowed_causal_attention,
-    windowed_initial_state,
-    windowed_prefill,
-    windowed_step,
-)
+from keras_performer.ops import initial_state, prefill, step
+from keras_performer.ops.windowed import windowed_causal_attention
 
 CHUNKS = {"chunk_size": 2, "outer_chunk_size": 4}
 LOG_WEIGHT = np.array([0.5, -1.0, 2.0])
 
 
+def empty_state(window_size):
+    return initial_state(B, H, M, DV, "float64", head_dim=D, window_size=window_size)
+
+
 def stream(cuts, inputs, arguments, window_size, key_mask=None):
     """Attention span by span; spans of one position are steps."""
-    state = windowed_initial_state(B, H, M, D, DV, window_size, "float64")
+    state = empty_state(window_size)
     outputs, bounds = [], [0, *cuts, T]
     for start, end in zip(bounds, bounds[1:], strict=False):
         options = {"window_log_weight": LOG_WEIGHT}
         if key_mask is not None:
             options["key_mask"] = key_mask[:, start:end]
-        attend = windowed_step
+        attend = step
         if end - start != 1:
-            attend, options = windowed_prefill, options | CHUNKS
+            attend, options = prefill, options | CHUNKS
         spans = [x[:, start:end] for x in inputs]
         output, state = attend(state, *spans, *arguments, **options)
         outputs.append(output)
@@ -69,14 +69,14 @@ def test_what_is_padded_on_the_left_is_as_if_it_were_not_there():
 
 def test_a_state_of_another_size_is_refused():
     inputs, arguments = draw(), draw_map("softmax")
-    state = windowed_initial_state(B, H, M, D, DV, 4, "float64")
+    state = empty_state(4)
     one = [x[:, :1] for x in inputs]
     for part in state._fields:
         wrong = getattr(state, part)[1:]
-        for attend in (windowed_step, windowed_prefill):
+        for attend in (step, prefill):
             with pytest.raises(ValueError, match=f"`{part}`"):
                 attend(state._replace(**{part: wrong}), *one, *arguments)
     with pytest.raises(ValueError, match="one position"):
-        windowed_step(state, *inputs, *arguments)
+        step(state, *inputs, *arguments)
     with pytest.raises(ValueError, match="`window_size`"):
-        windowed_initial_state(B, H, M, D, DV, 0)
+        empty_state(0)

@@ -88,6 +88,6 @@ def test_refused_files(tmp_path, content, message):
 
 def test_a_missing_file():
     with pytest.raises(
-        ValueError, match="No such file or directory.*model_config_list"
+        ValueError, match=r"No such file or directory.*model_config_list"
     ):
         read_model_config_file("/nowhere/models.config")

@@ -386,14 +386,18 @@ def test_the_body_is_parsed_before_the_model_is_looked_up(handler):
         (
             "classify",
             "serving_default",
-            "Expected classification signature method_name to be "
-            "tensorflow/serving/classify. Was: tensorflow/serving/predict",
+            (
+                "Expected classification signature method_name to be "
+                "tensorflow/serving/classify. Was: tensorflow/serving/predict"
+            ),
         ),
         (
             "regress",
             "add",
-            "Expected regression signature method_name to be "
-            "tensorflow/serving/regress. Was: tensorflow/serving/predict",
+            (
+                "Expected regression signature method_name to be "
+                "tensorflow/serving/regress. Was: tensorflow/serving/predict"
+            ),
         ),
         ("classify", "nope", "No signature was found with the name: nope"),
     ],

@@ -79,5 +79,5 @@ def test_a_missing_op_names_the_pip_line(tmp_path):
     edit_saved_model(path, rename_op)
     message = load_error(path).message
     assert "'WordpieceOfTheFuture'" in message
-    assert "pip install 'keras-performer[text]'" in message
+    assert re.search(r"pip install .*\[text\]", message)
     assert re.search(r"TensorFlow 2\.\d+\.", message)

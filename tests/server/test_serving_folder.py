@@ -113,7 +113,9 @@ def test_monitoring_config():
         "PrometheusConfig", enable=(1, FIELD.TYPE_BOOL), path=(2, FIELD.TYPE_STRING)
     )
     inner = re.search(
-        r"^prometheus_config {(.*)^}", read("monitoring.config"), re.M | re.S
+        r"^prometheus_config {(.*)^}",
+        read("monitoring.config"),
+        re.MULTILINE | re.DOTALL,
     )
     config = text_format.Parse(inner[1], prometheus())
     assert config.enable

@@ -105,7 +105,5 @@ def test_bad_arguments_are_refused(write):
 def test_missing_scikit_learn_is_named(write, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
     train = write(["red"], ["blue"])
-    with pytest.raises(
-        ImportError, match=r"pip install 'keras-performer\[baselines\]'"
-    ):
+    with pytest.raises(ImportError, match=r"pip install .*\[baselines\]"):
         evaluate_baselines(train, train, 100)

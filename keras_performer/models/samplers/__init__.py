@@ -1,4 +1,4 @@
-"""Samplers: which token comes next. They take KerasHub's place, and it theirs."""
+"""Samplers choose the next token; they have the same call as those of KerasHub."""
 
 from keras_performer.models.samplers.beam_sampler import BeamSampler
 from keras_performer.models.samplers.greedy_sampler import GreedySampler

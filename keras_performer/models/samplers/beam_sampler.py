@@ -1,21 +1,31 @@
-"""`BeamSampler`: the likeliest sequence among a few that are followed at a time."""
+"""`BeamSampler`: beam search, the most probable sequence of the K that are kept."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
-from keras_performer.models.samplers.sampler import Sampler, as_tensors, is_any, write
+from keras_performer.layers.validation import check_size
+from keras_performer.models.samplers.sampler import (
+    Next,
+    Sampler,
+    as_tensors,
+    is_any,
+    write,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
 class BeamSampler(Sampler):
-    """Follows the likeliest few sequences, and returns the likeliest at the end.
+    """Keeps the K most probable sequences, and returns the most probable at the end.
 
-    A sequence that has met a stop token keeps its probability, and its place among the
-    others as long as it is likely enough. There is no penalty for length. See `Sampler`
-    for the call; `choose` is not used, as sequences are compared, not tokens.
+    A sequence that has ended with a stop token keeps its probability and competes with
+    the others. There is no length penalty. See `Sampler` for the call; `choose` is not
+    used, as sequences are compared, not tokens.
 
     Args:
-        num_beams: K, the number of sequences that are followed for each row.
+        num_beams: K, the number of sequences that are kept for each row.
 
     Raises:
         ValueError: If `num_beams` is not positive.
@@ -23,7 +33,7 @@ class BeamSampler(Sampler):
     Example:
 
     >>> import numpy as np
-    >>> first = [-9.0, 0.6, 0.4]  # 1 is likelier, but after it comes anything
+    >>> first = [-9.0, 0.6, 0.4]  # 1 is more probable, its successors less
     >>> after = np.array([first, [0.0, 0.0, 0.0], [-9.0, -9.0, 9.0]])
     >>> def next(prompt, cache, index):
     ...     return ops.take(after, prompt[:, index - 1], axis=0), None, cache
@@ -34,29 +44,25 @@ class BeamSampler(Sampler):
     [[0, 2, 2]]
     """
 
-    def __init__(self, num_beams=5):
-        if not isinstance(num_beams, int) or num_beams < 1:
-            raise ValueError(
-                "`num_beams` must be a positive integer. Received: num_beams="
-                f"{num_beams!r}"
-            )
+    def __init__(self, num_beams: int = 5) -> None:
+        check_size("num_beams", num_beams)
         self.num_beams = num_beams
 
     def __call__(
         self,
-        next,
-        prompt,
-        cache=None,
-        index=0,
-        mask=None,
-        stop_token_ids=None,
-        hidden_states=None,
-        model=None,
-    ):
+        next: Next,
+        prompt: Any,
+        cache: Any = None,
+        index: Any = 0,
+        mask: Any = None,
+        stop_token_ids: Sequence[int] | None = None,
+        hidden_states: Any = None,
+        model: Any = None,
+    ) -> Any:
         prompt, index, mask = as_tensors(prompt, index, mask)
         batch, beams = ops.shape(prompt)[0], self.num_beams
 
-        def repeated(x):
+        def repeated(x: Any) -> Any:
             return ops.repeat(x, beams, axis=0)
 
         # Beams of a row start equal: the first alone counts, until they differ.
@@ -66,11 +72,13 @@ class BeamSampler(Sampler):
         prompt, mask = repeated(prompt), repeated(mask)  # (B·K, T)
         stopped = ops.zeros(ops.shape(prompt)[:1], dtype="bool")
 
-        def body(prompt, cache, index, stopped, log_probs):
+        def body(
+            prompt: Any, cache: Any, index: Any, stopped: Any, log_probs: Any
+        ) -> tuple[Any, ...]:
             logits, _, cache = next(prompt, cache, index)
             token_log_probs = ops.log_softmax(ops.cast(logits, "float32"))
             vocabulary = ops.arange(logits.shape[-1], dtype=prompt.dtype)
-            # What stopped goes on with 0, what is given stays: both at no cost.
+            # Stopped sequences get 0 and given tokens stay, both with probability 1.
             given = ops.take(mask, index, axis=1)
             present = ops.where(given, ops.take(prompt, index, axis=1), 0)
             certain = ops.where(vocabulary == present[:, None], 0.0, float("-inf"))
@@ -86,7 +94,7 @@ class BeamSampler(Sampler):
             parents = parents + ops.arange(batch, dtype="int32")[:, None] * beams
             parents = ops.reshape(parents, (batch * beams,))
 
-            def reordered(x):
+            def reordered(x: Any) -> Any:
                 return ops.take(x, parents, axis=0)
 
             prompt, stopped = reordered(prompt), reordered(stopped)
@@ -106,5 +114,5 @@ class BeamSampler(Sampler):
         best = ops.cast(ops.argmax(log_probs, axis=1), "int32")
         return ops.take(prompt, best + ops.arange(batch, dtype="int32") * beams, axis=0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"num_beams": self.num_beams}

@@ -1,4 +1,6 @@
-"""`GreedySampler`: the likeliest token, each time."""
+"""`GreedySampler`: the most probable token, each time."""
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -8,7 +10,7 @@ from keras_performer.models.samplers.sampler import Sampler
 
 @keras.saving.register_keras_serializable(package="keras_performer")
 class GreedySampler(Sampler):
-    """Chooses the likeliest token. See `Sampler` for the call.
+    """Chooses the most probable token. See `Sampler` for the call.
 
     Example:
 
@@ -17,5 +19,5 @@ class GreedySampler(Sampler):
     [1]
     """
 
-    def choose(self, logits):
+    def choose(self, logits: Any) -> Any:
         return ops.argmax(logits, axis=-1)

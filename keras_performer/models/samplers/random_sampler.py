@@ -1,5 +1,7 @@
 """`RandomSampler`: tokens as likely as the model says, at a temperature."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -10,11 +12,11 @@ from keras_performer.models.samplers.sampler import Sampler
 class RandomSampler(Sampler):
     """Draws tokens with probabilities `softmax(logits / temperature)`.
 
-    See `Sampler` for the call. Each call goes on where the one before has ended in the
-    sequence of random numbers.
+    See `Sampler` for the call. Each call continues the sequence of random numbers of
+    the call before.
 
     Args:
-        temperature: A positive number: below 1 likely tokens become likelier.
+        temperature: A positive number: below 1 probable tokens become more probable.
         seed: Integer that seeds the draws, or `None`.
 
     Raises:
@@ -28,7 +30,7 @@ class RandomSampler(Sampler):
     [2]
     """
 
-    def __init__(self, temperature=1.0, seed=None):
+    def __init__(self, temperature: float = 1.0, seed: int | None = None) -> None:
         if not temperature > 0:
             raise ValueError(
                 "`temperature` must be a positive number; where it goes to 0, the "
@@ -40,22 +42,22 @@ class RandomSampler(Sampler):
         self._seed_generator = keras.random.SeedGenerator(seed)
 
     @property
-    def variables(self):
+    def variables(self) -> list[Any]:
         return [self._seed_generator.state]
 
-    def candidates(self, logits):
+    def candidates(self, logits: Any) -> tuple[Any, Any]:
         """The tokens that may be drawn.
 
         Args:
             logits: Tensor of shape (B, V), divided by the temperature.
 
         Returns:
-            Logits of shape (B, K), and the K token ids that they are of, (B, K); or
-            `None`, where they are of all tokens in order.
+            Logits of K tokens, tensor of shape (B, K), and their token ids, integer
+            tensor of shape (B, K); or `None` if all V tokens are kept in order.
         """
         return logits, None
 
-    def choose(self, logits):
+    def choose(self, logits: Any) -> Any:
         logits, tokens = self.candidates(logits / self.temperature)
         drawn = keras.random.categorical(
             logits, 1, seed=self._seed_generator, dtype="int32"
@@ -64,5 +66,5 @@ class RandomSampler(Sampler):
             drawn = ops.take_along_axis(tokens, drawn, axis=1)
         return drawn[:, 0]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"temperature": self.temperature, "seed": self.seed}

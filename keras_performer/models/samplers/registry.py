@@ -1,5 +1,7 @@
 """Samplers by name, as Keras resolves initializers and activations."""
 
+from typing import Any
+
 import keras
 
 from keras_performer.models.samplers.beam_sampler import BeamSampler
@@ -17,12 +19,12 @@ _BY_NAME = {
 }
 
 
-def get(identifier):
+def get(identifier: Any) -> Any:
     """Resolves a sampler.
 
     Args:
-        identifier: A name, what `serialize` returned, or an object that is called as a
-            `Sampler` is, such as one of `keras_hub.samplers`.
+        identifier: A name, a configuration from `serialize`, a `Sampler`, or an object
+            with the same call, such as one of `keras_hub.samplers`.
 
     Returns:
         A sampler.
@@ -48,12 +50,12 @@ def get(identifier):
     )
 
 
-def serialize(sampler):
+def serialize(sampler: Any) -> dict[str, Any]:
     """Returns the configuration of a sampler, for `deserialize`."""
     return keras.saving.serialize_keras_object(sampler)
 
 
-def deserialize(config):
+def deserialize(config: dict[str, Any]) -> Any:
     """Makes a sampler from what `serialize` returned.
 
     Raises:
@@ -68,5 +70,5 @@ def deserialize(config):
     return made
 
 
-def _is_sampler(x):
+def _is_sampler(x: Any) -> bool:
     return callable(x) and hasattr(x, "variables") and not isinstance(x, type)

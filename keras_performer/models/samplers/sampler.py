@@ -1,14 +1,19 @@
-"""`Sampler`: a loop that asks a model for logits and writes one token after another."""
+"""`Sampler`: a loop that asks a model for logits and chooses one token each time."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
+Next = Callable[[Any, Any, Any], tuple[Any, Any, Any]]
+
 
 class Sampler:
-    """What chooses tokens, one position after the other.
+    """Chooses tokens from logits, one position after the other.
 
-    A base class: a subclass says in `choose` which token the logits lead to. It is
-    called as those of `keras_hub.samplers` are.
+    A base class: a subclass chooses the next token in `choose`. The call is that of
+    `keras_hub.samplers.Sampler`.
 
     Call arguments:
         next: Function `(prompt, cache, index) -> logits, hidden_states, cache` that
@@ -39,29 +44,38 @@ class Sampler:
     """
 
     @property
-    def variables(self):
-        """The states of the seeds, as `keras.random.SeedGenerator` has them."""
+    def variables(self) -> list[Any]:
+        """List of the variables of a `keras.random.SeedGenerator`, if there is one."""
         return []
 
-    def choose(self, logits):
-        """The next token of each row: logits (B, V), float32, to integers (B,)."""
+    def choose(self, logits: Any) -> Any:
+        """The next token of each row.
+
+        Args:
+            logits: float32 tensor of shape (B, V).
+
+        Returns:
+            Integer tensor of shape (B,).
+        """
         raise NotImplementedError
 
     def __call__(
         self,
-        next,
-        prompt,
-        cache=None,
-        index=0,
-        mask=None,
-        stop_token_ids=None,
-        hidden_states=None,
-        model=None,
-    ):
+        next: Next,
+        prompt: Any,
+        cache: Any = None,
+        index: Any = 0,
+        mask: Any = None,
+        stop_token_ids: Sequence[int] | None = None,
+        hidden_states: Any = None,
+        model: Any = None,
+    ) -> Any:
         prompt, index, mask = as_tensors(prompt, index, mask)
         stopped = ops.zeros(ops.shape(prompt)[:1], dtype="bool")
 
-        def body(prompt, cache, index, stopped, seeds):
+        def body(
+            prompt: Any, cache: Any, index: Any, stopped: Any, seeds: Any
+        ) -> tuple[Any, ...]:
             logits, _, cache = next(prompt, cache, index)
             logits = ops.cast(logits, "float32")
             # Only here, so that the model's weights are those of the scope around.
@@ -87,29 +101,29 @@ class Sampler:
             variable.assign(value)
         return prompt
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Sampler":
         return cls(**config)
 
 
-def as_tensors(prompt, index, mask):
-    """What a sampler was called with, as tensors; nothing is given without a mask."""
+def as_tensors(prompt: Any, index: Any, mask: Any) -> tuple[Any, Any, Any]:
+    """Arguments of a sampler as tensors; without a mask no token is given."""
     prompt = ops.convert_to_tensor(prompt)
     if mask is None:
         mask = ops.zeros_like(prompt, dtype="bool")
     return prompt, ops.cast(index, "int32"), ops.cast(mask, "bool")
 
 
-def is_any(token, token_ids):
-    """Whether a token (B,) is one of a list, `None` for an empty one."""
+def is_any(token: Any, token_ids: Sequence[int] | None) -> Any:
+    """Whether a token (B,) is one of a list, or of none."""
     token_ids = ops.convert_to_tensor(list(token_ids or ()), dtype=token.dtype)
     return ops.any(token[:, None] == token_ids, axis=1)
 
 
-def write(prompt, index, token):
+def write(prompt: Any, index: Any, token: Any) -> Any:
     """A prompt (B, T) with a token (B,) at an index, an int32 scalar."""
     start = (ops.zeros_like(index), index)  # of one type, which JAX asks for
     return ops.slice_update(prompt, start, token[:, None])

@@ -1,21 +1,24 @@
-"""`TopKSampler`: draws from the likeliest few tokens."""
+"""`TopKSampler`: draws from the k most probable tokens."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_performer.layers.validation import check_size
 from keras_performer.models.samplers.random_sampler import RandomSampler
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
 class TopKSampler(RandomSampler):
-    """Draws from the k likeliest tokens, of which each keeps its relative probability.
+    """Draws from the k most probable tokens, with their relative probabilities.
 
     See `Sampler` for the call.
 
     Args:
         k: Number of tokens that may be drawn.
-        temperature: As for `RandomSampler`.
-        seed: As for `RandomSampler`.
+        temperature: A positive number: below 1 probable tokens become more probable.
+        seed: Integer that seeds the draws, or `None`.
 
     Raises:
         ValueError: If k or the temperature is not positive.
@@ -28,14 +31,15 @@ class TopKSampler(RandomSampler):
     [1]
     """
 
-    def __init__(self, k=5, temperature=1.0, seed=None):
+    def __init__(
+        self, k: int = 5, temperature: float = 1.0, seed: int | None = None
+    ) -> None:
         super().__init__(temperature, seed)
-        if not isinstance(k, int) or k < 1:
-            raise ValueError(f"`k` must be a positive integer. Received: k={k!r}")
+        check_size("k", k)
         self.k = k
 
-    def candidates(self, logits):
+    def candidates(self, logits: Any) -> tuple[Any, Any]:
         return ops.top_k(logits, min(self.k, logits.shape[-1]))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "k": self.k}

@@ -1,4 +1,6 @@
-"""`TopPSampler`: draws from the likeliest tokens that have a probability together."""
+"""`TopPSampler`: draws from the most probable tokens up to a total probability."""
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -15,8 +17,8 @@ class TopPSampler(RandomSampler):
 
     Args:
         p: Probability that the tokens have together, in (0, 1].
-        temperature: As for `RandomSampler`.
-        seed: As for `RandomSampler`.
+        temperature: A positive number: below 1 probable tokens become more probable.
+        seed: Integer that seeds the draws, or `None`.
 
     Raises:
         ValueError: If p is no probability, or the temperature is not positive.
@@ -29,18 +31,20 @@ class TopPSampler(RandomSampler):
     [1]
     """
 
-    def __init__(self, p=0.9, temperature=1.0, seed=None):
+    def __init__(
+        self, p: float = 0.9, temperature: float = 1.0, seed: int | None = None
+    ) -> None:
         super().__init__(temperature, seed)
         if not 0 < p <= 1:
             raise ValueError(f"`p` must be a probability in (0, 1]. Received: p={p!r}")
         self.p = p
 
-    def candidates(self, logits):
+    def candidates(self, logits: Any) -> tuple[Any, Any]:
         logits, tokens = ops.top_k(logits, logits.shape[-1])
         probabilities = ops.softmax(logits)
-        # What the likelier ones have without it: the first token is always kept.
+        # Of the more probable tokens alone: the first token is always kept.
         before = ops.cumsum(probabilities, axis=-1) - probabilities
         return ops.where(before < self.p, logits, float("-inf")), tokens
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "p": self.p}

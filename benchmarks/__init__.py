@@ -1,0 +1,1 @@
+"""Benchmarks: what measures this project; the commands are in README.md."""

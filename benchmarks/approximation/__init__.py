@@ -1,0 +1,1 @@
+"""The error of random feature maps and projections."""

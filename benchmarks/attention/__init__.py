@@ -1,0 +1,1 @@
+"""The attention core beside other implementations."""

@@ -1,0 +1,1 @@
+"""A whole attention layer beside `keras.layers.MultiHeadAttention`."""

@@ -1,0 +1,194 @@
+"""Time and memory of one attention layer against length, as a picture.
+
+    python -m benchmarks.layer.growth --output docs/pictures/time_and_memory.png
+
+`FastAttention` and `keras.layers.MultiHeadAttention` with the same weights, in
+self-attention: B = 1, 512 features, 8 heads of 64, float32, on CPU; a forward pass, and
+a training step. Each layer and pass is a process of its own, which goes from short to
+long until it needs more than a limit of time or memory. Points are kept in a JSON file
+beside the picture; those that are there already are not measured again. Before anything
+is measured the answers and gradients of both layers are checked, and at each length
+five rows of the answer: the exit code is 1, and no picture is drawn, where one is
+wrong.
+"""
+
+import argparse
+import json
+import pathlib
+import select
+import subprocess
+import sys
+import time
+
+import keras
+import tensorflow as tf
+
+from benchmarks import memory
+from benchmarks.attention.compare import processor, write
+from benchmarks.layer import check as layer_check
+from benchmarks.layer import growth_picture
+from benchmarks.layer import passes as layer_passes
+from benchmarks.layer.passes import PASSES
+
+LENGTHS = (256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536)
+NAMES = ("ours", "keras_exact")
+WARM_UP_LENGTH = 64
+# Timed runs of a point: at least so many, and more until they have taken so long.
+FEWEST_RUNS = 3
+POINT_SECONDS = 1.0
+
+
+def main():
+    arguments = parse()
+    tf.get_logger().setLevel("ERROR")
+    tf.config.set_visible_devices([], "GPU")
+    tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(arguments.threads)
+    if arguments.measure:
+        for point in measure(**json.loads(arguments.measure)):
+            print(json.dumps(point), flush=True)
+        return
+    growth_picture.figure_class()  # says now if Matplotlib is missing
+    path = arguments.output.with_suffix(".json")
+    results = {
+        "processor": processor(),
+        "threads": arguments.threads,
+        "limit_gib": arguments.limit_gib,
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "points": [],
+    }
+    if path.exists():
+        results["points"] = kept_points(path, results)
+    try:
+        measure_missing(results, path, arguments)
+    except layer_check.WrongAnswer as error:
+        sys.exit(f"No picture: {error}")
+    growth_picture.write(arguments.output, results)
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        default=pathlib.Path("time_and_memory.png"),
+        help="picture to write (PNG); the points are a JSON file of the same name",
+    )
+    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--limit-gib", type=float, default=8.0, help="most memory of a process"
+    )
+    parser.add_argument(
+        "--limit-seconds", type=float, default=120, help="longest that a point may take"
+    )
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if keras.backend.backend() != "tensorflow":
+        parser.error(f"needs KERAS_BACKEND=tensorflow, not {keras.backend.backend()}")
+    if min(arguments.lengths) < 2 or arguments.threads < 1:
+        parser.error("--lengths must be at least 2, --threads at least 1")
+    return arguments
+
+
+def kept_points(path, results):
+    """Returns the points of an earlier run, if all else was as it is now."""
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    if {**earlier, "points": []} != results:
+        sys.exit(f"{path} is of another machine, limit or version: remove it")
+    return earlier["points"]
+
+
+def measure_missing(results, path, arguments):
+    """Measures the points that are not there yet, and writes them one by one.
+
+    Raises:
+        WrongAnswer: If a layer does not give what its formula gives.
+    """
+    points = results["points"]
+    checked = False
+    for pass_name in PASSES:
+        for name in NAMES:
+            line = [p for p in points if (p["layer"], p["pass"]) == (name, pass_name)]
+            measured = {point["length"] for point in line}
+            lengths = sorted(set(arguments.lengths) - measured)
+            if not lengths or any("over" in point for point in line):
+                continue
+            if not checked:
+                check_layers()
+                checked = True
+            for point in points_of_process(name, pass_name, lengths, arguments):
+                points.append({"layer": name, "pass": pass_name, **point})
+                write(path, results)
+
+
+def check_layers():
+    """Raises `WrongAnswer` unless both layers give what their formulas give."""
+    for layer in layer_passes.make_layers().values():
+        log(f"checking {type(layer).__name__}")
+        length = layer_check.CHECK_LENGTH
+        layer_check.check_output(layer, False, False, length, range(length))
+        layer_check.check_training_step(layer, False, False)
+
+
+def points_of_process(name, pass_name, lengths, arguments):
+    """Measures points in a process of their own, in order of length.
+
+    Yields:
+        Dictionaries of `length`, `seconds` and `bytes`; the last may have `over` in
+        place of these two: the limit that was passed.
+    """
+    command = [sys.executable, "-m", "benchmarks.layer.growth"]
+    command += ["--threads", str(arguments.threads), "--measure"]
+    which = {"name": name, "pass_name": pass_name, "lengths": lengths}
+    command += [json.dumps(which)]
+    # Lines are read as bytes from the pipe itself, as `select` knows of no buffer.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0) as process:
+        for length in lengths:
+            log(f"{name}, {pass_name}, {length:,} tokens")
+            start = time.monotonic()
+            over = None
+            while over is None and not select.select([process.stdout], [], [], 0.02)[0]:
+                if memory.resident(process.pid) > arguments.limit_gib * 2**30:
+                    over = f"{arguments.limit_gib:g} GiB"
+                elif time.monotonic() - start > arguments.limit_seconds:
+                    over = f"{arguments.limit_seconds:g} s"
+            if over is not None:
+                process.kill()
+                yield {"length": length, "over": over}
+                return
+            answer = process.stdout.readline()
+            if not answer:
+                raise layer_check.WrongAnswer(f"the process of {command[-1]} ended")
+            yield {"length": length, **json.loads(answer)}
+
+
+def measure(name, pass_name, lengths):
+    """Yields `seconds` of processor time of a run, the least, and its extra `bytes`.
+
+    Extra bytes are the most that the first run holds beside its inputs and weights.
+    """
+    layer = layer_passes.make_layers()[name]
+    warm_up = layer_passes.make_inputs(WARM_UP_LENGTH, pass_name)
+    layer_passes.make_pass(layer, pass_name, False, False)(*warm_up)
+    for length in lengths:
+        inputs = layer_passes.make_inputs(length, pass_name)
+        run = layer_passes.make_pass(layer, pass_name, False, False)
+        extra = memory.extra(run, inputs)
+        seconds = []
+        while len(seconds) < FEWEST_RUNS or sum(seconds) < POINT_SECONDS:
+            start = time.process_time()
+            run(*inputs)
+            seconds.append(time.process_time() - start)
+        rows = layer_check.some_rows(length)
+        layer_check.check_output(layer, False, False, length, rows)
+        yield {"seconds": min(seconds), "bytes": extra}
+
+
+def log(message):
+    print(message, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,444 @@
+"""`BaseAttention`: all of a multi-head attention layer but the attention itself."""
+
+import abc
+import inspect
+from typing import Any, NamedTuple
+
+import keras
+from keras import constraints, dtype_policies, initializers, ops, regularizers
+
+from keras_performer.layers import attention_masks as masks
+from keras_performer.layers import validation
+from keras_performer.layers.attention_axes import AttentionAxes
+from keras_performer.layers.sublayers import clone_initializer, policy_at, saved_policy
+from keras_performer.ops import rotary
+from keras_performer.ops.backend.keras_internals import set_keras_mask
+
+
+class AttentionInputs(NamedTuple):
+    """What a call attends with: projected to heads, rotated, and folded to one length.
+
+    Attributes:
+        queries: Tensor of shape (B', T, H, D).
+        keys: Tensor of shape (B', S, Hk, D).
+        values: Tensor of shape (B', S, Hk, Dv).
+        query_mask: Boolean tensor of shape (B', T), or `None`.
+        key_mask: Boolean tensor of shape (B', S), or `None`.
+        segment_ids: Integer tensor of shape (B', T), or `None`.
+        causal: Whether a query sees only the keys at and before its position.
+    """
+
+    queries: Any
+    keys: Any
+    values: Any
+    query_mask: Any
+    key_mask: Any
+    segment_ids: Any
+    causal: bool
+
+
+def with_arguments_of(base):
+    """Decorator of a subclass's `__init__(self, *args, own, **kwargs)`.
+
+    `inspect.signature`, and with it `help` and notebooks, then show the arguments of
+    the base class, by position and by name, before those of the subclass.
+
+    Args:
+        base: The base class, whose `__init__` gets `*args` and `**kwargs`.
+
+    Returns:
+        Function from the `__init__` to itself.
+
+    Example:
+
+    >>> class Line:
+    ...     def __init__(self, color, **kwargs): ...
+    >>> class DashedLine(Line):
+    ...     @with_arguments_of(Line)
+    ...     def __init__(self, *args, gap=1, **kwargs): ...
+    >>> inspect.signature(DashedLine)
+    <Signature (color, *, gap=1, **kwargs)>
+    """
+
+    def decorate(init):
+        *inherited, rest = inspect.signature(base.__init__).parameters.values()
+        own = [
+            parameter
+            for parameter in inspect.signature(init).parameters.values()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        ]
+        init.__signature__ = inspect.Signature([*inherited, *own, rest])
+        return init
+
+    return decorate
+
+
+class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
+    """Multi-head attention around an attention that a subclass computes.
+
+    Constructor, call, names, shapes and paths of the weights are those of
+    `keras.layers.MultiHeadAttention`, so that weights move from one layer to the
+    other. A subclass has `_attend` and `_scores`; the one call is here.
+
+    Args:
+        num_heads: H, the number of heads.
+        key_dim: D, the size of a head for queries and keys.
+        value_dim: Dv, the size of a head for values. Defaults to `key_dim`.
+        dropout: Dropout rate, applied to the heads' outputs before the output
+            projection.
+        use_bias: Whether the projections of queries, keys, values and outputs have
+            biases.
+        output_shape: Size of the output's features, an int or a tuple. Defaults to
+            the query's.
+        attention_axes: The axes that attention runs over, an int or a tuple, of
+            inputs that have more than one axis of length. Defaults to all between
+            batch and features.
+        sliding_window: Must be `None`.
+        flash_attention: Must be `None` or `False`.
+        kernel_initializer: Initializer of the kernels.
+        bias_initializer: Initializer of the biases.
+        kernel_regularizer: Regularizer of the kernels.
+        bias_regularizer: Regularizer of the biases.
+        activity_regularizer: Regularizer of the projections' outputs.
+        kernel_constraint: Constraint of the kernels.
+        bias_constraint: Constraint of the biases.
+        use_gate: Whether the heads' outputs are multiplied by a sigmoid gate of the
+            query.
+        seed: Integer that seeds the layer, or `None`.
+        num_key_value_heads: Hk, the number of heads of keys and values. Defaults to
+            `num_heads`.
+        rotary_base: Base of rotary positions, or `None` for no positions.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
+
+    Call arguments:
+        query: Tensor of shape (B, *axes, F).
+        value: Tensor of shape (B, *axes, Fv).
+        key: Tensor of shape (B, *axes, Fk). Defaults to `value`.
+        query_mask: Boolean tensor of shape (B, *axes), or `None`.
+        value_mask: Boolean tensor of shape (B, *axes), or `None`.
+        key_mask: Boolean tensor of shape (B, *axes), or `None`.
+        attention_mask: A key mask, of shape (B, *axes) or of that of the scores with 1
+            for the queries, or `None`.
+        return_attention_scores: Whether to return the attention matrix too.
+        training: Whether dropout is active.
+        use_causal_mask: Whether a query sees only the keys at and before its position.
+        segment_ids: Integer tensor of shape (B, *axes), or `None`.
+        positions: Integer tensor of shape (B, *axes) or (T,), or `None`.
+
+    Returns:
+        Tensor of shape (B, *axes, F), or (B, *axes, *output_shape); with
+        `return_attention_scores`, a pair of it and the scores.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        key_dim,
+        value_dim=None,
+        dropout=0.0,
+        use_bias=True,
+        output_shape=None,
+        attention_axes=None,
+        sliding_window=None,
+        flash_attention=None,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        use_gate=False,
+        seed=None,
+        *,
+        num_key_value_heads=None,
+        rotary_base=None,
+        **kwargs,
+    ):
+        validation.check_size("num_heads", num_heads)
+        validation.check_size("key_dim", key_dim)
+        validation.check_optional_size("value_dim", value_dim)
+        validation.check_key_value_heads(num_heads, num_key_value_heads)
+        validation.check_dropout(dropout)
+        validation.check_seed(seed)
+        validation.check_rotary_base(rotary_base, key_dim)
+        validation.refuse_quadratic(sliding_window, flash_attention)
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.num_heads = num_heads
+        self.num_key_value_heads = num_key_value_heads or num_heads
+        self.key_dim = key_dim
+        self.value_dim = value_dim or key_dim
+        self.dropout = dropout
+        self.use_bias = use_bias
+        self._use_gate = use_gate
+        self.rotary_base = rotary_base
+        self._output_shape = validation.shape_tuple(output_shape)
+        self._attention_axes = validation.axes_tuple(attention_axes)
+        self._kernel_initializer = initializers.get(kernel_initializer)
+        self._bias_initializer = initializers.get(bias_initializer)
+        self._kernel_regularizer = regularizers.get(kernel_regularizer)
+        self._bias_regularizer = regularizers.get(bias_regularizer)
+        self._activity_regularizer = regularizers.get(activity_regularizer)
+        self._kernel_constraint = constraints.get(kernel_constraint)
+        self._bias_constraint = constraints.get(bias_constraint)
+        self.seed = seed
+
+    @abc.abstractmethod
+    def _attend(self, inputs, training):
+        """The attention.
+
+        Args:
+            inputs: `AttentionInputs`.
+            training: Whether the call is one of training, or `None`.
+
+        Returns:
+            Tensor of shape (B', T, H, Dv).
+        """
+
+    @abc.abstractmethod
+    def _scores(self, inputs):
+        """The matrix that `_attend` weighs the values with, in O(T·S).
+
+        Args:
+            inputs: `AttentionInputs`.
+
+        Returns:
+            Tensor of shape (B', H, T, S).
+        """
+
+    @property
+    def attention_axes(self):
+        """The axes of attention, as given; as non-negative ints once it is built."""
+        return self._axes.attended if self.built else self._attention_axes
+
+    @property
+    def query_dense(self):
+        return self._query_dense
+
+    @property
+    def key_dense(self):
+        return self._key_dense
+
+    @property
+    def value_dense(self):
+        return self._value_dense
+
+    @property
+    def output_dense(self):
+        return self._output_dense
+
+    def build(self, query_shape, value_shape, key_shape=None):
+        key_shape = value_shape if key_shape is None else key_shape
+        self._axes = AttentionAxes(len(query_shape), self._attention_axes)
+        self._axes.check_shapes(query_shape, value_shape, key_shape)
+        heads, key_value_heads = self.num_heads, self.num_key_value_heads
+        output_heads = (heads, self.value_dim)
+        output_shape = self._output_shape or (query_shape[-1],)
+        self._query_dense = self._dense(
+            "query", query_shape, "f->hd", (heads, self.key_dim)
+        )
+        self._key_dense = self._dense(
+            "key", key_shape, "f->hd", (key_value_heads, self.key_dim)
+        )
+        if self._use_gate:
+            self._gate_dense = self._dense(
+                "gate", query_shape, "f->hd", output_heads, activation="sigmoid"
+            )
+        self._value_dense = self._dense(
+            "value", value_shape, "f->hd", (key_value_heads, self.value_dim)
+        )
+        self._output_dense = self._dense(
+            "attention_output",
+            (*query_shape[:-1], *output_heads),
+            "hd->" + "xyz"[: len(output_shape)],
+            output_shape,
+        )
+        self._dropout_layer = keras.layers.Dropout(
+            rate=self.dropout,
+            dtype=policy_at(self.dtype_policy, self.path),
+            seed=self.seed,
+        )
+
+    def call(
+        self,
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        return_attention_scores=False,
+        training=None,
+        use_causal_mask=False,
+        *,
+        segment_ids=None,
+        positions=None,
+    ):
+        key = value if key is None else key
+        given_masks = query_mask, value_mask, key_mask, attention_mask
+        self._check_call(
+            query, value, key, given_masks, use_causal_mask, segment_ids, positions
+        )
+        queries, gate = self._query_heads(query)
+        keys, values = self._key_value_heads(key, value)
+        if segment_ids is not None:
+            segment_ids = self._axes.fold(ops.convert_to_tensor(segment_ids))
+        inputs = AttentionInputs(
+            queries,
+            keys,
+            values,
+            masks.fold_mask(self._axes, query, query_mask),
+            masks.merge_key_masks(self._axes, key, *given_masks[1:]),
+            segment_ids,
+            use_causal_mask,
+        )
+        if self.rotary_base is not None:
+            of_queries, of_keys = masks.rotary_positions(self._axes, inputs, positions)
+            inputs = inputs._replace(
+                queries=rotary(queries, of_queries, self.rotary_base),
+                keys=rotary(keys, of_keys, self.rotary_base),
+            )
+        scores = None
+        if return_attention_scores:  # before `_attend`, which may adapt to its inputs
+            scores = self._axes.unfold_scores(self._scores(inputs), query, key)
+            scores = ops.cast(scores, self.compute_dtype)
+        output = self._attend(inputs, training)
+        if self.dropout:  # under `keras.remat`, JAX cannot branch on `training`
+            output = self._dropout_layer(output, training=training)
+        output = self._join_heads(output, gate, query)
+        if query_mask is not None:
+            set_keras_mask(output, query_mask)
+        return (output, scores) if return_attention_scores else output
+
+    def compute_output_shape(self, query_shape, value_shape, key_shape=None):
+        key_shape = value_shape if key_shape is None else key_shape
+        axes = self._axes_of(query_shape)
+        axes.check_shapes(query_shape, value_shape, key_shape)
+        return (*query_shape[:-1], *(self._output_shape or query_shape[-1:]))
+
+    def compute_output_spec(
+        self,
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        return_attention_scores=False,
+        training=None,
+        use_causal_mask=False,
+        *,
+        segment_ids=None,
+        positions=None,
+    ):
+        key = value if key is None else key
+        given_masks = query_mask, value_mask, key_mask, attention_mask
+        self._check_call(
+            query, value, key, given_masks, use_causal_mask, segment_ids, positions
+        )
+        shape = self.compute_output_shape(query.shape, value.shape, key.shape)
+        output = keras.KerasTensor(shape, dtype=self.compute_dtype)
+        if not return_attention_scores:
+            return output
+        axes = self._axes_of(query.shape)
+        scores = axes.scores_shape(self.num_heads, query.shape, value.shape)
+        return output, keras.KerasTensor(scores, dtype=self.compute_dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "dtype": dtype_policies.serialize(saved_policy(self)),
+            "num_heads": self.num_heads,
+            "num_key_value_heads": self.num_key_value_heads,
+            "key_dim": self.key_dim,
+            "value_dim": self.value_dim,
+            "dropout": self.dropout,
+            "use_bias": self.use_bias,
+            "output_shape": self._output_shape,
+            "attention_axes": self._attention_axes,
+            "kernel_initializer": initializers.serialize(self._kernel_initializer),
+            "bias_initializer": initializers.serialize(self._bias_initializer),
+            "kernel_regularizer": regularizers.serialize(self._kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self._bias_regularizer),
+            "activity_regularizer": regularizers.serialize(self._activity_regularizer),
+            "kernel_constraint": constraints.serialize(self._kernel_constraint),
+            "bias_constraint": constraints.serialize(self._bias_constraint),
+            "use_gate": self._use_gate,
+            "seed": self.seed,
+            "rotary_base": self.rotary_base,
+        }
+
+    def _query_heads(self, query):
+        """Queries (B', T, H, D) of (B, *axes, F), and the gate (B, *axes, H, Dv)."""
+        with masks.detached(query):
+            gate = self._gate_dense(query) if self._use_gate else None
+            return self._axes.fold(self._query_dense(query)), gate
+
+    def _key_value_heads(self, key, value):
+        """Keys (B', S, Hk, D) and values (B', S, Hk, Dv) of (B, *axes, Fk and Fv)."""
+        with masks.detached(key, value):
+            heads = self._key_dense(key), self._value_dense(value)
+        return [self._axes.fold(x) for x in heads]
+
+    def _join_heads(self, output, gate, query):
+        """The output of the heads, (B', T, H, Dv), unfolded, gated and projected."""
+        output = self._axes.unfold(output, query)
+        if gate is not None:
+            output = ops.multiply(output, gate)
+        return self._output_dense(output)
+
+    def _check_call(
+        self, query, value, key, given_masks, use_causal_mask, segment_ids, positions
+    ):
+        """Raises a `ValueError` where the arguments of a call do not fit."""
+        axes = self._axes_of(query.shape)
+        axes.check_shapes(query.shape, value.shape, key.shape)
+        masks.check_masks(axes, query, value, *given_masks)
+        masks.check_sequences(query, value, segment_ids, positions)
+        if use_causal_mask:
+            axes.check_causal(query.shape)
+        if positions is not None and self.rotary_base is None:
+            raise ValueError(
+                "`positions` are for rotary positions, which this layer has not: give "
+                "it a `rotary_base`, or leave them out. Received: positions.shape="
+                f"{tuple(positions.shape)}"
+            )
+
+    def _axes_of(self, query_shape):
+        if self.built and len(query_shape) != self._axes.rank:
+            raise ValueError(
+                f"`query` must have rank {self._axes.rank}, for which the layer "
+                f"{self.name!r} was built. Make another layer for another rank. "
+                f"Received: query.shape={tuple(query_shape)}"
+            )
+        return AttentionAxes(len(query_shape), self._attention_axes)
+
+    def _dense(self, name, input_shape, features, units, activation=None):
+        """A projection of the features of each position, such as `"f->hd"`, built."""
+        # An equation of the inputs' rank: the activity regularizer, as Keras's, then
+        # divides by the batch alone. The weights do not depend on the rank.
+        positions = "b" + "tuvwijklmnopq"[: self._axes.rank - 2]
+        before, after = features.split("->")
+        dense = keras.layers.EinsumDense(
+            f"{positions}{before},{before}{after}->{positions}{after}",
+            output_shape=(*(None,) * (self._axes.rank - 2), *units),
+            bias_axes=after if self.use_bias else None,
+            activation=activation,
+            kernel_initializer=clone_initializer(self._kernel_initializer, name),
+            bias_initializer=clone_initializer(self._bias_initializer, name),
+            kernel_regularizer=self._kernel_regularizer,
+            bias_regularizer=self._bias_regularizer,
+            activity_regularizer=self._activity_regularizer,
+            kernel_constraint=self._kernel_constraint,
+            bias_constraint=self._bias_constraint,
+            dtype=policy_at(self.dtype_policy, f"{self.path}/{name}"),
+            name=name,
+        )
+        dense.build(input_shape)
+        return dense

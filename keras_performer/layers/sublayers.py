@@ -1,0 +1,114 @@
+"""What a layer makes its sublayers of: initializers, dtype policies, normalizations."""
+
+import re
+import zlib
+
+import keras
+from keras.dtype_policies import DTypePolicyMap
+
+NORMALIZATIONS = {
+    "layer_norm": keras.layers.LayerNormalization,
+    "rms_norm": keras.layers.RMSNormalization,
+}
+
+
+def clone_initializer(initializer, name):
+    """Returns a copy of an initializer, with a seed of its own where it has one.
+
+    An initializer with an integer seed returns the same values at each call, and so
+    does a plain copy: the kernels of queries, keys and values would start equal.
+
+    Args:
+        initializer: A `keras.initializers.Initializer`.
+        name: Name of the sublayer, which sets the new seed together with the old one.
+
+    Returns:
+        A `keras.initializers.Initializer` of the same class.
+
+    Example:
+
+    >>> initializer = keras.initializers.RandomNormal(seed=1)
+    >>> query, key = (clone_initializer(initializer, n) for n in ("query", "key"))
+    >>> bool((query((2, 2)) == key((2, 2))).numpy().any())
+    False
+    """
+    config = initializer.get_config()
+    if isinstance(config.get("seed"), int):
+        config["seed"] = zlib.crc32(f"{config['seed']} {name}".encode()) % 2**31
+    return type(initializer).from_config(config)
+
+
+def policy_at(policy, path):
+    """The policy of the layer at a path, out of a map if `policy` is one.
+
+    A sublayer is better given its own policy than a map: a quantized layer with a map
+    is not saved by Keras, and a layer with a map cannot be quantized.
+
+    Args:
+        policy: A `keras.dtype_policies.DTypePolicy` or `DTypePolicyMap`.
+        path: Path of the sublayer, such as `"encoder/attention/query"`.
+
+    Returns:
+        A `keras.dtype_policies.DTypePolicy`.
+    """
+    return policy[path] if isinstance(policy, DTypePolicyMap) else policy
+
+
+def saved_policy(layer):
+    """Returns the policy from which a layer is made again as it now is.
+
+    Keras keeps the policy of a sublayer with the sublayer. A layer that makes its
+    sublayers in `build` would load without their quantization, and could not take
+    their weights: its config has to say what their policies are, by a map.
+
+    Args:
+        layer: A `keras.layers.Layer`.
+
+    Returns:
+        The layer's own policy; a `keras.dtype_policies.DTypePolicyMap` with it as the
+        default where sublayers have another.
+
+    Example:
+
+    >>> layer = keras.layers.MultiHeadAttention(num_heads=2, key_dim=4, name="mha")
+    >>> layer.build((1, 3, 8), (1, 3, 8))
+    >>> saved_policy(layer).name
+    'float32'
+    >>> layer.query_dense.quantize("int8")
+    >>> saved_policy(layer)["encoder/mha/query"].name
+    'int8_from_float32'
+    """
+    if not layer.built:
+        return layer.dtype_policy
+    own = policy_at(layer.dtype_policy, layer.path)
+    others = {}
+    for sublayer in layer._flatten_layers(include_self=False):
+        policy = policy_at(sublayer.dtype_policy, sublayer.path)
+        if policy.name != own.name:
+            below = sublayer.path.removeprefix(layer.path)
+            # Wherever a loaded layer stands: a map's keys match whole paths.
+            others[f"(.*/)?{re.escape(layer.name + below)}"] = policy
+    return DTypePolicyMap(own, others) if others else own
+
+
+def normalization_layer(normalization, **arguments):
+    """Makes a normalization that leaves masks as they are.
+
+    `keras.layers.RMSNormalization` drops them by default: what pools or attends behind
+    it would count padding.
+
+    Args:
+        normalization: `"layer_norm"` or `"rms_norm"`.
+        **arguments: Arguments of the layer.
+
+    Returns:
+        A `keras.layers.Layer`.
+
+    Example:
+
+    >>> normalization_layer("rms_norm", epsilon=1e-5).supports_masking
+    True
+    """
+    layer = NORMALIZATIONS[normalization](**arguments)
+    layer.supports_masking = True
+    return layer

@@ -1,0 +1,49 @@
+"""JAX: `lax.scan`, `jax.checkpoint`, `jax.jit`."""
+
+import jax
+import keras
+
+
+def chunked_scan(step, carry, chunks, shared):
+    """Folds `step` over the chunks of a sequence; see `portable.chunked_scan`."""
+
+    def body(carry, chunk):
+        return step(carry, chunk, shared)
+
+    return jax.lax.scan(jax.checkpoint(body), carry, chunks)
+
+
+def remat(function, inputs):
+    """Calls a function and keeps its inputs alone; see `portable.remat`."""
+    return jax.checkpoint(function)(*inputs)
+
+
+def compile_function(function, model, sampler=None):
+    """Compiles a function of tensors; see `portable.compile_function`.
+
+    `jax.jit` takes a function of the values of the variables too.
+    """
+
+    def seeds():
+        return [] if sampler is None else list(sampler.variables)
+
+    @jax.jit
+    def stateless(weight_values, seed_values, *arguments):
+        mapping = [
+            *zip(model.variables, weight_values, strict=True),
+            *zip(seeds(), seed_values, strict=True),
+        ]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            outputs = function(*arguments)
+        return outputs, [scope.get_current_value(seed) for seed in seeds()]
+
+    def call(*arguments):
+        values = (
+            [v.value for v in variables] for variables in (model.variables, seeds())
+        )
+        outputs, seed_values = stateless(*values, *arguments)
+        for seed, value in zip(seeds(), seed_values, strict=True):
+            seed.assign(value)
+        return outputs
+
+    return call

@@ -1,0 +1,76 @@
+"""PyTorch: a loop each way, `torch.utils.checkpoint`, no compiler.
+
+The loop is not `torch.utils.checkpoint`, which would do the same: `torch.compile` does
+not support custom gradients inside of a checkpoint, and features have one.
+"""
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+
+def chunked_scan(step, carry, chunks, shared):
+    """Folds `step` over the chunks of a sequence; see `portable.chunked_scan`."""
+    sizes = [len(carry), len(chunks), len(shared)]
+    results = _Scan.apply(step, sizes, *carry, *chunks, *shared)
+    return results[: len(carry)], results[len(carry) :]
+
+
+def remat(function, inputs):
+    """Calls a function and keeps its inputs alone; see `portable.remat`."""
+    return checkpoint(function, *inputs, use_reentrant=False)
+
+
+def compile_function(function, model, sampler=None):
+    """Runs a function without gradients; see `portable.compile_function`."""
+    return torch.no_grad()(function)
+
+
+class _Scan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, step, sizes, *tensors):
+        carry, chunks, shared = _split(tensors, sizes)
+        carries, outputs = [], []
+        for i in range(len(chunks[0])):
+            carries.append(carry)
+            carry, output = step(carry, tuple(x[i] for x in chunks), shared)
+            outputs.append(output)
+        ctx.step, ctx.sizes = step, sizes
+        carries = [torch.stack(parts) for parts in zip(*carries, strict=True)]
+        ctx.save_for_backward(*carries, *chunks, *shared)
+        stacked = (torch.stack(parts) for parts in zip(*outputs, strict=True))
+        return (*carry, *stacked)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, *upstream):
+        carries, chunks, shared = _split(ctx.saved_tensors, ctx.sizes)
+        d_carry, d_outputs = upstream[: len(carries)], upstream[len(carries) :]
+        d_shared = [torch.zeros_like(x) for x in shared]
+        d_chunks = []
+        for i in reversed(range(len(chunks[0]))):
+            arguments = [x[i] for x in (*carries, *chunks)] + list(shared)
+            gradients = _step_gradients(
+                ctx.step, ctx.sizes, arguments, (*d_carry, *(d[i] for d in d_outputs))
+            )
+            d_carry, d_chunk, d_step = _split(gradients, ctx.sizes)
+            d_chunks.append(d_chunk)
+            d_shared = [a + b for a, b in zip(d_shared, d_step, strict=True)]
+        d_chunks = [torch.stack(x) for x in zip(*reversed(d_chunks), strict=True)]
+        return (None, None, *d_carry, *d_chunks, *d_shared)
+
+
+def _step_gradients(step, sizes, arguments, upstream):
+    with torch.enable_grad():
+        arguments = [x.detach().requires_grad_() for x in arguments]
+        carry, output = step(*_split(arguments, sizes))
+    pairs = zip((*carry, *output), upstream, strict=True)
+    results, upstream = zip(*((x, d) for x, d in pairs if x.requires_grad), strict=True)
+    return torch.autograd.grad(
+        results, arguments, upstream, allow_unused=True, materialize_grads=True
+    )
+
+
+def _split(tensors, sizes):
+    """Cuts a flat sequence of tensors into tuples of the given sizes."""
+    tensors = iter(tensors)
+    return tuple(tuple(next(tensors) for _ in range(size)) for size in sizes)

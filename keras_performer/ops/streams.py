@@ -1,0 +1,254 @@
+"""Causal attention as a recurrence: constant memory for a stream of any length."""
+
+from keras import ops
+
+from keras_performer.ops import checks, chunking, kernel_sums
+from keras_performer.ops.attention_state import (
+    AttentionState,
+    WindowedState,
+    check_state,
+)
+from keras_performer.ops.causal import attend_from
+from keras_performer.ops.near_and_far import (
+    chunk_sizes,
+    first_carry,
+    near_and_far,
+    scan,
+)
+from keras_performer.ops.packed import split_packed
+from keras_performer.ops.windowed import near_log_weight
+
+
+def prefill(
+    state,
+    query,
+    key,
+    value,
+    feature_map,
+    parameters,
+    key_mask=None,
+    chunk_size=64,
+    outer_chunk_size=512,
+    *,
+    window_log_weight=None,
+):
+    """Causal attention of a span, from the state before it to the state after it.
+
+    A sequence cut into spans anywhere, each going on from the state of the last, gives
+    what `linear_attention` with `causal=True` gives for the whole, gradients included.
+
+    Args:
+        state: An `AttentionState`, or a `WindowedState`, whose keys tell the size of
+            the window.
+        query: Tensor of shape (B, T, H, D).
+        key: Tensor of shape (B, T, Hk, D).
+        value: Tensor of shape (B, T, Hk, Dv).
+        feature_map: A `keras_performer.feature_maps.FeatureMap`.
+        parameters: Dictionary of the map's tensors.
+        key_mask: Boolean tensor of shape (B, T), True at the keys that count; or
+            `None`, where all do. What it hides is not seen; it is in no sums, and takes
+            a place in a window.
+        chunk_size: C, positions of an inner chunk, whose C×C products are formed; as
+            many as the window has where that is longer.
+        outer_chunk_size: Largest number of positions whose features exist at once, a
+            multiple of `chunk_size`.
+        window_log_weight: g of `linear_attention`, tensor of shape (H,), or `None` for
+            zeros; of use with a window alone.
+
+    Returns:
+        Output of shape (B, T, H, Dv) and `value`'s dtype, and the new state.
+
+    Raises:
+        ValueError: If shapes, chunk sizes or the state do not fit.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_performer import feature_maps
+    >>> from keras_performer.ops import initial_state, linear_attention
+    >>> x = np.random.default_rng(0).random((1, 9, 1, 4), "float32")
+    >>> relu = feature_maps.get("relu")
+    >>> whole = linear_attention(x, x, x, relu, {}, causal=True)
+    >>> state = initial_state(1, 1, num_features=4, value_dim=4)
+    >>> first, state = prefill(state, *[x[:, :8]] * 3, relu, {})
+    >>> last, state = step(state, *[x[:, 8:]] * 3, relu, {})
+    >>> bool(np.allclose(whole[:, 8:], last, atol=1e-6))
+    True
+    """
+    query, key, value = map(ops.convert_to_tensor, (query, key, value))
+    checks.check_shapes(query, key, value, key_mask)
+    checks.check_self_attention(query, key)
+    check_state(state, key, value, feature_map, parameters)
+    inputs = (state, query, key, value, feature_map, parameters, key_mask)
+    sizes = (chunk_size, outer_chunk_size)
+    if isinstance(state, WindowedState):
+        return _windowed_prefill(*inputs, *sizes, window_log_weight)
+    output, sums = attend_from(*inputs, *sizes)
+    return output, AttentionState(*sums)
+
+
+def step(
+    state,
+    query,
+    key,
+    value,
+    feature_map,
+    parameters,
+    key_mask=None,
+    *,
+    window_log_weight=None,
+):
+    """Attention of one position, from the state before it to the state after it.
+
+    `S ← S + [v, 1] φ(k)ᵀ`, then `[n, d] = φ(q) Sᵀ` and `output = n / d`: time and
+    memory O(M·Dv) a head, at any position of a stream. With a window the query sees its
+    keys exactly, and the sums of those that left it; then the oldest key leaves, and is
+    added to the sums.
+
+    Args:
+        state: An `AttentionState` or `WindowedState`.
+        query: Tensor of shape (B, 1, H, D).
+        key: Tensor of shape (B, 1, Hk, D).
+        value: Tensor of shape (B, 1, Hk, Dv).
+        feature_map: A `keras_performer.feature_maps.FeatureMap`.
+        parameters: Dictionary of the map's tensors.
+        key_mask: Boolean tensor of shape (B, 1), or `None`. A row that it hides keeps
+            its sums.
+        window_log_weight: As for `prefill`.
+
+    Returns:
+        Output of shape (B, 1, H, Dv) and `value`'s dtype, and the new state.
+
+    Raises:
+        ValueError: If shapes or the state do not fit, or there is not one position.
+    """
+    query, key, value = map(ops.convert_to_tensor, (query, key, value))
+    checks.check_shapes(query, key, value, key_mask)
+    checks.check_one_position(query, key)
+    check_state(state, key, value, feature_map, parameters)
+    inputs = (state, query, key, value, feature_map, parameters, key_mask)
+    if isinstance(state, WindowedState):
+        return _windowed_step(*inputs, window_log_weight)
+    return _step(*inputs)
+
+
+def _step(state, query, key, value, feature_map, parameters, key_mask):
+    one = (1, 1)
+    keys = (x[0] for x in chunking.split_keys(key, value, key_mask, one))
+    keys, values = kernel_sums.weighted_keys(feature_map, parameters, *keys)
+    query_chunk = chunking.split_heads(query, one, key.shape[2])[0]
+    queries, _ = feature_map.queries(chunking.wide(query_chunk), parameters)
+    sums = kernel_sums.accumulate(*state, kernel_sums.outer_sum(values, keys))
+    output = kernel_sums.normalize(kernel_sums.read(queries, sums[0]), value.dtype)
+    output = chunking.join_heads(output[None], one, 1, query.shape[2])
+    return output, AttentionState(*sums)
+
+
+def _windowed_prefill(
+    state,
+    query,
+    key,
+    value,
+    feature_map,
+    parameters,
+    key_mask,
+    chunk_size,
+    outer_chunk_size,
+    window_log_weight,
+):
+    checks.check_positive("chunk_size", chunk_size)
+    checks.check_positive("outer_chunk_size", outer_chunk_size)
+    kept, length, heads = state.key.shape[2], ops.shape(query)[1], query.shape[2]
+    inner, outer = chunk_sizes(kept + 1, chunk_size, outer_chunk_size)
+    lengths = chunking.inner_lengths(kept + length, outer, inner)
+    whole = lengths[0] * lengths[1] * lengths[2]
+
+    # The window's keys, then the span's, and padding on the left of both: the last
+    # chunk is then full, and holds the keys that stay in the window.
+    def joined(before, x):
+        x = ops.concatenate([ops.swapaxes(before, 1, 2), chunking.wide(x)], axis=1)
+        return _padded_on_the_left(x, whole)
+
+    mask = ops.concatenate([state.mask, _float_mask(key_mask, key, state)], axis=1)
+    mask = _padded_on_the_left(mask, whole)
+    log_weight = near_log_weight(window_log_weight, query)
+    _, chunks = split_packed(
+        _padded_on_the_left(query, whole),
+        joined(state.key, key),
+        joined(state.value, value),
+        ops.zeros_like(mask),
+        mask,
+        inner,
+        outer,
+    )
+    carry = first_carry(chunks, feature_map, parameters)._replace(sums=state.sums)
+    outputs, carry = scan(chunks, carry, feature_map, parameters, kept + 1, log_weight)
+    outputs = chunking.join_heads(outputs.sums, lengths, whole, heads)
+    outputs = kernel_sums.normalize(outputs[:, whole - length :], value.dtype)
+
+    left = inner - kept
+    keys, values = kernel_sums.weighted_keys(
+        feature_map,
+        parameters,
+        carry.key[:, :, None, :left],
+        carry.value[:, :, None, :left],
+        carry.mask[:, None, :left],
+    )
+    left_over = kernel_sums.outer_sum(values, keys)[:, :, 0]
+    sums = kernel_sums.accumulate(carry.sums, state.compensation, left_over)
+    staying = (x[:, :, left:] for x in (carry.key, carry.value))
+    return outputs, WindowedState(*sums, *staying, carry.mask[:, left:])
+
+
+def _windowed_step(
+    state, query, key, value, feature_map, parameters, key_mask, window_log_weight
+):
+    heads, key_heads = query.shape[2], key.shape[2]
+    new = (_as_inner_chunk(x, key_heads) for x in (key, value))
+    new_mask = _float_mask(key_mask, key, state)
+    key, value, broken = kernel_sums.set_aside_broken(*new, new_mask[:, None])
+    poison, last_poison = kernel_sums.poison(broken, heads // key_heads)
+
+    key = ops.concatenate([state.key[:, :, None], key], axis=3)  # (B, Hk, 1, w, D)
+    value = ops.concatenate([state.value[:, :, None], value], axis=3)
+    mask = ops.concatenate([state.mask, new_mask], axis=1)
+    query_chunk = chunking.wide(_as_inner_chunk(query, key_heads))
+    log_weight = near_log_weight(window_log_weight, query)
+    log_weight = ops.reshape(log_weight, (key_heads, 1, -1, 1))
+    outputs = near_and_far(
+        query_chunk,
+        feature_map.queries(query_chunk, parameters),
+        [(key, value, mask[:, None, None, None] > 0)],
+        [],
+        log_weight,
+        state.sums[:, :, None],
+    )
+    outputs = kernel_sums.normalize(outputs.sums + poison, value.dtype)
+    outputs = ops.reshape(outputs, (-1, 1, heads, value.shape[-1]))
+
+    leaving = (x[:, :, :, :1] for x in (key, value))
+    keys, values = kernel_sums.weighted_keys(
+        feature_map, parameters, *leaving, mask[:, None, :1]
+    )
+    added = kernel_sums.outer_sum(values, keys)[:, :, 0] + last_poison
+    sums = kernel_sums.accumulate(state.sums, state.compensation, added)
+    staying = (x[:, :, 0, 1:] for x in (key, value))
+    return outputs, WindowedState(*sums, *staying, mask[:, 1:])
+
+
+def _float_mask(key_mask, key, state):
+    """The mask (B, T) of new keys, in the dtype of the state's."""
+    if key_mask is None:
+        key_mask = ops.ones(ops.shape(key)[:2], dtype="bool")
+    return ops.cast(key_mask, state.mask.dtype)
+
+
+def _as_inner_chunk(x, key_heads):
+    """One position as a chunk of one: (B, 1, Hk·G, D) to (B, Hk, 1, G, D)."""
+    heads, dim = x.shape[2:]
+    return ops.reshape(x, (-1, key_heads, 1, heads // key_heads, dim))
+
+
+def _padded_on_the_left(x, whole):
+    rest = [(0, 0)] * (len(x.shape) - 2)
+    return ops.pad(x, [(0, 0), (whole - ops.shape(x)[1], 0), *rest])

@@ -1,0 +1,160 @@
+"""`chunked_scan` of this backend against the plain loop."""
+
+import keras
+import numpy as np
+import pytest
+from gradients import BACKEND, to_numpy, value_and_gradients
+from keras import ops
+from tolerances import assert_close
+
+from keras_performer.ops.backend import chunked_scan, portable
+
+B, C, D, E = 2, 5, 3, 7
+
+
+def step(carry, chunk, shared):
+    """Every output depends on every input, so that none can be left out."""
+    total, decay = carry
+    x, y = chunk
+    weights, bias, _ = shared
+    mixed = ops.matmul(x, weights) + bias  # (B, C, E)
+    total = total * decay[:, None] + ops.sum(mixed * y, axis=1)
+    total = total / (1 + total * total)
+    decay = decay / (1 + ops.sum(total * total, axis=1))
+    return (total, decay), (mixed * total[:, None], ops.sum(y, axis=1) * decay[:, None])
+
+
+def draw(number):
+    generator = np.random.default_rng(0)
+    shapes = {
+        "carry": [(B, E), (B,)],
+        "chunks": [(number, B, C, D), (number, B, C, E)],
+        "shared": [(D, E), (E,), (4,)],  # the step does not use the last
+    }
+    return [generator.standard_normal(s) for part in shapes.values() for s in part]
+
+
+def flat(scan):
+    """A scan as a function of seven tensors whose one result holds all results."""
+
+    def function(*tensors):
+        carry, outputs = scan(step, tensors[:2], tensors[2:4], tensors[4:])
+        return ops.concatenate([ops.reshape(x, (-1,)) for x in (*carry, *outputs)])
+
+    return function
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_value_and_gradients(number):
+    arguments = draw(number)
+    size = B * E + B + B * number * (C * E + E)
+    upstream = np.random.default_rng(1).standard_normal(size)
+    actual = value_and_gradients(flat(chunked_scan), arguments, upstream)
+    expected = value_and_gradients(flat(portable.chunked_scan), arguments, upstream)
+    assert_close(actual[0], expected[0], "float64")
+    for a, b in zip(actual[1], expected[1], strict=True):
+        assert_close(a, b, "float64")
+    *used, unused = actual[1]
+    assert all(np.any(x != 0) for x in used)
+    assert np.all(unused == 0)
+
+
+@pytest.mark.parametrize("scan", [chunked_scan, portable.chunked_scan])
+def test_the_loop_by_hand(scan):
+    def running_sum(carry, chunk, shared):
+        total = carry[0] + shared[0] * chunk[0]
+        return (total,), (10 * total,)
+
+    chunks = np.array([[1.0, 5.0], [2.0, 0.0], [3.0, 7.0]])
+    start, factor = np.array([100.0, 200.0]), np.array(2.0)
+    start, chunks, factor = map(ops.convert_to_tensor, (start, chunks, factor))
+    (last,), (outputs,) = scan(running_sum, (start,), (chunks,), (factor,))
+    assert to_numpy(last).tolist() == [112.0, 224.0]
+    assert to_numpy(outputs).tolist() == [
+        [1020.0, 2100.0],
+        [1060.0, 2100.0],
+        [1120.0, 2240.0],
+    ]
+
+
+def test_no_carry():
+    x = ops.convert_to_tensor(np.arange(6.0).reshape(3, 1, 2))
+    carry, (outputs,) = chunked_scan(lambda c, x, s: (c, (x[0] * 2,)), (), (x,), ())
+    assert carry == ()
+    assert_close(to_numpy(outputs), 2 * to_numpy(x), "float64")
+
+
+def test_no_output():
+    x = ops.convert_to_tensor(np.arange(6.0).reshape(3, 1, 2))
+    start = (ops.zeros((1, 2), "float64"),)
+    (total,), outputs = chunked_scan(
+        lambda c, x, s: ((c[0] + x[0],), ()), start, (x,), ()
+    )
+    assert outputs == ()
+    assert to_numpy(total).tolist() == [[6.0, 9.0]]
+
+
+def test_dtypes_of_carries_and_outputs_differ():
+    def both(carry, chunk, shared):
+        total = carry[0] + ops.cast(chunk[0], "float32")
+        return (total,), (ops.cast(total, "float16"),)
+
+    x = ops.cast(np.full((4, 1), 0.1), "float16")
+    start = ops.zeros((1,), "float32")
+    (total,), (outputs,) = chunked_scan(both, (start,), (x,), ())
+    dtypes = [keras.backend.standardize_dtype(x.dtype) for x in (total, outputs)]
+    assert dtypes == ["float32", "float16"]
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="a graph of TensorFlow")
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_unknown_number_of_chunks(jit_compile):
+    import tensorflow as tf
+
+    arguments = draw(5)
+    shapes = [list(x.shape) for x in arguments]
+    for shape in shapes[2:4]:
+        shape[0] = None
+
+    @tf.function(
+        input_signature=[tf.TensorSpec(shape, "float64") for shape in shapes],
+        jit_compile=jit_compile,
+    )
+    def graph(*tensors):
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            value = flat(chunked_scan)(*tensors)
+        return value, tape.gradient(
+            value, tensors, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+
+    value, gradients = graph(*map(tf.constant, arguments))
+    upstream = np.ones(value.shape)
+    expected = value_and_gradients(flat(portable.chunked_scan), arguments, upstream)
+    assert_close(to_numpy(value), expected[0], "float64")
+    for a, b in zip(gradients, expected[1], strict=True):
+        assert_close(to_numpy(a), b, "float64")
+
+
+def test_the_backward_pass_calls_the_step_again():
+    """What a step computes is not kept: that is what bounds the memory."""
+    calls = []
+
+    def counting(carry, chunk, shared):
+        calls.append(1)
+        return step(carry, chunk, shared)
+
+    def function(*tensors):
+        carry, _ = chunked_scan(counting, tensors[:2], tensors[2:4], tensors[4:])
+        forward.append(len(calls))
+        return carry[0]
+
+    forward = []
+    value_and_gradients(function, draw(3), np.ones((B, E)))
+    if BACKEND == "jax":  # Its recomputation is a property of the traced program.
+        import jax
+
+        program = str(jax.make_jaxpr(jax.grad(lambda *x: function(*x).sum()))(*draw(3)))
+        assert "remat" in program or "checkpoint" in program
+    else:
+        assert len(calls) == 2 * forward[0]

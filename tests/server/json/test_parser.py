@@ -1,0 +1,93 @@
+"""Requests are parsed as strictly as TensorFlow Serving parses them."""
+
+import math
+
+import pytest
+
+from keras_performer.server.json.parser import RepeatedKeys, encode_text, parse
+from keras_performer.server.serving_error import ServingError
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b'[1, -2.5, "x", true, false, null]', [1, -2.5, "x", True, False, None]),
+        (b" \t\r\n{}\n", {}),
+        (b"\xef\xbb\xbf{}", {}),
+        (b'["\\u00e9 \\ud83d\\ude00"]', ["é 😀"]),
+        (b'["\\\\ud800"]', ["\\ud800"]),
+        (b'["\\u12ab\\ud83d\\ude00\\u0041"]', ["\u12ab😀A"]),
+        ('["€"]'.encode(), ["€"]),
+        (b"[18446744073709551615, -9223372036854775808]", [2**64 - 1, -(2**63)]),
+        (b"[1e308, 4.9e-324]", [1e308, 5e-324]),
+    ],
+)
+def test_valid_documents(body, value):
+    assert parse(body) == value
+
+
+def test_numbers_json_does_not_have():
+    nan, positive, negative = parse(b"[NaN, Infinity, -Infinity]")
+    assert math.isnan(nan)
+    assert (positive, negative) == (math.inf, -math.inf)
+
+
+def test_the_first_of_repeated_keys_counts():
+    document = parse(b'{"a": 1, "b": {"c": 2}, "a": 3}')
+    assert document == {"a": 1, "b": {"c": 2}}
+    assert isinstance(document, RepeatedKeys)
+    assert not isinstance(document["b"], RepeatedKeys)
+
+
+@pytest.mark.parametrize("text", [b"caf\xe9", b"\xff\xfe", b"\xed\xa0\x80"])
+def test_bytes_that_are_not_utf8_come_through(text):
+    [value] = parse(b'["' + text + b'"]')
+    assert encode_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "The document is empty"),
+        (b"  \n", "The document is empty. at offset: 3"),
+        (b"instances = [1]", "Invalid value. at offset: 0"),
+        (b'{"a": }', "Invalid value. at offset: 6"),
+        (b"[1, 2,]", "Invalid value."),
+        (b'{"a": 1,}', "Missing a name for object member."),
+        (b"{1: 2}", "Missing a name for object member. at offset: 1"),
+        (b'{"a" 1}', "Missing a colon after a name of object member. at offset: 5"),
+        (b'{"a": 1 "b"', "Missing a comma or '}' after an object member. at offset: 8"),
+        (b'{"[": [1 2]}', "Missing a comma or ']' after an array element. at offset"),
+        (b'{"a": [1], "b": 2 3}', "Missing a comma or '}' after an object member."),
+        (b"{} x", "The document root must not be followed by other values. at offset"),
+        (b'["abc', "Missing a closing quotation mark in string."),
+        (b'["\\x"]', "Invalid escape character in string. at offset: 2"),
+        (b'["\\u12g4"]', "Incorrect hex digit after \\u escape in string."),
+        (b'["a\nb"]', "Invalid escape character in string."),
+        (b'["\\ud800"]', "The surrogate pair in string is invalid. at offset"),
+        (b'["\\udc00"]', "The surrogate pair in string is invalid. at offset: 2"),
+        (b'["\\\\ud800\\udc00"]', "The surrogate pair in string is invalid."),
+        (b'["\\ud800\\\\udc00"]', "The surrogate pair in string is invalid."),
+        (b'["\\ud800\\n\\udc00"]', "The surrogate pair in string is invalid."),
+        (b'["\\ud800 \\udc00"]', "The surrogate pair in string is invalid."),
+        (b'["\\ud800\\ud800"]', "The surrogate pair in string is invalid."),
+        (b"[1e999]", "Number too big to be stored in double. at offset: 1"),
+        (b"[-1e999]", "Number too big to be stored in double. at offset: 1"),
+        (b"[" + b"9" * 5000 + b"]", "Number too big to be stored in double."),
+        (b"[1.]", "Miss fraction part in number. at offset: 3"),
+        (b"[1e]", "Miss exponent in number. at offset: 3"),
+        (b"[1.5e+]", "Miss exponent in number. at offset: 6"),
+        (b"[" * 100_000, "The document is nested too deeply."),
+        (
+            '{"é" 1}'.encode(),
+            "Missing a colon after a name of object member. at offset: 6",
+        ),
+        (b"\x00", "Invalid value. at offset: 0"),
+        (b"\x1f\x8b\x08\x00", "Invalid value. at offset: 0"),
+    ],
+)
+def test_invalid_documents(body, message):
+    with pytest.raises(ServingError) as raised:
+        parse(body)
+    assert raised.value.code == "INVALID_ARGUMENT"
+    assert raised.value.message.startswith("JSON Parse error: " + message)
