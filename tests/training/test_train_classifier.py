@@ -73,7 +73,7 @@ def test_the_model_learns_and_is_measured(complete, settings):
 SLOW = pytest.mark.slow
 
 
-STEPS = 21  # of an epoch
+STEPS = 17  # of an epoch
 
 
 # 4 steps lie between two checkpoints, or an epoch's end.
@@ -86,8 +86,8 @@ STEPS = 21  # of an epoch
         # validation; before the row of the last; when all is done but the model.
         pytest.param("Callbacks", "on_train_batch_end", 3, 0, marks=SLOW),
         pytest.param("os", "replace", 6, 8, marks=SLOW),
-        pytest.param("Callbacks", "on_test_begin", 2, STEPS + 20, marks=SLOW),
-        pytest.param("Callbacks", "on_epoch_end", 3, 2 * STEPS + 20, marks=SLOW),
+        pytest.param("Callbacks", "on_test_begin", 2, STEPS + 16, marks=SLOW),
+        pytest.param("Callbacks", "on_epoch_end", 3, 2 * STEPS + 16, marks=SLOW),
         pytest.param("Callbacks", "on_train_end", 1, 3 * STEPS, marks=SLOW),
     ],
 )
