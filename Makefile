@@ -14,7 +14,7 @@ BACKEND_TESTS ?= tests/ops tests/feature_maps tests/layers tests/callbacks tests
 # form, the exponentials, causality, training. JAX compiles for ten minutes for all.
 FORMS_TESTS := $(addprefix tests/ops/test_,backend.py reference.py bidirectional.py \
   causal.py packed.py windowed.py rotary.py) $(addprefix tests/feature_maps/test_,\
-  softmax.py normalized_exp.py moments.py) $(addprefix tests/layers/test_,\
+  softmax.py softmax_kernel.py moments.py) $(addprefix tests/layers/test_,\
   causality.py training_curves.py)
 
 VENV := .venv

@@ -1,4 +1,4 @@
-"""`keras-performer demo`: the whole way, from files on disk to answers over HTTP."""
+"""`keras-performer demo`: all steps, from files on disk to answers over HTTP."""
 
 import argparse
 import hashlib
@@ -31,13 +31,13 @@ def add_parser(commands: Commands) -> None:
     """Adds the command to an `argparse` subparsers object."""
     parser = commands.add_parser(
         "demo",
-        help="go the whole way on documents that every machine has",
+        help="run all steps on documents that every machine has",
         description="Trains a classifier, measures it beside baselines, exports it, "
         "starts the server and sends a document of more than "
         f"{LONG_DOCUMENT:,} bytes in one request. The documents are the Python sources "
         "of the installed libraries, the class is the library, and whole modules are "
-        "held out as test; or your own, with --data. What is done already is not done "
-        "again: run it again after an interruption.",
+        "held out as test; or your own, with --data. After an interruption, run it "
+        "again: it does not repeat what is complete.",
         formatter_class=HelpFormatter,
     )
     parser.add_argument(

@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         prog="keras-performer",
         description="Linear-time attention for Keras: classify documents of any "
         "length, from a folder of files to answers over HTTP.",
-        epilog="The way: train -> export -> serve -> predict. `demo` goes it all. "
+        epilog="The steps: train -> export -> serve -> predict. `demo` runs them all. "
         "`keras-performer COMMAND --help` explains each. With "
         "KERAS_PERFORMER_TRACEBACK=1 in the environment, errors come with a traceback; "
         "with TF_CPP_MIN_LOG_LEVEL=2, TensorFlow keeps its notices to itself.",

@@ -10,13 +10,8 @@ from keras import ops
 
 from keras_performer.feature_maps import FeatureMap
 from keras_performer.layers import FastAttention
-from keras_performer.ops import (
-    attend,
-    checks,
-    chunking,
-    prefill,
-    summarize,
-)
+from keras_performer.ops import attend, prefill, summarize, validation
+from keras_performer.ops.accumulation import to_accumulation_dtype
 
 if keras.backend.backend() == "jax":
     import jax
@@ -126,9 +121,9 @@ def sequence_parallel_attention(
             f"segment_ids.shape={tuple(segment_ids.shape)}"
         )
     _check_without_window(window_size)
-    checks.check_shapes(query, key, value, key_mask)
+    validation.check_shapes(query, key, value, key_mask)
     if causal:
-        checks.check_self_attention(query, key)
+        validation.check_self_attention(query, key)
     number = mesh.shape[axis_name]
     for name, x in (("query", query), ("key", key)):
         if x.shape[1] % number:
@@ -212,7 +207,9 @@ def _sum_of_earlier(x: Any, axis_name: str, number: int) -> Any:
 
 def _nan_after_nonfinite(sums: Any, key: Any, value: Any, key_mask: Any) -> Any:
     """Sums that are all NaN if a key or a value is not finite."""
-    finite = ops.isfinite(sum(ops.sum(chunking.wide(x), axis=-1) for x in (key, value)))
+    finite = ops.isfinite(
+        sum(ops.sum(to_accumulation_dtype(x), axis=-1) for x in (key, value))
+    )
     if key_mask is not None:
         hidden = ops.logical_not(ops.cast(key_mask, "bool"))
         finite = ops.logical_or(finite, hidden[..., None])

@@ -32,7 +32,7 @@ class FeatureMap(ABC):
     adapts = False
 
     def draw(self, projection, seed, num_features, head_dim):
-        """Returns the random parameters: what another seed draws anew.
+        """Returns the random parameters: what another seed resamples.
 
         Args:
             projection: Function `(seed, num_features, head_dim) -> (M, D) array`.

@@ -13,7 +13,7 @@ class Learned(Softmax):
 
     `φ(x) = exp(ω·x + b − ‖x‖²/2) / √M`, at the start FAVOR+ with `b = 0`. It is no
     estimator of softmax any more once it is trained: it is the map for calibrating a
-    layer against exact attention, and for training from scratch without redrawing.
+    layer against exact attention, and for training from scratch without resampling.
 
     Example:
 

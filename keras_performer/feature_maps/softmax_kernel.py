@@ -38,7 +38,7 @@ class SoftmaxKernel(FeatureMap):
 
 
 def half_squared_norm(x):
-    """Returns `‖x‖²/2` of the scaled vectors: (..., T, D) to (..., T)."""
+    """Returns `‖x‖²/2` of scaled queries or keys: (..., T, D) to (..., T)."""
     return ops.sum(ops.square(x), axis=-1) * (0.5 * x.shape[-1] ** -0.5)
 
 

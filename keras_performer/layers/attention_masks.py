@@ -8,7 +8,7 @@ from keras import ops
 from keras_performer.layers.attention_axes import compatible
 from keras_performer.ops import count_positions
 from keras_performer.ops.backend.keras_internals import get_keras_mask, set_keras_mask
-from keras_performer.ops.packed import number_runs, same_run
+from keras_performer.ops.segments import number_segments, same_segment
 
 
 def check_masks(axes, query, value, query_mask, value_mask, key_mask, attention_mask):
@@ -178,8 +178,8 @@ def visible_keys(inputs):
         target, source = (ops.shape(x)[1] for x in (inputs.queries, inputs.keys))
         masks.append(ops.arange(target)[:, None] >= ops.arange(source))
     if inputs.segment_ids is not None:
-        runs = number_runs(inputs.segment_ids)
-        masks.append(same_run(runs, runs)[:, None])
+        segments = number_segments(inputs.segment_ids)
+        masks.append(same_segment(segments, segments)[:, None])
     return _all_of(masks)
 
 

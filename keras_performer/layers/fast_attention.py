@@ -21,7 +21,7 @@ from keras_performer.ops import (
     projections,
     rotary,
 )
-from keras_performer.ops.chunking import wide_dtype
+from keras_performer.ops.accumulation import accumulation_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -455,7 +455,7 @@ class FastAttention(BaseAttention):
 
     def _parameters(self, heads):
         """The feature map's tensors, in the dtype in which sums over heads are kept."""
-        return self._feature_weights.tensors(wide_dtype(heads))
+        return self._feature_weights.tensors(accumulation_dtype(heads))
 
     def _draw(self, seed):
         return self.feature_map.draw(

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_performer.ops import checks
+from keras_performer.ops import validation
 
 
 class AttentionState(NamedTuple):
@@ -94,7 +94,7 @@ def initial_state(
     if window_size is not None:
         sizes |= {"head_dim": head_dim, "window_size": window_size}
     for name, size in sizes.items():
-        checks.check_positive(name, size)
+        validation.check_positive(name, size)
     if dtype not in ("float32", "float64"):
         raise ValueError(
             f"A state must be 'float32' or 'float64'. Received: dtype={dtype!r}"
@@ -144,7 +144,7 @@ def check_query(state, query, feature_map, parameters):
         feature_map: A `FeatureMap`.
         parameters: Dictionary of the map's tensors.
     """
-    checks.check_rank("query", query)
+    validation.check_rank("query", query)
     batch, _, heads, head_dim = query.shape
     size = feature_map.size(head_dim, parameters)
     _check_part("sums", state.sums, (batch, None, None, size))

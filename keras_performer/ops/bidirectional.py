@@ -2,7 +2,8 @@
 
 from keras import ops
 
-from keras_performer.ops import checks, chunking, kernel_sums
+from keras_performer.ops import chunking, kernel_sums, validation
+from keras_performer.ops.accumulation import to_accumulation_dtype
 from keras_performer.ops.attention_state import AttentionState, check_query
 from keras_performer.ops.backend import chunked_scan
 
@@ -12,40 +13,12 @@ def bidirectional_attention(
 ):
     """Attention of all queries to all keys in time and memory linear in the lengths.
 
-    `output = D⁻¹ φ(Q) (φ(K)ᵀ V)` with `D = diag(φ(Q) φ(K)ᵀ 1)`: equation 4 of
-    arXiv 2009.14794. Features exist for one chunk of positions at a time, in the
-    backward pass too, where they are computed again. So beside the inputs and the
-    output the memory is O(C·M + M·D) a head.
-
-    Args:
-        query: Tensor of shape (B, T, H, D).
-        key: Tensor of shape (B, S, Hk, D). H is a multiple of Hk: each head of keys
-            and values serves H/Hk heads of queries in a row, as in grouped-query
-            attention (arXiv 2305.13245).
-        value: Tensor of shape (B, S, Hk, Dv).
-        feature_map: A `keras_performer.feature_maps.FeatureMap`.
-        parameters: Dictionary of the map's tensors, such as
-            `{"projection": (M, D)}`.
-        key_mask: Boolean tensor of shape (B, S), True at the keys that count; or
-            `None`, where all do.
-        chunk_size: Largest number of positions whose features exist at once.
-
-    Returns:
-        Tensor of shape (B, T, H, Dv) and `value`'s dtype. Rows that see no key are
-        zeros.
-
-    Raises:
-        ValueError: If shapes do not fit or `chunk_size` is not positive.
-
-    Example:
-
-    >>> import numpy as np
-    >>> from keras_performer import feature_maps
-    >>> x = np.ones((2, 7, 3, 5), "float32")
-    >>> bidirectional_attention(x, x, x, feature_maps.get("relu"), {}).shape
-    TensorShape([2, 7, 3, 5])
+    Features exist for one chunk of positions at a time, in the backward pass too, where
+    they are computed again. So beside the inputs and the output the memory is
+    O(C·M + M·D) a head. Arguments and result are those of `linear_attention`;
+    `chunk_size` is C.
     """
-    checks.check_shapes(query, key, value, key_mask)
+    validation.check_shapes(query, key, value, key_mask)
     state = summarize(key, value, feature_map, parameters, key_mask, chunk_size)
     output = attend(state, query, feature_map, parameters, chunk_size)
     return ops.cast(output, value.dtype)
@@ -60,7 +33,7 @@ def summarize(key, value, feature_map, parameters, key_mask=None, chunk_size=102
     Args:
         key: Tensor of shape (B, S, Hk, D).
         value: Tensor of shape (B, S, Hk, Dv).
-        feature_map: As for `bidirectional_attention`, as what follows.
+        feature_map: A `keras_performer.feature_maps.FeatureMap`.
         parameters: Dictionary of the map's tensors.
         key_mask: Boolean tensor of shape (B, S), or `None`.
         chunk_size: Largest number of positions whose features exist at once.
@@ -72,8 +45,8 @@ def summarize(key, value, feature_map, parameters, key_mask=None, chunk_size=102
         ValueError: If shapes do not fit or `chunk_size` is not positive.
     """
     key, value = map(ops.convert_to_tensor, (key, value))
-    checks.check_shapes(key, key, value, key_mask)
-    checks.check_positive("chunk_size", chunk_size)
+    validation.check_shapes(key, key, value, key_mask)
+    validation.check_positive("chunk_size", chunk_size)
     tensors, bound = kernel_sums.bind(feature_map, parameters)
     lengths = chunking.chunk_length(ops.shape(key)[1], chunk_size)
 
@@ -93,7 +66,7 @@ def attend(state, query, feature_map, parameters, chunk_size=1024):
     Args:
         state: An `AttentionState`, from `summarize` or from a stream.
         query: Tensor of shape (B, T, H, D), with H a multiple of Hk.
-        feature_map: As for `bidirectional_attention`, as what follows.
+        feature_map: A `keras_performer.feature_maps.FeatureMap`.
         parameters: Dictionary of the map's tensors.
         chunk_size: Largest number of positions whose features exist at once.
 
@@ -115,15 +88,17 @@ def attend(state, query, feature_map, parameters, chunk_size=1024):
     """
     query = ops.convert_to_tensor(query)
     check_query(state, query, feature_map, parameters)
-    checks.check_positive("chunk_size", chunk_size)
+    validation.check_positive("chunk_size", chunk_size)
     tensors, bound = kernel_sums.bind(feature_map, parameters)
     length, heads = ops.shape(query)[1], query.shape[2]
     lengths = chunking.chunk_length(length, chunk_size)
 
     def attend_chunk(carry, chunk, shared):
         sums, *shared = shared
-        features, _ = feature_map.queries(chunking.wide(chunk[0]), bound(shared))
-        return carry, (kernel_sums.read(features, sums),)
+        features, _ = feature_map.queries(
+            to_accumulation_dtype(chunk[0]), bound(shared)
+        )
+        return carry, (kernel_sums.query_sums(features, sums),)
 
     chunks = (chunking.split_heads(query, lengths, state.sums.shape[1]),)
     _, (outputs,) = chunked_scan(attend_chunk, (), chunks, (state.sums, *tensors))

@@ -2,19 +2,13 @@
 
 from keras import ops
 
-from keras_performer.ops import checks, chunking, kernel_sums
+from keras_performer.ops import chunking, kernel_sums, validation
+from keras_performer.ops.accumulation import kahan_add
 from keras_performer.ops.backend import chunked_scan
 
 
 def causal_attention(
-    query,
-    key,
-    value,
-    feature_map,
-    parameters,
-    key_mask=None,
-    chunk_size=64,
-    outer_chunk_size=512,
+    query, key, value, feature_map, parameters, key_mask=None, **sizes
 ):
     """Attention of each query to the keys at and before its own position.
 
@@ -25,96 +19,59 @@ def causal_attention(
     and the output the memory is O(M·D) for each outer chunk, O(T·D) in all.
 
     No statistic of a later position is used, so that the outputs up to any position
-    are bit-equal whatever follows it.
+    are bit-equal whatever follows it. Arguments and result are those of
+    `linear_attention`.
 
     Args:
         query: Tensor of shape (B, T, H, D).
-        key: Tensor of shape (B, S, Hk, D), with H a multiple of Hk as for
-            `bidirectional_attention`. Keys beyond T are seen by none.
+        key: Tensor of shape (B, S, Hk, D). Keys beyond T are seen by none.
         value: Tensor of shape (B, S, Hk, Dv).
-        feature_map: A `keras_performer.feature_maps.FeatureMap`.
-        parameters: Dictionary of the map's tensors, such as
-            `{"projection": (M, D)}`.
-        key_mask: Boolean tensor of shape (B, S), True at the keys that count; or
-            `None`, where all do.
-        chunk_size: C, positions of an inner chunk.
-        outer_chunk_size: Largest number of positions whose features exist at once,
-            a multiple of `chunk_size`.
+        feature_map: A `FeatureMap`.
+        parameters: Dictionary of its tensors.
+        key_mask: Boolean tensor of shape (B, S), or `None`.
+        **sizes: `chunk_size`, C, and `outer_chunk_size`, the largest number of
+            positions whose features exist at once; see `chunking.inner_lengths`.
 
     Returns:
-        Tensor of shape (B, T, H, Dv) and `value`'s dtype. Rows that see no key are
-        zeros.
-
-    Raises:
-        ValueError: If shapes or chunk sizes do not fit.
-
-    Example:
-
-    >>> import numpy as np
-    >>> from keras_performer import feature_maps
-    >>> x = np.ones((2, 7, 3, 5), "float32")
-    >>> causal_attention(x, x, x, feature_maps.get("relu"), {}).shape
-    TensorShape([2, 7, 3, 5])
+        Tensor of shape (B, T, H, Dv).
     """
     key, value, key_mask = _truncated(query.shape[1], key, value, key_mask)
-    output, _ = attend_from(
-        (),
-        query,
-        key,
-        value,
-        feature_map,
-        parameters,
-        key_mask,
-        chunk_size,
-        outer_chunk_size,
-    )
-    return output
+    inputs = (query, key, value, feature_map, parameters, key_mask)
+    return attend_from((), *inputs, **sizes)[0]
 
 
-def attend_from(
-    carry,
-    query,
-    key,
-    value,
-    feature_map,
-    parameters,
-    key_mask,
-    chunk_size,
-    outer_chunk_size,
-):
+def attend_from(carry, query, key, value, feature_map, parameters, key_mask, **sizes):
     """Causal attention that goes on from the sums of what came before.
 
     Args:
         carry: The parts of an `AttentionState` of the positions before, or nothing;
-            then rounding errors are not kept track of, which would cost memory at each
-            chunk. The other arguments are as for `causal_attention`.
+            then rounding errors are not compensated, which would cost memory at each
+            chunk.
+        query: As for `causal_attention`.
+        key: As there.
+        value: As there.
+        feature_map: As there.
+        parameters: As there.
+        key_mask: As there.
+        **sizes: As there.
 
     Returns:
         The output, of shape (B, T, H, Dv), and the carry after the last position.
     """
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
-    checks.check_causal(query, key, value, key_mask, chunk_size, outer_chunk_size)
+    validation.check_shapes(query, key, value, key_mask)
     tensors, bound = kernel_sums.bind(feature_map, parameters)
     length, heads = ops.shape(query)[1], query.shape[2]
-    groups = heads // key.shape[2]
-    lengths = chunking.inner_lengths(length, outer_chunk_size, chunk_size)
+    lengths = chunking.inner_lengths(length, **sizes)
 
     def step(carry, chunk, shared):
-        query, *keys = chunk
-        parameters = bound(shared)
-        *sound, broken = kernel_sums.set_aside_broken(*keys)
-        keys, values = kernel_sums.weighted_keys(
-            feature_map, parameters, *sound, *keys[2:]
+        *features, nan, last_nan = kernel_sums.causal_features(
+            feature_map, bound(shared), *chunk
         )
-        queries, _ = feature_map.queries(chunking.wide(query), parameters)
-        outputs, added = attend_within(carry[0], queries, keys, values)
-        poison, last_poison = kernel_sums.poison(broken, groups)
-        added = added + last_poison
-        if len(carry) == 1:
-            carry = (carry[0] + added,)
-        else:
-            carry = kernel_sums.accumulate(*carry, added)
-        return carry, (outputs + poison,)
+        outputs, added = intra_chunk_attention(carry[0], *features)
+        added = added + last_nan
+        carry = kahan_add(*carry, added) if len(carry) == 2 else (carry[0] + added,)
+        return carry, (outputs + nan,)
 
     queries = chunking.split_heads(query, lengths, key.shape[2])
     keys = chunking.split_keys(key, value, key_mask, lengths)
@@ -125,15 +82,7 @@ def attend_from(
     return kernel_sums.normalize(outputs, value.dtype), carry
 
 
-def _truncated(length, *tensors):
-    """Without the keys beyond the last query, where both lengths are known."""
-    source = tensors[0].shape[1]
-    if None in (length, source) or source <= length:
-        return tensors
-    return tuple(None if x is None else x[:, :length] for x in tensors)
-
-
-def attend_within(before, queries, keys, values):
+def intra_chunk_attention(before, queries, keys, values):
     """Causal sums of one outer chunk of n inner ones, from the sums before it.
 
     Args:
@@ -146,21 +95,29 @@ def attend_within(before, queries, keys, values):
         Sums of each position, (B, Hk, n, G·C, Dv + 1), and what the chunk adds to
         those after it, (B, Hk, Dv + 1, M).
     """
-    scores = past(queries @ ops.swapaxes(keys, -1, -2))
+    scores = _without_later_keys(queries @ ops.swapaxes(keys, -1, -2))
     added = kernel_sums.outer_sum(values, keys)
-    starts = ops.expand_dims(before, 2) + sums_before(added)
-    sums = scores @ values + kernel_sums.read(queries, starts)
+    starts = ops.expand_dims(before, 2) + _sums_before(added)
+    sums = scores @ values + kernel_sums.query_sums(queries, starts)
     return sums, ops.sum(added, axis=2)
 
 
-def past(scores):
+def _truncated(length, *tensors):
+    """Without the keys beyond the last query, where both lengths are known."""
+    source = tensors[0].shape[1]
+    if None in (length, source) or source <= length:
+        return tensors
+    return tuple(None if x is None else x[:, :length] for x in tensors)
+
+
+def _without_later_keys(scores):
     """Zeros where a key is later than its query: (..., G·C, C) to the same shape."""
     rows, size = scores.shape[-2:]
     earlier = ops.tril(ops.ones((size, size), scores.dtype))
     return scores * ops.tile(earlier, (rows // size, 1))
 
 
-def sums_before(added):
+def _sums_before(added):
     """Exclusive cumulative sums over chunks: (B, Hk, n, Dv + 1, M) to the same shape.
 
     A product with a triangular matrix: on CPU, TensorFlow's cumulative sum takes nine

@@ -2,17 +2,9 @@
 
 import math
 
-from keras import backend, ops
+from keras import ops
 
-
-def wide_dtype(x):
-    """The dtype of features and sums: float32, or float64 where the inputs are."""
-    return "float64" if backend.standardize_dtype(x.dtype) == "float64" else "float32"
-
-
-def wide(x):
-    """Casts half precision to float32; features and sums are never narrower."""
-    return ops.cast(x, wide_dtype(x))
+from keras_performer.ops.validation import check_positive
 
 
 def chunk_length(length, largest, multiple=1):
@@ -39,16 +31,26 @@ def chunk_length(length, largest, multiple=1):
     return number, -(-each // multiple) * multiple
 
 
-def inner_lengths(length, outer, inner):
-    """Lengths (N, n, c) of n inner chunks in each of N outer ones; see `chunk_length`.
+def inner_lengths(length, chunk_size=64, outer_chunk_size=512):
+    """Lengths (N, n, C) of n inner chunks in each of N outer ones; see `chunk_length`.
 
     Args:
         length: Length of the sequence, an int, or a scalar tensor where unknown.
-        outer: Largest length of an outer chunk, a multiple of `inner`.
-        inner: c.
+        chunk_size: C.
+        outer_chunk_size: Largest length of an outer chunk, a multiple of C.
+
+    Raises:
+        ValueError: If a size is not positive, or an outer chunk no multiple of C.
     """
-    number, size = chunk_length(length, outer, inner)
-    return number, size // inner, inner
+    check_positive("chunk_size", chunk_size)
+    check_positive("outer_chunk_size", outer_chunk_size)
+    if outer_chunk_size % chunk_size:
+        raise ValueError(
+            "`outer_chunk_size` must be a multiple of `chunk_size`. Received: "
+            f"outer_chunk_size={outer_chunk_size}, chunk_size={chunk_size}"
+        )
+    number, size = chunk_length(length, outer_chunk_size, chunk_size)
+    return number, size // chunk_size, chunk_size
 
 
 def split(x, lengths):
@@ -67,7 +69,7 @@ def split(x, lengths):
 
 
 def split_heads(x, lengths, key_heads):
-    """Cuts heads of vectors into chunks, those that share a head of keys in a row.
+    """Cuts heads into chunks, those that share a head of keys in a row.
 
     Args:
         x: Tensor of shape (B, T, H, D).

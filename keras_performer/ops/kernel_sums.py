@@ -1,4 +1,4 @@
-"""Sums of features and values: weighted, masked, kept exact, and divided at the end.
+"""Sums of features and values: weighted, masked, and divided at the end.
 
 Products are `a @ b`: `keras.ops.matmul` narrows float64 to float32 on PyTorch.
 """
@@ -6,8 +6,12 @@ Products are `a @ b`: `keras.ops.matmul` narrows float64 to float32 on PyTorch.
 import numpy as np
 from keras import backend, ops
 
+from keras_performer.ops.accumulation import (
+    accumulation_dtype,
+    to_accumulation_dtype,
+)
 from keras_performer.ops.backend import custom_gradient
-from keras_performer.ops.chunking import wide, wide_dtype
+from keras_performer.ops.nonfinite import nan_after_nonfinite, zero_nonfinite
 
 LOG_WEIGHT_RANGE = (-80.0, 60.0)
 
@@ -23,7 +27,7 @@ def initial_sums(keys, values, feature_map, parameters):
     """
     batch, heads = ops.shape(keys)[1:3]
     size = feature_map.size(keys.shape[-1], parameters)
-    dtype = wide_dtype(values)
+    dtype = accumulation_dtype(values)
     return ops.zeros((batch, heads, values.shape[-1] + 1, size), dtype=dtype)
 
 
@@ -71,7 +75,7 @@ def weighted_keys(feature_map, parameters, key, value, mask=None):
         mask = ops.expand_dims(mask, 1)
         present = ops.expand_dims(mask, -1) > 0
         key, value = (ops.where(present, x, ops.zeros_like(x)) for x in (key, value))
-    key, value = wide(key), wide(value)
+    key, value = map(to_accumulation_dtype, (key, value))
     features, log_weight = feature_map.keys(key, parameters)
     weight = ops.exp(ops.clip(log_weight, *LOG_WEIGHT_RANGE))
     if mask is not None:
@@ -80,48 +84,27 @@ def weighted_keys(feature_map, parameters, key, value, mask=None):
     return features, ops.concatenate([value * weight, weight], axis=-1)
 
 
-def set_aside_broken(key, value, mask=None):
-    """Zeros in place of keys and values that are not finite, and where they were.
-
-    A product with zero does not hide what is not finite, so that it would reach the
-    queries before it. `poison` lets it reach those that see it.
+def causal_features(feature_map, parameters, query, key, value, mask=None):
+    """Features of one outer chunk of n inner ones, and where its sums become NaN.
 
     Args:
+        feature_map: A `FeatureMap`.
+        parameters: Tensors of the feature map.
+        query: Tensor of shape (B, Hk, n, G·C, D).
         key: Tensor of shape (B, Hk, n, C, D).
         value: Tensor of shape (B, Hk, n, C, Dv).
-        mask: As for `weighted_keys`; what it hides is not broken.
+        mask: Tensor of shape (B, n, C), as for `weighted_keys`.
 
     Returns:
-        Keys, values, and a float tensor of shape (B, Hk, n, C), 1 where they were
-        broken and 0 elsewhere.
+        Features (B, Hk, n, G·C, M) of queries; features (B, Hk, n, C, M) of keys;
+        weighted values (B, Hk, n, C, Dv + 1); and the two tensors of
+        `nan_after_nonfinite`.
     """
-    key, value = wide(key), wide(value)
-    sound = ops.isfinite(ops.sum(key, axis=-1) + ops.sum(value, axis=-1))
-    kept = ops.expand_dims(sound, -1)
-    key, value = (ops.where(kept, x, ops.zeros_like(x)) for x in (key, value))
-    broken = ops.cast(ops.logical_not(sound), key.dtype)
-    if mask is not None:
-        broken = broken * ops.cast(mask[:, None], broken.dtype)
-    return key, value, broken
-
-
-def poison(broken, groups):
-    """What to add to sums, so that they are NaN from the first broken key on.
-
-    Args:
-        broken: Float tensor of shape (B, Hk, n, C), 1 at broken keys and 0 elsewhere.
-        groups: G, heads of queries for each head of keys.
-
-    Returns:
-        Zeros and NaN of shape (B, Hk, n, G·C, 1) for the sums of each position, and
-        (B, Hk, 1, 1) for those after the last one.
-    """
-    shape = ops.shape(broken)
-    flat = ops.reshape(broken, (*shape[:2], shape[2] * shape[3]))
-    seen = ops.reshape(ops.cumsum(flat, axis=-1), shape)
-    last = seen[:, :, -1:, -1:]
-    seen = ops.expand_dims(ops.tile(seen, (1, 1, 1, groups)), -1)
-    return tuple(ops.where(x > 0, np.nan, ops.zeros_like(x)) for x in (seen, last))
+    groups = query.shape[-2] // key.shape[-2]
+    key, value, nonfinite = zero_nonfinite(key, value, mask)
+    keys, values = weighted_keys(feature_map, parameters, key, value, mask)
+    queries, _ = feature_map.queries(to_accumulation_dtype(query), parameters)
+    return queries, keys, values, *nan_after_nonfinite(nonfinite, groups)
 
 
 def outer_sum(values, features):
@@ -129,28 +112,9 @@ def outer_sum(values, features):
     return ops.swapaxes(values, -1, -2) @ features
 
 
-def read(features, sums):
+def query_sums(features, sums):
     """`φ(Q) Sᵀ`: (..., C, M) and (..., Dv + 1, M) to (..., C, Dv + 1)."""
     return ops.einsum("...cm,...dm->...cd", features, sums)
-
-
-def accumulate(sums, lost, added):
-    """Sums and a further term, by Kahan's summation.
-
-    A stream adds a million small terms to one large sum, each of which would lose its
-    last digits: what is lost is kept, and taken from the next term.
-
-    Args:
-        sums: Tensor.
-        lost: What the sums are too large by, of their shape.
-        added: The term, of their shape.
-
-    Returns:
-        The new sums, and what they are too large by.
-    """
-    added = added - lost
-    total = sums + added
-    return total, ops.stop_gradient((total - sums) - added)
 
 
 def sum_chunks(weights, added):

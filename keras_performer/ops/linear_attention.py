@@ -2,15 +2,9 @@
 
 from keras_performer.ops.bidirectional import bidirectional_attention
 from keras_performer.ops.causal import causal_attention
-from keras_performer.ops.packed import (
-    packed_bidirectional_attention,
-    packed_causal_attention,
-)
+from keras_performer.ops.packed import packed_attention
 from keras_performer.ops.streams import prefill
-from keras_performer.ops.windowed import (
-    windowed_bidirectional_attention,
-    windowed_causal_attention,
-)
+from keras_performer.ops.windowed import windowed_attention
 
 
 def linear_attention(
@@ -56,8 +50,8 @@ def linear_attention(
         key_mask: Boolean tensor of shape (B, S), True at the keys that count; or
             `None`, where all do.
         segment_ids: Integer tensor of shape (B, T), of several sequences packed in a
-            row, none of which sees another; or `None`. A segment is a row of equal ids:
-            a new one starts wherever the id changes.
+            row, none of which sees another; or `None`. A new segment starts wherever
+            the id changes.
         window_size: w, at least 1, or `None` for no window.
         window_log_weight: g, tensor of shape (H,), or `None` for zeros; of use with a
             window alone.
@@ -86,27 +80,24 @@ def linear_attention(
     True
     """
     inputs = (query, key, value, feature_map, parameters)
-    options = {"key_mask": key_mask}
     if initial_state is not None:
-        _check_resumed(initial_state, causal, segment_ids, window_size)
+        _check_initial_state(initial_state, causal, segment_ids, window_size)
         output, _ = prefill(
             initial_state, *inputs, key_mask, window_log_weight=window_log_weight
         )
         return output
     if window_size is not None:
-        forms = windowed_bidirectional_attention, windowed_causal_attention
-        options["window_size"] = window_size
-        options["window_log_weight"] = window_log_weight
-        options["segment_ids"] = segment_ids
-    elif segment_ids is not None:
-        forms = packed_bidirectional_attention, packed_causal_attention
-        options["segment_ids"] = segment_ids
-    else:
-        forms = bidirectional_attention, causal_attention
-    return forms[bool(causal)](*inputs, **options)
+        window = (window_size, window_log_weight)
+        return windowed_attention(
+            *inputs, *window, key_mask, segment_ids, causal=causal
+        )
+    if segment_ids is not None:
+        return packed_attention(*inputs, segment_ids, key_mask, causal=causal)
+    form = causal_attention if causal else bidirectional_attention
+    return form(*inputs, key_mask)
 
 
-def _check_resumed(state, causal, segment_ids, window_size):
+def _check_initial_state(state, causal, segment_ids, window_size):
     """Raises a `ValueError` where a call cannot go on from a state."""
     if not causal:
         raise ValueError(

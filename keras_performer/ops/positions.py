@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_performer.ops.packed import number_runs
+from keras_performer.ops.segments import number_segments
 
 
 def count_positions(mask, segment_ids=None):
@@ -13,8 +13,8 @@ def count_positions(mask, segment_ids=None):
 
     Args:
         mask: Boolean tensor of shape (B, T), True at the positions that count.
-        segment_ids: Integer tensor of shape (B, T), as for `packed_causal_attention`,
-            or `None` for one segment a row.
+        segment_ids: Integer tensor of shape (B, T), as for `linear_attention`, or
+            `None` for one segment a row.
 
     Returns:
         Integer tensor of shape (B, T). What the mask hides has the position of the
@@ -39,13 +39,13 @@ def count_positions(mask, segment_ids=None):
 def _counted_before(mask, counts, segment_ids):
     """How many elements count before the segment of each: (B, T)."""
     batch, length = ops.shape(mask)
-    runs = ops.cast(number_runs(segment_ids), "int32")
-    runs = runs + ops.arange(batch, dtype="int32")[:, None] * length
+    segments = ops.cast(number_segments(segment_ids), "int32")
+    segments = segments + ops.arange(batch, dtype="int32")[:, None] * length
     # Of all elements of a segment the first alone tells, so that sums pick it.
-    is_first = runs[:, 1:] != runs[:, :-1]
+    is_first = segments[:, 1:] != segments[:, :-1]
     is_first = ops.pad(is_first, [(0, 0), (1, 0)], constant_values=True)
     before = ops.where(is_first, counts - mask, 0)
     sums = ops.segment_sum(
-        ops.reshape(before, (-1,)), ops.reshape(runs, (-1,)), batch * length
+        ops.reshape(before, (-1,)), ops.reshape(segments, (-1,)), batch * length
     )
-    return ops.take(sums, runs)
+    return ops.take(sums, segments)

@@ -5,7 +5,8 @@ Slow and large on purpose. Each fast form is tested against these lines in float
 
 from keras import ops
 
-from keras_performer.ops.chunking import split_heads, wide
+from keras_performer.ops.accumulation import to_accumulation_dtype
+from keras_performer.ops.chunking import split_heads
 from keras_performer.ops.kernel_sums import LOG_WEIGHT_RANGE, inverse_or_zero
 
 
@@ -38,11 +39,11 @@ def kernel_attention_scores(
     Returns:
         Tensor of shape (B, H, T, S). Rows that see no key are zeros.
     """
-    query, key = map(ops.convert_to_tensor, (query, key))
+    query, key = map(to_accumulation_dtype, map(ops.convert_to_tensor, (query, key)))
     kernel, log_scale = _kernel(query, key, feature_map, parameters)
     if window_size is None:
         return _normalized(kernel, mask)
-    query, key = wide(query), _repeated(wide(key), query)
+    key = _repeated(key, query)
     local = ops.einsum("bthd,bshd->bhts", query, key) * query.shape[-1] ** -0.5
     if window_log_weight is not None:
         local = local + ops.cast(window_log_weight, local.dtype)[:, None, None]
@@ -124,8 +125,8 @@ def _kernel(query, key, feature_map, parameters):
     """`φ(q)·φ(k)` but for a factor of each query, and its log: (B, H, T, S or 1)."""
     batch, target, heads = ops.shape(query)[:3]
     source = ops.shape(key)[1]
-    query = split_heads(wide(query), (1, target), key.shape[2])[0]  # (B, Hk, G·T, D)
-    key = split_heads(wide(key), (1, source), key.shape[2])[0]
+    query = split_heads(query, (1, target), key.shape[2])[0]  # (B, Hk, G·T, D)
+    key = split_heads(key, (1, source), key.shape[2])[0]
     queries, log_scale = feature_map.queries(query, parameters)
     keys, log_weight = feature_map.keys(key, parameters)
     weight = ops.exp(ops.clip(log_weight, *LOG_WEIGHT_RANGE))[:, :, None]

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from keras_performer.ops.chunking import wide
+from keras_performer.ops.accumulation import to_accumulation_dtype
 
 # Positions are counted in blocks, so that angles keep their digits far into a stream.
 _BLOCK = 4096
@@ -50,7 +50,7 @@ def rotary(x, positions, base=10_000.0):
     if not base > 1:
         raise ValueError(f"`base` must be above 1. Received: base={base}")
     angles = _angles(ops.convert_to_tensor(positions), dim, base)
-    wider = wide(x)
+    wider = to_accumulation_dtype(x)
     cosines, sines = (ops.cast(f(angles), wider.dtype) for f in (ops.cos, ops.sin))
     first, second = ops.split(wider, 2, axis=-1)
     turned = [first * cosines - second * sines, second * cosines + first * sines]

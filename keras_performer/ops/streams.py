@@ -2,21 +2,23 @@
 
 from keras import ops
 
-from keras_performer.ops import checks, chunking, kernel_sums
+from keras_performer.ops import chunking, kernel_sums, validation
+from keras_performer.ops.accumulation import kahan_add, to_accumulation_dtype
 from keras_performer.ops.attention_state import (
     AttentionState,
     WindowedState,
     check_state,
 )
 from keras_performer.ops.causal import attend_from
-from keras_performer.ops.near_and_far import (
+from keras_performer.ops.nonfinite import nan_after_nonfinite, zero_nonfinite
+from keras_performer.ops.packed import split_packed
+from keras_performer.ops.windowed import local_log_weight
+from keras_performer.ops.windowed_chunks import (
     chunk_sizes,
     first_carry,
-    near_and_far,
+    local_and_global_sums,
     scan,
 )
-from keras_performer.ops.packed import split_packed
-from keras_performer.ops.windowed import near_log_weight
 
 
 def prefill(
@@ -76,14 +78,14 @@ def prefill(
     True
     """
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
-    checks.check_shapes(query, key, value, key_mask)
-    checks.check_self_attention(query, key)
+    validation.check_shapes(query, key, value, key_mask)
+    validation.check_self_attention(query, key)
     check_state(state, key, value, feature_map, parameters)
     inputs = (state, query, key, value, feature_map, parameters, key_mask)
-    sizes = (chunk_size, outer_chunk_size)
+    sizes = {"chunk_size": chunk_size, "outer_chunk_size": outer_chunk_size}
     if isinstance(state, WindowedState):
-        return _windowed_prefill(*inputs, *sizes, window_log_weight)
-    output, sums = attend_from(*inputs, *sizes)
+        return _windowed_prefill(*inputs, window_log_weight, **sizes)
+    output, sums = attend_from(*inputs, **sizes)
     return output, AttentionState(*sums)
 
 
@@ -117,14 +119,14 @@ def step(
         window_log_weight: As for `prefill`.
 
     Returns:
-        Output of shape (B, 1, H, Dv) and `value`'s dtype, and the new state.
+        Output of shape (B, 1, H, Dv), and the new state.
 
     Raises:
         ValueError: If shapes or the state do not fit, or there is not one position.
     """
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
-    checks.check_shapes(query, key, value, key_mask)
-    checks.check_one_position(query, key)
+    validation.check_shapes(query, key, value, key_mask)
+    validation.check_one_position(query, key)
     check_state(state, key, value, feature_map, parameters)
     inputs = (state, query, key, value, feature_map, parameters, key_mask)
     if isinstance(state, WindowedState):
@@ -137,85 +139,68 @@ def _step(state, query, key, value, feature_map, parameters, key_mask):
     keys = (x[0] for x in chunking.split_keys(key, value, key_mask, one))
     keys, values = kernel_sums.weighted_keys(feature_map, parameters, *keys)
     query_chunk = chunking.split_heads(query, one, key.shape[2])[0]
-    queries, _ = feature_map.queries(chunking.wide(query_chunk), parameters)
-    sums = kernel_sums.accumulate(*state, kernel_sums.outer_sum(values, keys))
-    output = kernel_sums.normalize(kernel_sums.read(queries, sums[0]), value.dtype)
+    queries, _ = feature_map.queries(to_accumulation_dtype(query_chunk), parameters)
+    sums = kahan_add(*state, kernel_sums.outer_sum(values, keys))
+    output = kernel_sums.query_sums(queries, sums[0])
+    output = kernel_sums.normalize(output, value.dtype)
     output = chunking.join_heads(output[None], one, 1, query.shape[2])
     return output, AttentionState(*sums)
 
 
 def _windowed_prefill(
-    state,
-    query,
-    key,
-    value,
-    feature_map,
-    parameters,
-    key_mask,
-    chunk_size,
-    outer_chunk_size,
-    window_log_weight,
+    state, query, key, value, feature_map, parameters, key_mask, log_weight, **sizes
 ):
-    checks.check_positive("chunk_size", chunk_size)
-    checks.check_positive("outer_chunk_size", outer_chunk_size)
     kept, length, heads = state.key.shape[2], ops.shape(query)[1], query.shape[2]
-    inner, outer = chunk_sizes(kept + 1, chunk_size, outer_chunk_size)
-    lengths = chunking.inner_lengths(kept + length, outer, inner)
+    sizes = chunk_sizes(state.window_size, **sizes)
+    lengths = chunking.inner_lengths(kept + length, **sizes)
     whole = lengths[0] * lengths[1] * lengths[2]
 
     # The window's keys, then the span's, and padding on the left of both: the last
     # chunk is then full, and holds the keys that stay in the window.
     def joined(before, x):
-        x = ops.concatenate([ops.swapaxes(before, 1, 2), chunking.wide(x)], axis=1)
-        return _padded_on_the_left(x, whole)
+        before, x = ops.swapaxes(before, 1, 2), to_accumulation_dtype(x)
+        return _padded_on_the_left(ops.concatenate([before, x], axis=1), whole)
 
     mask = ops.concatenate([state.mask, _float_mask(key_mask, key, state)], axis=1)
     mask = _padded_on_the_left(mask, whole)
-    log_weight = near_log_weight(window_log_weight, query)
+    log_weight = local_log_weight(log_weight, query)
     _, chunks = split_packed(
         _padded_on_the_left(query, whole),
         joined(state.key, key),
         joined(state.value, value),
         ops.zeros_like(mask),
         mask,
-        inner,
-        outer,
+        **sizes,
     )
     carry = first_carry(chunks, feature_map, parameters)._replace(sums=state.sums)
-    outputs, carry = scan(chunks, carry, feature_map, parameters, kept + 1, log_weight)
+    outputs, carry = scan(
+        chunks, carry, feature_map, parameters, state.window_size, log_weight
+    )
     outputs = chunking.join_heads(outputs.sums, lengths, whole, heads)
     outputs = kernel_sums.normalize(outputs[:, whole - length :], value.dtype)
 
-    left = inner - kept
-    keys, values = kernel_sums.weighted_keys(
-        feature_map,
-        parameters,
-        carry.key[:, :, None, :left],
-        carry.value[:, :, None, :left],
-        carry.mask[:, None, :left],
-    )
-    left_over = kernel_sums.outer_sum(values, keys)[:, :, 0]
-    sums = kernel_sums.accumulate(carry.sums, state.compensation, left_over)
-    staying = (x[:, :, left:] for x in (carry.key, carry.value))
-    return outputs, WindowedState(*sums, *staying, carry.mask[:, left:])
+    sums = (carry.sums, state.compensation)
+    keys = (carry.key, carry.value, carry.mask)
+    number = lengths[-1] - kept
+    return outputs, _let_leave(number, keys, sums, feature_map, parameters)
 
 
 def _windowed_step(
-    state, query, key, value, feature_map, parameters, key_mask, window_log_weight
+    state, query, key, value, feature_map, parameters, key_mask, log_weight
 ):
     heads, key_heads = query.shape[2], key.shape[2]
     new = (_as_inner_chunk(x, key_heads) for x in (key, value))
     new_mask = _float_mask(key_mask, key, state)
-    key, value, broken = kernel_sums.set_aside_broken(*new, new_mask[:, None])
-    poison, last_poison = kernel_sums.poison(broken, heads // key_heads)
+    key, value, nonfinite = zero_nonfinite(*new, new_mask[:, None])
+    nan, last_nan = nan_after_nonfinite(nonfinite, heads // key_heads)
 
     key = ops.concatenate([state.key[:, :, None], key], axis=3)  # (B, Hk, 1, w, D)
     value = ops.concatenate([state.value[:, :, None], value], axis=3)
     mask = ops.concatenate([state.mask, new_mask], axis=1)
-    query_chunk = chunking.wide(_as_inner_chunk(query, key_heads))
-    log_weight = near_log_weight(window_log_weight, query)
+    query_chunk = to_accumulation_dtype(_as_inner_chunk(query, key_heads))
+    log_weight = local_log_weight(log_weight, query)
     log_weight = ops.reshape(log_weight, (key_heads, 1, -1, 1))
-    outputs = near_and_far(
+    outputs = local_and_global_sums(
         query_chunk,
         feature_map.queries(query_chunk, parameters),
         [(key, value, mask[:, None, None, None] > 0)],
@@ -223,17 +208,35 @@ def _windowed_step(
         log_weight,
         state.sums[:, :, None],
     )
-    outputs = kernel_sums.normalize(outputs.sums + poison, value.dtype)
+    outputs = kernel_sums.normalize(outputs.sums + nan, value.dtype)
     outputs = ops.reshape(outputs, (-1, 1, heads, value.shape[-1]))
 
-    leaving = (x[:, :, :, :1] for x in (key, value))
+    sums = (state.sums + last_nan, state.compensation)
+    keys = (key[:, :, 0], value[:, :, 0], mask)
+    return outputs, _let_leave(1, keys, sums, feature_map, parameters)
+
+
+def _let_leave(number, keys, sums, feature_map, parameters):
+    """The state after the oldest keys have left the window for the sums.
+
+    Args:
+        number: How many of them leave.
+        keys: Keys (B, Hk, L, D), values (B, Hk, L, Dv) and mask (B, L).
+        sums: Sums (B, Hk, Dv + 1, M) and their compensation.
+        feature_map: A `FeatureMap`.
+        parameters: Dictionary of its tensors.
+    """
+    key, value, mask = keys
     keys, values = kernel_sums.weighted_keys(
-        feature_map, parameters, *leaving, mask[:, None, :1]
+        feature_map,
+        parameters,
+        key[:, :, None, :number],
+        value[:, :, None, :number],
+        mask[:, None, :number],
     )
-    added = kernel_sums.outer_sum(values, keys)[:, :, 0] + last_poison
-    sums = kernel_sums.accumulate(state.sums, state.compensation, added)
-    staying = (x[:, :, 0, 1:] for x in (key, value))
-    return outputs, WindowedState(*sums, *staying, mask[:, 1:])
+    sums = kahan_add(*sums, kernel_sums.outer_sum(values, keys)[:, :, 0])
+    staying = (key[:, :, number:], value[:, :, number:], mask[:, number:])
+    return WindowedState(*sums, *staying)
 
 
 def _float_mask(key_mask, key, state):

@@ -140,25 +140,13 @@ def test_the_first_position_sees_only_itself(length):
     assert_close(to_numpy(output)[:, 0], value[:, 0], EXACT)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "name"),
-    [
-        ({"chunk_size": 0}, "`chunk_size` must be a positive integer"),
-        ({"chunk_size": 2.0}, "`chunk_size` must be a positive integer"),
-        ({"outer_chunk_size": -64}, "`outer_chunk_size` must be a positive integer"),
-        ({"chunk_size": 3, "outer_chunk_size": 8}, "multiple of `chunk_size`"),
-    ],
-)
-def test_chunk_sizes_are_checked(sizes, name):
-    with pytest.raises(ValueError, match=name):
-        causal_attention(*draw(), *draw_map("softmax"), **sizes)
-
-
 @pytest.mark.parametrize("source", [5, T - 1, T + 1, T + 7])
 def test_keys_may_be_fewer_or_more_than_queries(source):
     inputs, arguments = draw(source=source), draw_map("softmax")
     key_mask = draw_mask(source)
     past = np.arange(T)[:, None] >= np.arange(source)
-    actual = causal_attention(*inputs, *arguments, key_mask, 2, 4)
+    actual = causal_attention(
+        *inputs, *arguments, key_mask, chunk_size=2, outer_chunk_size=4
+    )
     expected = kernel_attention(*inputs, *arguments, past & key_mask[:, None, None, :])
     assert_close(to_numpy(actual), to_numpy(expected), EXACT)

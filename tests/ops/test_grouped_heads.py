@@ -21,10 +21,7 @@ from tolerances import EXACT, assert_close
 from keras_performer import ops as performer_ops
 from keras_performer.ops.bidirectional import bidirectional_attention
 from keras_performer.ops.causal import causal_attention
-from keras_performer.ops.packed import (
-    packed_bidirectional_attention,
-    packed_causal_attention,
-)
+from keras_performer.ops.packed import packed_attention
 from keras_performer.ops.reference import causal_mask
 
 H, T, S = 6, 13, 17
@@ -44,12 +41,12 @@ def causal(*inputs):
 
 def packed_bidirectional(*inputs):
     *inputs, key_mask = inputs
-    return packed_bidirectional_attention(*inputs, IDS, key_mask, **CHUNKS)
+    return packed_attention(*inputs, IDS, key_mask, causal=False, **CHUNKS)
 
 
 def packed_causal(*inputs):
     *inputs, key_mask = inputs
-    return packed_causal_attention(*inputs, IDS, key_mask, **CHUNKS)
+    return packed_attention(*inputs, IDS, key_mask, causal=True, **CHUNKS)
 
 
 def recurrent(query, key, value, feature_map, parameters, key_mask):
@@ -86,8 +83,10 @@ def visible(form, source):
     if form in ("causal", "packed_causal", "recurrent"):
         mask = mask & to_numpy(causal_mask(T))
     if form.startswith("packed"):
-        runs = np.cumsum(np.pad(IDS[:, 1:] != IDS[:, :-1], [(0, 0), (1, 0)]), axis=1)
-        mask = mask & (runs[:, :, None] == runs[:, None, :])[:, None]
+        segments = np.cumsum(
+            np.pad(IDS[:, 1:] != IDS[:, :-1], [(0, 0), (1, 0)]), axis=1
+        )
+        mask = mask & (segments[:, :, None] == segments[:, None, :])[:, None]
     return mask
 
 

@@ -1,5 +1,7 @@
 """Packed sequences: each segment gets what it alone would get."""
 
+import functools
+
 import numpy as np
 import pytest
 from attention_inputs import T, draw, draw_map, draw_mask, split_trainable
@@ -7,15 +9,12 @@ from gradients import on_arrays, to_numpy, value_and_gradients
 from tolerances import assert_close
 
 from keras_performer import ops
-from keras_performer.ops.packed import (
-    packed_bidirectional_attention,
-    packed_causal_attention,
-)
+from keras_performer.ops.packed import packed_attention
 from keras_performer.ops.reference import causal_mask
 
 FORMS = {
-    "bidirectional": on_arrays(packed_bidirectional_attention),
-    "causal": on_arrays(packed_causal_attention),
+    "bidirectional": on_arrays(functools.partial(packed_attention, causal=False)),
+    "causal": on_arrays(functools.partial(packed_attention, causal=True)),
 }
 kernel_attention = on_arrays(ops.kernel_attention)
 IDS = np.array(
@@ -25,12 +24,14 @@ IDS = np.array(
     ]
 )
 CHUNKS = [(1, 1), (2, 4), (3, 6), (5, 10), (64, 512)]
+SMALL = {"chunk_size": 2, "outer_chunk_size": 4}
 
 
 def segment_mask(ids):
-    """(B, 1, T, T), True where two positions are of one run of equal ids."""
-    runs = np.cumsum(np.pad(ids[:, 1:] != ids[:, :-1], [(0, 0), (1, 0)]), axis=1)
-    return (runs[:, :, None] == runs[:, None, :])[:, None]
+    """(B, 1, T, T), True where two positions are of one segment."""
+    changes = np.pad(ids[:, 1:] != ids[:, :-1], [(0, 0), (1, 0)])
+    numbers = np.cumsum(changes, axis=1)
+    return (numbers[:, :, None] == numbers[:, None, :])[:, None]
 
 
 @pytest.mark.parametrize("chunks", CHUNKS, ids=str)
@@ -46,8 +47,9 @@ def test_value_and_gradients(form, name, chunks):
 
     def fast(query, key, value, *tensors):
         values = fixed | dict(zip(trained, tensors, strict=True))
+        sizes = dict(zip(SMALL, chunks, strict=True))
         return FORMS[form](
-            query, key, value, feature_map, values, IDS, key_mask, *chunks
+            query, key, value, feature_map, values, IDS, key_mask, **sizes
         )
 
     def slow(query, key, value, *tensors):
@@ -67,11 +69,11 @@ def test_value_and_gradients(form, name, chunks):
 def test_nothing_passes_between_segments(form):
     arguments = draw_map("softmax", "float32")
     inputs = draw("float32")
-    before = to_numpy(FORMS[form](*inputs, *arguments, IDS, None, 2, 4))
+    before = to_numpy(FORMS[form](*inputs, *arguments, IDS, **SMALL))
     changed = [x.copy() for x in inputs]
     for x in changed:
         x[1, 1:6] *= 1e3
-    after = to_numpy(FORMS[form](*changed, *arguments, IDS, None, 2, 4))
+    after = to_numpy(FORMS[form](*changed, *arguments, IDS, **SMALL))
     others = [0, *range(6, T)]
     assert np.array_equal(before[1, others], after[1, others])
     assert not np.array_equal(before[1, 1:6], after[1, 1:6])

@@ -3,7 +3,7 @@
 TensorFlow's own gradient of a loop keeps every intermediate of every iteration, and
 `keras.ops.scan`'s gradient does not compile under XLA. Here the backward pass is a
 second loop, which runs each step again under a tape of its own. `tf.recompute_grad`
-reads variables anew: in a graph their updates may come before, and the gradient is
+reads variables again: in a graph their updates may come before, and the gradient is
 then that of other weights; `remat` has none to read.
 
 Chunks and outputs go through the forward loop as rows of a matrix, and lists are told

@@ -1,17 +1,30 @@
-"""The recurrent form: any cut of a sequence gives what the whole gives."""
+"""Streams, with a window or without: any cut gives what the whole gives."""
 
 import keras
 import numpy as np
 import pytest
-from attention_inputs import DV, B, H, M, T, draw, draw_map, draw_mask, split_trainable
+from attention_inputs import (
+    DV,
+    B,
+    D,
+    H,
+    M,
+    T,
+    draw,
+    draw_map,
+    draw_mask,
+    split_trainable,
+)
 from gradients import to_numpy, value_and_gradients
 from keras import ops
 from tolerances import assert_close
 
-from keras_performer.ops import AttentionState, initial_state, prefill, step
+from keras_performer.ops import initial_state, prefill, step
 from keras_performer.ops.causal import causal_attention
+from keras_performer.ops.windowed import windowed_attention
 
 CHUNKS = {"chunk_size": 2, "outer_chunk_size": 4}
+LOG_WEIGHT = np.array([0.5, -1.0, 2.0])
 CUTS = [(0,), (1,), (5,), (T,), (1, 2, 9), (4, 4, 8), tuple(range(T))]
 
 
@@ -101,7 +114,7 @@ def test_steps_give_what_the_whole_gives(prefilled, name):
         assert_close(to_numpy(output), expected[:, t : t + 1], "float64")
 
 
-def test_the_state_has_a_fixed_shape_and_is_wide():
+def test_the_state_has_a_fixed_shape_and_is_float32():
     inputs = [ops.cast(x, "bfloat16") for x in draw("float32")]
     arguments = draw_map("softmax", "float32")
     state = initial_state(B, H, M, DV)
@@ -122,48 +135,70 @@ def test_rows_that_a_mask_hides_keep_their_state():
     assert not np.array_equal(before[0], after[0])
 
 
-@pytest.mark.parametrize(
-    "shape", [(B + 1, H, M, DV + 1), (B, H, M + 1, DV + 1), (B, H, M, DV), (B, H, M)]
-)
-def test_a_state_of_another_shape_is_refused(shape):
-    inputs, arguments = draw(), draw_map("softmax")
-    fitting, wrong = (ops.zeros(x, dtype="float64") for x in ((B, H, DV + 1, M), shape))
-    for state in (AttentionState(wrong, fitting), AttentionState(fitting, wrong)):
-        with pytest.raises(ValueError, match="state does not fit"):
-            prefill(state, *inputs, *arguments)
-        with pytest.raises(ValueError, match="state does not fit"):
-            step(state, *(x[:, :1] for x in inputs), *arguments)
-
-
 def test_a_step_takes_one_position():
     state = initial_state(B, H, M, DV, "float64")
     with pytest.raises(ValueError, match="prefill"):
         step(state, *draw(), *draw_map("softmax"))
+    with pytest.raises(ValueError, match="one position"):
+        step(empty_state(4), *draw(), *draw_map("softmax"))
 
 
-@pytest.mark.parametrize(
-    ("sizes", "dtype", "message"),
-    [
-        ((0, M, DV), "float32", "num_heads"),
-        ((H, 0, DV), "float32", "num_features"),
-        ((H, M, -1), "float32", "value_dim"),
-        ((H, M, DV), "bfloat16", "float32"),
-    ],
-)
-def test_what_no_state_can_be_is_named(sizes, dtype, message):
-    with pytest.raises(ValueError, match=message):
-        initial_state(B, *sizes, dtype)
+def empty_state(window_size):
+    return initial_state(B, H, M, DV, "float64", head_dim=D, window_size=window_size)
 
 
-def test_a_long_stream_does_not_drift():
-    """Each term is a hundred-thousandth of the sums, and would lose its digits."""
-    feature_map, parameters = draw_map("softmax", "float32")
-    inputs = [x[:, :1] for x in draw("float32")]
-    state = initial_state(B, H, M, DV)
-    once = step(state, *inputs, feature_map, parameters)[1]
-    state = once._replace(sums=once.sums * 100_000, compensation=once.compensation)
-    for _ in range(100):
-        _, state = step(state, *inputs, feature_map, parameters)
-    expected = to_numpy(once.sums).astype("float64") * 100_100
-    actual = to_numpy(state.sums).astype("float64") - to_numpy(state.compensation)
-    assert np.max(np.abs(actual / expected - 1)) < np.finfo("float32").eps
+def stream(cuts, inputs, arguments, window_size, key_mask=None):
+    """Attention span by span; spans of one position are steps."""
+    state = empty_state(window_size)
+    outputs, bounds = [], [0, *cuts, T]
+    for start, end in zip(bounds, bounds[1:], strict=False):
+        options = {"window_log_weight": LOG_WEIGHT}
+        if key_mask is not None:
+            options["key_mask"] = key_mask[:, start:end]
+        attend = step
+        if end - start != 1:
+            attend, options = prefill, options | CHUNKS
+        spans = [x[:, start:end] for x in inputs]
+        output, state = attend(state, *spans, *arguments, **options)
+        outputs.append(output)
+    return ops.concatenate(outputs, axis=1), state
+
+
+@pytest.mark.parametrize("key_mask", [None, draw_mask(T)], ids=["all", "masked"])
+@pytest.mark.parametrize("cuts", [(5,), (1, 2, 9), tuple(range(1, T))], ids=str)
+@pytest.mark.parametrize("window_size", [1, 4])
+def test_split_and_resume_with_a_window(window_size, cuts, key_mask):
+    inputs, arguments = draw(), draw_map("softmax")
+    upstream = np.random.default_rng(1).standard_normal(inputs[2].shape)
+
+    def in_spans(*inputs):
+        return stream(cuts, inputs, arguments, window_size, key_mask)[0]
+
+    def whole(*inputs):
+        return windowed_attention(
+            *inputs,
+            *arguments,
+            window_size,
+            LOG_WEIGHT,
+            key_mask,
+            causal=True,
+            **CHUNKS,
+        )
+
+    actual = value_and_gradients(in_spans, inputs, upstream)
+    expected = value_and_gradients(whole, inputs, upstream)
+    assert_close(actual[0], expected[0], "float64")
+    for a, b in zip(actual[1], expected[1], strict=True):
+        assert_close(a, b, "float64")
+
+
+def test_what_is_padded_on_the_left_is_as_if_it_were_not_there():
+    inputs, arguments = draw(), draw_map("softmax")
+    mask = np.arange(T) >= np.array([[4], [0]])
+    padded, state = stream((6, 7), inputs, arguments, 3, mask)
+    alone = [x[:, 4:] for x in inputs]
+    expected = windowed_attention(
+        *alone, *arguments, 3, LOG_WEIGHT, causal=True, **CHUNKS
+    )
+    assert_close(to_numpy(padded)[0, 4:], to_numpy(expected)[0], "float64")
+    assert np.array_equal(to_numpy(state.key)[0, :, -1], inputs[1][0, -1])

@@ -1,4 +1,4 @@
-"""What both linear forms owe: masks, independence, dtypes, finite numbers."""
+"""What the linear forms owe: masks, independence, finite numbers; which is chosen."""
 
 import numpy as np
 import pytest
@@ -9,15 +9,17 @@ from attention_inputs import (
     B,
     D,
     H,
+    M,
     T,
-    bidirectional_attention,
     draw,
     draw_map,
+    draw_mask,
     kernel_attention,
 )
-from gradients import to_numpy, value_and_gradients
-from keras import ops
+from gradients import on_arrays, to_numpy, value_and_gradients
 from tolerances import EXACT, assert_close
+
+from keras_performer import ops as performer_ops
 
 KEPT = {
     "left": [0] * 4 + [1] * 9,
@@ -132,25 +134,6 @@ def test_a_constant_value_comes_back(attend):
     assert_close(to_numpy(output), value, EXACT)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("name", ["softmax", "relu"])
-def test_half_precision_accumulates_in_float32(form, dtype, name):
-    # Sums over 1,500 positions: in a half type they would stop to grow on the way.
-    length = 1500
-    feature_map, parameters = draw_map(name, "float32")
-    halves = [ops.cast(x, dtype) for x in draw("float32", length)]
-    output = FORMS[form](*halves, feature_map, parameters)
-    assert output.dtype == halves[2].dtype
-    mask = np.tril(np.ones((length, length), "bool")) if form == "causal" else None
-    expected = kernel_attention(
-        *(to_numpy(ops.cast(x, EXACT)) for x in halves),
-        feature_map,
-        {key: x.astype(EXACT) for key, x in parameters.items()},
-        mask,
-    )
-    assert_close(to_numpy(output), to_numpy(expected), "bfloat16")
-
-
 @pytest.mark.parametrize("scale", [10, 100, 1e4, 1e10])
 @pytest.mark.parametrize("head_dim", [D, 128])
 def test_large_norms_stay_finite(form, head_dim, scale):
@@ -201,39 +184,61 @@ def test_float32_is_exact_over_the_key_norms_of_trained_models(form, head_dim, s
     assert_close(to_numpy(actual), to_numpy(expected), "float32")
 
 
-def change(shapes, name, axis, size):
-    return {**shapes, name: (*shapes[name][:axis], size, *shapes[name][axis + 1 :])}
+IDS = np.array([[5] * 13, [3, 1, 1, 1, 1, 1, 3, 3, 3, 4, 4, 4, 9]])
+WINDOW = {"window_size": 3, "window_log_weight": np.array([0.5, -1.0, 2.0])}
+linear_attention = on_arrays(performer_ops.linear_attention)
+prefill = on_arrays(performer_ops.prefill)
 
 
-SHAPES = {"query": (B, T, H, D), "key": (B, T, H, D), "value": (B, T, H, DV)}
+@pytest.mark.parametrize("window", [{}, WINDOW], ids=["all", "window"])
+@pytest.mark.parametrize("segment_ids", [None, IDS], ids=["alone", "packed"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_form_that_is_asked_for(causal, segment_ids, window):
+    inputs, arguments = draw(), draw_map("softmax")
+    key_mask = draw_mask(T)
+    visible = np.broadcast_to(key_mask[:, None, None], (B, 1, T, T))
+    if causal:
+        visible = np.tril(visible)
+    if segment_ids is not None:
+        changes = np.pad(IDS[:, 1:] != IDS[:, :-1], [(0, 0), (1, 0)])
+        numbers = np.cumsum(changes, axis=1)
+        visible = visible & (numbers[:, :, None] == numbers[:, None])[:, None]
+    options = {"causal": causal, "key_mask": key_mask, "segment_ids": segment_ids}
+    actual = linear_attention(*inputs, *arguments, **options, **window)
+    expected = kernel_attention(*inputs, *arguments, visible, **window)
+    assert_close(to_numpy(actual), to_numpy(expected), EXACT)
+
+
+@pytest.mark.parametrize("window", [{}, WINDOW], ids=["all", "window"])
+def test_it_goes_on_from_a_state(window):
+    inputs, arguments = draw(), draw_map("softmax")
+    options = {"causal": True, **window}
+    whole = linear_attention(*inputs, *arguments, **options)
+    state = performer_ops.initial_state(
+        B, H, M, DV, "float64", head_dim=D, window_size=window.get("window_size")
+    )
+    weight = {"window_log_weight": window.get("window_log_weight")}
+    _, state = prefill(state, *(x[:, :6] for x in inputs), *arguments, **weight)
+    rest = [x[:, 6:] for x in inputs]
+    output = linear_attention(*rest, *arguments, initial_state=state, **options)
+    assert_close(to_numpy(output), to_numpy(whole)[:, 6:], EXACT)
 
 
 @pytest.mark.parametrize(
-    ("shapes", "message"),
+    ("options", "message"),
     [
-        (SHAPES | {"query": (B, T, D)}, "`query` must have rank 4"),
-        (SHAPES | {"key": (B, T, D)}, "`key` must have rank 4"),
-        (SHAPES | {"value": (B, T, D)}, "`value` must have rank 4"),
-        (change(SHAPES, "key", 3, D + 1), "head_dim of `query` and `key`"),
-        (change(SHAPES, "key", 2, H + 1), "heads of `key` and `value`"),
-        (change(SHAPES, "value", 2, H + 1), "heads of `key` and `value`"),
-        (change(SHAPES, "query", 2, H + 1), "heads of `query` must be a multiple"),
-        (change(SHAPES, "value", 1, T + 1), "lengths of `key` and `value`"),
+        ({"causal": False}, "pass `causal=True`"),
+        ({"segment_ids": IDS}, "`segment_ids` cannot be combined"),
+        ({"window_size": 3}, "`window_size` must be that of `initial_state`"),
     ],
 )
-def test_shapes_are_checked(form, shapes, message):
-    arrays = [np.zeros(shape, "float32") for shape in shapes.values()]
+def test_what_cannot_go_on_from_a_state_is_refused(options, message):
+    state = performer_ops.initial_state(B, H, M, DV, "float64")
+    options = {"causal": True, "initial_state": state, **options}
     with pytest.raises(ValueError, match=message):
-        FORMS[form](*arrays, *draw_map("relu"))
+        linear_attention(*draw(), *draw_map("softmax"), **options)
 
 
-def test_the_mask_shape_is_checked(form):
-    mask = np.ones((B, T, T), "bool")
-    with pytest.raises(ValueError, match=r"`key_mask` must have rank 2.*\(2, 13, 13\)"):
-        FORMS[form](*draw(), *draw_map("relu"), key_mask=mask)
-
-
-@pytest.mark.parametrize("size", [0, -1, 2.0])
-def test_the_chunk_size_is_checked(size):
-    with pytest.raises(ValueError, match="`chunk_size` must be a positive integer"):
-        bidirectional_attention(*draw(), *draw_map("relu"), chunk_size=size)
+def test_the_old_name_of_attend_warns():
+    with pytest.warns(DeprecationWarning, match="is now called .*attend"):
+        assert performer_ops.read is performer_ops.attend

@@ -1,19 +1,41 @@
-"""One chunked pass with an exact kernel for near keys and feature maps for far ones."""
+"""A pass over chunks with an exact kernel for local keys, features for global ones."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
 
-from keras_performer.ops import chunking, kernel_sums
+from keras_performer.ops import kernel_sums, validation
+from keras_performer.ops.accumulation import (
+    accumulation_dtype,
+    to_accumulation_dtype,
+)
 from keras_performer.ops.backend import chunked_scan
-from keras_performer.ops.packed import entered, flipped, same_run, states_of_runs
+from keras_performer.ops.nonfinite import nan_after_nonfinite, zero_nonfinite
+from keras_performer.ops.packed import flipped
+from keras_performer.ops.segments import (
+    continues_segment,
+    same_segment,
+    segment_sums,
+)
 
 
-def chunk_sizes(window_size, chunk_size, outer_chunk_size):
-    """Lengths (inner, outer) of chunks such that a window spans two inner ones."""
+def chunk_sizes(window_size, chunk_size=64, outer_chunk_size=512):
+    """Lengths of chunks such that a window spans two inner ones, for `inner_lengths`.
+
+    Args:
+        window_size: w.
+        chunk_size: Positions of an inner chunk, which is as long as the window where
+            that is longer.
+        outer_chunk_size: Largest number of positions whose features exist at once, if
+            it is not less than an inner chunk.
+    """
+    validation.check_positive("window_size", window_size)
+    validation.check_positive("chunk_size", chunk_size)
+    validation.check_positive("outer_chunk_size", outer_chunk_size)
     inner = max(window_size, chunk_size)
-    return inner, max(outer_chunk_size // inner, 1) * inner
+    outer = max(outer_chunk_size // inner, 1) * inner
+    return {"chunk_size": inner, "outer_chunk_size": outer}
 
 
 def larger(a, b):
@@ -32,7 +54,7 @@ class ScaledSums(NamedTuple):
         scale = larger(self.scale, other.scale)
         factors = (ops.exp(x.scale - scale) for x in (self, other))
         first, second = (ops.expand_dims(factor, -1) for factor in factors)
-        return self.sums * first + other.sums * second
+        return ScaledSums(self.sums * first + other.sums * second, scale)
 
     def flipped(self):
         """The sums from the last position to the first."""
@@ -44,18 +66,18 @@ class Carry(NamedTuple):
 
     Attributes:
         sums: Sums (B, Hk, Dv + 1, M) of the keys before the last inner chunk.
-        run: The run (B,) that they are of.
+        segment: The segment (B,) that they are of.
         key: Keys of the last inner chunk, (B, Hk, C, D).
         value: Its values, (B, Hk, C, Dv).
-        runs: Its runs, (B, C).
+        segments: Its segments, (B, C).
         mask: 1 at its keys that count and 0 elsewhere, (B, C).
     """
 
     sums: Any
-    run: Any
+    segment: Any
     key: Any
     value: Any
-    runs: Any
+    segments: Any
     mask: Any
 
 
@@ -63,15 +85,12 @@ def first_carry(chunks, feature_map, parameters):
     """A `Carry` of nothing, for `PackedChunks`."""
     batch, heads = ops.shape(chunks.key)[1:3]
     key, value = (
-        ops.zeros((batch, heads, *x.shape[-2:]), dtype=chunking.wide_dtype(x))
+        ops.zeros((batch, heads, *x.shape[-2:]), dtype=accumulation_dtype(x))
         for x in (chunks.key, chunks.value)
     )
-    runs, mask = (
-        ops.zeros((batch, x.shape[-1]), dtype=x.dtype)
-        for x in (chunks.runs, chunks.mask)
-    )
+    zeros = ops.zeros((batch, chunks.mask.shape[-1]), dtype="float32")
     sums = kernel_sums.initial_sums(chunks.key, chunks.value, feature_map, parameters)
-    return Carry(sums, ops.zeros((batch,), dtype=runs.dtype), key, value, runs, mask)
+    return Carry(sums, zeros[:, 0], key, value, segments=zeros, mask=zeros)
 
 
 def scan(chunks, carry, feature_map, parameters, window_size, log_weight, nearest=0):
@@ -83,8 +102,8 @@ def scan(chunks, carry, feature_map, parameters, window_size, log_weight, neares
         carry: A `Carry`.
         feature_map: A `FeatureMap`.
         parameters: Dictionary of its tensors.
-        window_size: w: keys less than w before a query are near.
-        log_weight: Logarithm of the near kernel's factor, (H,).
+        window_size: w: keys less than w before a query are local.
+        log_weight: Logarithm of the local kernel's factor, (H,).
         nearest: 0 or 1.
 
     Returns:
@@ -95,22 +114,17 @@ def scan(chunks, carry, feature_map, parameters, window_size, log_weight, neares
     groups = chunks.query.shape[-2] // chunks.key.shape[-2]
 
     def step(carry, chunk, shared):
-        carry, chunk = Carry(*carry), type(chunks)(*chunk)
         log_weight, *shared = shared
-        sound = kernel_sums.set_aside_broken(chunk.key, chunk.value, chunk.mask)
-        key, value, broken = sound
-        sums, carry = _attend_within(
-            carry,
-            chunk._replace(key=key, value=value),
-            feature_map,
-            bound(shared),
-            window_size,
-            log_weight,
-            nearest,
+        query, key, value, segments, mask = chunk
+        key, value, nonfinite = zero_nonfinite(key, value, mask)
+        chunk = (query, key, value, segments, mask)
+        window = (window_size, log_weight, nearest)
+        sums, carry = _intra_chunk_attention(
+            Carry(*carry), chunk, feature_map, bound(shared), *window
         )
-        poison, last_poison = kernel_sums.poison(broken, groups)
-        carry = carry._replace(sums=carry.sums + last_poison)
-        return tuple(carry), (sums.sums + poison, sums.scale)
+        nan, last_nan = nan_after_nonfinite(nonfinite, groups)
+        carry = carry._replace(sums=carry.sums + last_nan)
+        return tuple(carry), (sums.sums + nan, sums.scale)
 
     carry, outputs = chunked_scan(
         step, tuple(carry), tuple(chunks), (log_weight, *tensors)
@@ -122,51 +136,51 @@ def scan(chunks, carry, feature_map, parameters, window_size, log_weight, neares
     return ScaledSums(sums, scale), Carry(*carry)
 
 
-def _attend_within(
+def _intra_chunk_attention(
     carry, chunk, feature_map, parameters, window_size, log_weight, nearest
 ):
-    # The n inner chunks, and the one before them: (B, Hk, n + 1, C, D).
-    key, value = (
-        ops.concatenate([before[:, :, None], x], axis=2)
-        for before, x in ((carry.key, chunk.key), (carry.value, chunk.value))
-    )
-    runs, mask = (
-        ops.concatenate([before[:, None], ops.cast(x, before.dtype)], axis=1)
-        for before, x in ((carry.runs, chunk.runs), (carry.mask, chunk.mask))
+    query, *keys = chunk
+    # The n inner chunks, and the one before them: (B, Hk, n + 1, C, D), (B, n + 1, C).
+    key, value, segments, mask = (
+        ops.concatenate([ops.expand_dims(before, axis), x], axis=axis)
+        for before, x, axis in zip(carry[2:], keys, (2, 2, 1, 1), strict=True)
     )
     features, weighted = kernel_sums.weighted_keys(
         feature_map, parameters, key, value, mask
     )
-    states, ends, (sums, run) = states_of_runs(
-        (carry.sums, carry.run), features[:, :, :-1], weighted[:, :, :-1], runs[:, :-1]
+    sums_before, segment_before, (sums, segment) = segment_sums(
+        (carry.sums, carry.segment),
+        features[:, :, :-1],
+        weighted[:, :, :-1],
+        segments[:, :-1],
     )
-    query = chunking.wide(chunk.query)
+    query = to_accumulation_dtype(query)
     size = key.shape[-2]
     groups = query.shape[-2] // size
-    near, far = [], []
+    local_keys, global_keys = [], []
     for before, part in ((size, slice(None, -1)), (0, slice(1, None))):
         present = ops.expand_dims(mask[:, part], -2) > 0
-        same = same_run(chunk.runs, runs[:, part])
+        same = same_segment(segments[:, 1:], segments[:, part])
         same = ops.logical_and(same, present)  # (B, n, C, C)
         distance = np.arange(size)[:, None] - np.arange(size) + before
-        is_near = (nearest <= distance) & (distance < window_size)
-        is_near, is_far = (
+        is_local = (nearest <= distance) & (distance < window_size)
+        is_local, is_global = (
             ops.tile(ops.logical_and(same, x), (1, 1, groups, 1))[:, None]
-            for x in (is_near, distance >= window_size)
+            for x in (is_local, distance >= window_size)
         )
-        near.append((key[:, :, part], value[:, :, part], is_near))
-        far.append((features[:, :, part], weighted[:, :, part], is_far))
-    sums_of_each = near_and_far(
+        local_keys.append((key[:, :, part], value[:, :, part], is_local))
+        global_keys.append((features[:, :, part], weighted[:, :, part], is_global))
+    sums_of_each = local_and_global_sums(
         query,
         feature_map.queries(query, parameters),
-        near,
-        far,
+        local_keys,
+        global_keys,
         _for_each_position(log_weight, key.shape[1], groups, size),
-        states,
-        entered(chunk.runs, ends, groups, query.dtype),
+        sums_before,
+        continues_segment(segments[:, 1:], segment_before, groups, query.dtype),
     )
     last = (x[:, :, -1] for x in (key, value))
-    return sums_of_each, Carry(sums, run, *last, runs[:, -1], mask[:, -1])
+    return sums_of_each, Carry(sums, segment, *last, segments[:, -1], mask[:, -1])
 
 
 def _for_each_position(log_weight, key_heads, groups, size):
@@ -176,19 +190,21 @@ def _for_each_position(log_weight, key_heads, groups, size):
     return ops.reshape(of_positions, (key_heads, 1, groups * size, 1))
 
 
-def near_and_far(query, queries, near, far, log_weight, states, reads=1):
-    """Sums of queries over near keys, far keys, and what came before both.
+def local_and_global_sums(
+    query, queries, local_keys, global_keys, log_weight, sums_before, sees_before=1
+):
+    """Sums of queries over local keys, global keys, and what came before both.
 
     Args:
         query: Queries of shape (..., G·C, D).
         queries: Their features (..., G·C, M) and log weights (..., G·C).
-        near: List of keys (..., C, D), values (..., C, Dv), and a boolean tensor that
-            broadcasts to (..., G·C, C), True where they are near.
-        far: List of features (..., C, M), weighted values (..., C, Dv + 1), and a
-            boolean tensor likewise.
-        log_weight: Logarithm of the near kernel's factor, (..., G·C, 1).
-        states: Sums (..., Dv + 1, M) of what came before.
-        reads: 1 where a query sees these, 0 elsewhere, (..., G·C, 1).
+        local_keys: List of keys (..., C, D), values (..., C, Dv), and a boolean tensor
+            that broadcasts to (..., G·C, C), True where they are local.
+        global_keys: List of features (..., C, M), weighted values (..., C, Dv + 1), and
+            a boolean tensor likewise.
+        log_weight: Logarithm of the local kernel's factor, (..., G·C, 1).
+        sums_before: Sums (..., Dv + 1, M) of what came before.
+        sees_before: 1 where a query sees these, 0 elsewhere, (..., G·C, 1).
 
     Returns:
         `ScaledSums` of shapes (..., G·C, Dv + 1) and (..., G·C).
@@ -197,7 +213,7 @@ def near_and_far(query, queries, near, far, log_weight, states, reads=1):
     query = query * query.shape[-1] ** -0.5
     logits = [
         ops.where(seen, query @ ops.swapaxes(key, -1, -2) + log_weight, -np.inf)
-        for key, _, seen in near
+        for key, _, seen in local_keys
     ]
     # The largest exponent: what it is cancels in the quotient.
     scale = log_scale
@@ -206,11 +222,11 @@ def near_and_far(query, queries, near, far, log_weight, states, reads=1):
     scale = ops.stop_gradient(scale)
 
     features = features * ops.expand_dims(ops.exp(log_scale - scale), -1)
-    sums = kernel_sums.read(features, states) * reads
-    for keys, weighted, seen in far:
+    sums = kernel_sums.query_sums(features, sums_before) * sees_before
+    for keys, weighted, seen in global_keys:
         kernel = features @ ops.swapaxes(keys, -1, -2)
         sums = sums + ops.where(seen, kernel, ops.zeros_like(kernel)) @ weighted
-    for (_, value, _), block in zip(near, logits, strict=True):
+    for (_, value, _), block in zip(local_keys, logits, strict=True):
         ones = ops.ones_like(value[..., :1])
         kernel = ops.exp(block - ops.expand_dims(scale, -1))
         sums = sums + kernel @ ops.concatenate([value, ones], axis=-1)

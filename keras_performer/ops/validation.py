@@ -52,27 +52,6 @@ def check_positive(name, size):
         raise ValueError(f"`{name}` must be a positive integer. Received: {size!r}")
 
 
-def check_causal(query, key, value, key_mask, chunk_size, outer_chunk_size):
-    """Raises a `ValueError` where the arguments of causal attention do not fit.
-
-    Args:
-        query: Tensor of shape (B, T, H, D).
-        key: Tensor of shape (B, T, H, D).
-        value: Tensor of shape (B, T, H, Dv).
-        key_mask: Boolean tensor of shape (B, T), or `None`.
-        chunk_size: Positions of an inner chunk.
-        outer_chunk_size: Positions of an outer chunk, a multiple of it.
-    """
-    check_shapes(query, key, value, key_mask)
-    check_positive("chunk_size", chunk_size)
-    check_positive("outer_chunk_size", outer_chunk_size)
-    if outer_chunk_size % chunk_size:
-        raise ValueError(
-            "`outer_chunk_size` must be a multiple of `chunk_size`. Received: "
-            f"outer_chunk_size={outer_chunk_size}, chunk_size={chunk_size}"
-        )
-
-
 def check_self_attention(query, key):
     """Raises a `ValueError` where there is not a key for each query."""
     if None not in (query.shape[1], key.shape[1]) and query.shape[1] != key.shape[1]:
