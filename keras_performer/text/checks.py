@@ -24,11 +24,8 @@ def check_integer(name: str, value: Any, minimum: int, maximum: int = 2**63 - 1)
     Raises:
         ValueError: If `value` is no integer or not in the range.
     """
-    if (
-        not isinstance(value, numbers.Integral)
-        or isinstance(value, bool)
-        or not minimum <= value <= maximum
-    ):
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_integer or not minimum <= value <= maximum:
         upper = "" if maximum == 2**63 - 1 else f" to {maximum}"
         raise ValueError(
             f"{name}={value!r} was passed. Expected an integer from {minimum}{upper}."

@@ -33,7 +33,7 @@ class PackedNextTokens(PackedSequences):
         """A row: inputs; targets `(T,)`, int32; weights `(T,)`, float32."""
         inputs = super().__getitem__(index)
         token_ids, segment_ids = inputs["token_ids"], inputs["segment_ids"]
-        is_followed = np.zeros(self.context_length, bool)
+        is_followed: np.ndarray = np.zeros(self.context_length, bool)
         is_followed[:-1] = (segment_ids[1:] == segment_ids[:-1]) & (segment_ids[1:] > 0)
         targets = np.where(is_followed, np.roll(token_ids, -1), 0)
         return inputs, targets.astype(np.int32), is_followed.astype(np.float32)

@@ -74,7 +74,7 @@ class PackedSequences:
         rows = _best_fit(lengths, self.context_length)
         by_row = np.argsort(rows, kind="stable")
         self._starts, self._lengths = starts[by_row], lengths[by_row]
-        self._row_starts = np.append(0, np.cumsum(np.bincount(rows)))
+        self._row_starts: np.ndarray = np.append(0, np.cumsum(np.bincount(rows)))
 
     @property
     def padding_share(self) -> float:
@@ -92,8 +92,8 @@ class PackedSequences:
         row %= len(self)
         pieces = slice(self._row_starts[row], self._row_starts[row + 1])
         lengths = self._lengths[pieces]
-        token_ids = np.full(self.context_length, PAD, np.int32)
-        segment_ids = np.zeros(self.context_length, np.int32)
+        token_ids: np.ndarray = np.full(self.context_length, PAD, np.int32)
+        segment_ids: np.ndarray = np.zeros(self.context_length, np.int32)
         ids = [
             self._token_ids[start : start + length]
             for start, length in zip(self._starts[pieces], lengths, strict=True)
@@ -134,7 +134,7 @@ def _join(
 
 def _best_fit(lengths: np.ndarray, row_length: int) -> np.ndarray:
     """The row of each piece, longest first, where it leaves the least room."""
-    rows = np.empty(len(lengths), np.int64)
+    rows: np.ndarray = np.empty(len(lengths), np.int64)
     row_count = 0
     rooms: list[int] = []  # sorted: the lengths of room that some row has
     rows_with: dict[int, list[int]] = {}  # a length of room: such rows

@@ -2,10 +2,11 @@
 
 import itertools
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from keras_performer.text.checks import check_integer
@@ -40,7 +41,7 @@ class TokenArrays:
     (2, [7, 8, 9])
     """
 
-    def __init__(self, token_ids: np.ndarray, lengths: Sequence[int]) -> None:
+    def __init__(self, token_ids: np.ndarray, lengths: npt.ArrayLike) -> None:
         self.token_ids = token_ids
         self.lengths = np.asarray(lengths, np.int64)
         if self.lengths.sum() != len(token_ids):
@@ -79,11 +80,11 @@ def cut_windows(
     >>> [column.tolist() for column in cut_windows(np.array([2, 9]), 4, 3)]
     [[0, 1, 1, 1], [0, 0, 3, 7], [2, 3, 4, 2]]
     """
-    first_cuts = np.broadcast_to(first_cuts, lengths.shape)
-    counts = 1 - -np.maximum(lengths - first_cuts, 0) // longest
-    owners = np.repeat(np.arange(len(lengths)), counts)
+    firsts: np.ndarray = np.broadcast_to(first_cuts, lengths.shape)
+    counts = 1 - -np.maximum(lengths - firsts, 0) // longest
+    owners: np.ndarray = np.repeat(np.arange(len(lengths)), counts)
     numbers = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
-    ends = first_cuts[owners] + numbers * longest
+    ends = firsts[owners] + numbers * longest
     starts = np.maximum(ends - longest, 0)
     return owners, starts, np.minimum(ends, lengths[owners]) - starts
 

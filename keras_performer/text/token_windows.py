@@ -69,7 +69,7 @@ class TokenWindows:
             )
         position = find_bad_id(self.token_ids, vocabulary_size)
         if position is not None:
-            token_id = self.token_ids[position]
+            token_id = int(self.token_ids[position])
             raise bad_id_error("token_ids", token_id, position, vocabulary_size)
 
     def __len__(self) -> int:

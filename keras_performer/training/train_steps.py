@@ -218,18 +218,21 @@ class _StepCounter(keras.callbacks.Callback):
         self._begin = step
         self._begun = 0  # steps of this epoch that were done before
         self._end = num_steps
+        self._lacks_metrics = False  # those of the steps of this epoch done before
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         length = self._steps_per_epoch or self._checkpoint_every
         self._begin = self.step
         self._begun = self.step % length if self._steps_per_epoch else 0
         self._end = min(self.step - self._begun + length, self._num_steps)
-        if self._begun:
-            self._checkpoint.restore_metrics(self.model)
+        self._lacks_metrics = self._begun > 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         done = batch + 1
         self.step = self._begin + done
+        if self._lacks_metrics:
+            self._checkpoint.add_metrics(self.model)
+            self._lacks_metrics = False
         if self.step >= self._num_steps:
             self.model.stop_training = True
         elif self.step < self._end and done % self._checkpoint_every == 0:

@@ -95,11 +95,17 @@ class Checkpoint:
         if step:
             if not model.optimizer.built:
                 model.optimizer.build(model.trainable_variables)
-            self._assign(step, "", _state(model))
+            variables = _state(model)
+            arrays = self._checked(step, "", variables)
+            for variable, array in zip(variables, arrays, strict=True):
+                variable.assign(array)
         return step
 
-    def restore_metrics(self, model: Any) -> None:
-        """Loads the sums of the metrics, which `fit` resets when it begins an epoch.
+    def add_metrics(self, model: Any) -> None:
+        """Adds the saved sums of the metrics to those of the steps after them.
+
+        `fit` resets the metrics when it begins an epoch, and some have no variables
+        before the first step.
 
         Args:
             model: The model, with the metrics that it had when it was saved.
@@ -107,9 +113,15 @@ class Checkpoint:
         Raises:
             ValueError: If the checkpoint is damaged, or of other metrics.
         """
-        self._assign(self.latest_step(), _METRIC, model.metrics_variables)
+        variables = model.metrics_variables
+        arrays = self._checked(self.latest_step(), _METRIC, variables)
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign_add(array)
 
-    def _assign(self, step: int, prefix: str, variables: list[Any]) -> None:
+    def _checked(
+        self, step: int, prefix: str, variables: list[Any]
+    ) -> list[np.ndarray]:
+        """The arrays of a checkpoint, which have the shapes of the variables."""
         arrays = self._read(step, prefix)
         if [array.shape for array in arrays] != [tuple(v.shape) for v in variables]:
             raise ValueError(
@@ -117,8 +129,7 @@ class Checkpoint:
                 f"optimizer: {_difference(variables, arrays)}. Pass the model of its "
                 "training, or choose another folder."
             )
-        for variable, array in zip(variables, arrays, strict=True):
-            variable.assign(array)
+        return arrays
 
     def _read(self, step: int, prefix: str) -> list[np.ndarray]:
         path = self._files()[step]

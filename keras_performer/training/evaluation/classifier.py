@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from keras_performer.text import DocumentBatches, Documents, Tokenizer, tokenize_each
 
@@ -76,7 +75,7 @@ def evaluate_classifier(
 
 
 def mean_log_probabilities(
-    probabilities: np.ndarray, owners: npt.ArrayLike, number: int
+    probabilities: np.ndarray, owners: np.ndarray, number: int
 ) -> np.ndarray:
     """Averages log probabilities of windows by the document they belong to.
 
