@@ -78,9 +78,10 @@ test-torch: $(TORCH_INSTALLED)
 # One at a time: each compilation is a process of its own that takes a core for minutes.
 test-tpu: $(TPU_INSTALLED)
 	KERAS_BACKEND=tensorflow $(TPU_VENV)/bin/python -m pytest -n 0 -m '' \
-	  $(wildcard tests/distribution/test_plan*.py)
+	  $(wildcard tests/distribution/test_plan*.py) \
+	  tests/distribution/test_compiled_plan.py tests/distribution/test_product_flops.py
 	KERAS_BACKEND=jax $(TPU_VENV)/bin/python -m pytest -n 0 \
-	  tests/distribution/test_plan_model.py
+	  tests/distribution/test_compile_step.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

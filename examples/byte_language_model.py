@@ -3,8 +3,8 @@
 A causal Performer reads text byte by byte, without a vocabulary, and says how likely
 each next byte is: how many bits the text would take if the model compressed it. The
 measure is bits per byte of texts that it has not read, beside those of a unigram model
-and of two compressors, and beside exact softmax attention trained on the same budget of
-computing. Then it writes a text itself.
+and of two compressors, and beside exact softmax attention trained with the same compute
+budget. Then it writes a text itself.
 
     python examples/byte_language_model.py
 
@@ -88,7 +88,7 @@ def parse(arguments=None):
 def write_python_topics(directory):
     """Writes the prose that comes with Python, `train/*.txt` and `test/*.txt`.
 
-    Some topics quote others: what is held out is taken out of the others.
+    Some topics quote others: paragraphs of test topics are removed from the others.
     """
     topics = pydoc_data.topics.topics
     held_out = set(sorted(topics)[::6])
@@ -162,7 +162,7 @@ def train(windows, attention, arguments):
         jit_compile=False,
     )
     budget = common.budget(arguments)
-    callbacks = [budget, *common.redraws(arguments, backbone)]
+    callbacks = [budget, *common.resampling(arguments, backbone)]
     model.fit(
         shuffled_batches(windows, batch_size(arguments), arguments.seed),  # without end
         epochs=10**9,
@@ -195,14 +195,14 @@ def baselines(train_ids, test_ids):
 
 
 def describe(attention, arguments):
-    """What a model is called in the table."""
+    """The name of a model in the table."""
     window = arguments.exact_window
     has_window = window is not None and attention != "exact"
     return common.label(attention) + (f", window {window}" if has_window else "")
 
 
 def print_sample(model, prompt, arguments):
-    """Lets a model go on from the start of a test text."""
+    """Lets a model continue the start of a test text."""
     written = model.generate(
         [prompt], arguments.sample_bytes, sampler="top_p", seed=arguments.seed
     )[0]

@@ -1,4 +1,4 @@
-"""What the examples share: flags, backbones as they say, a budget of computing."""
+"""What the examples share: flags, backbones, a compute budget for each training."""
 
 import argparse
 import math
@@ -16,11 +16,11 @@ CLOCKS = {"cpu_minutes": time.process_time, "minutes": time.monotonic}
 
 
 class TrainingBudget(keras.callbacks.Callback):
-    """Ends a training when its budget is spent, so that models compare fairly.
+    """Ends a training when its budget is spent, for a fair comparison of models.
 
-    The learning rate goes by the share that is spent: it rises from 0, and falls to 0
-    as a cosine, whether the budget is of steps or of time. Time begins after the first
-    step, in which TensorFlow builds the graph.
+    The learning rate is a function of the share that is spent, of steps or of time: a
+    linear warm-up from 0, then a cosine decay to 0. Time begins after the first step,
+    in which TensorFlow builds the graph.
 
     Args:
         learning_rate: The highest.
@@ -119,13 +119,13 @@ def add_flags(parser, attention, preset, cpu_minutes, learning_rate):
         "--redraw-interval",
         type=positive,
         default=100,
-        help="steps between two draws of random features",
+        help="steps after which random features are resampled",
     )
     parser.add_argument("--seed", type=int, default=0)
 
 
 def parse(parser, arguments=None):
-    """The flags as `argparse` gives them, after checks that it does not make."""
+    """The parsed flags; what `argparse` cannot check is checked here."""
     arguments = parser.parse_args(arguments)
     try:
         budget(arguments)
@@ -135,7 +135,7 @@ def parse(parser, arguments=None):
 
 
 def budget(arguments):
-    """The budget of one training, as the flags say."""
+    """The budget of one training, from the flags."""
     amounts = {
         "steps": arguments.steps,
         "minutes": arguments.minutes,
@@ -147,7 +147,7 @@ def budget(arguments):
 
 
 def backbone(arguments, attention, **options):
-    """A backbone of the size that the flags say, with one of their attentions."""
+    """A backbone of the size in the flags, with one of their attentions."""
     is_exact = attention == "exact"
     kind = {"attention": "exact"} if is_exact else {"feature_map": attention}
     options = {"dropout": 0.0, "seed": arguments.seed, **kind, **options}
@@ -156,15 +156,15 @@ def backbone(arguments, attention, **options):
     return PerformerBackbone.from_preset(arguments.preset, **options)
 
 
-def redraws(arguments, backbone):
-    """The callback that draws random features anew, where there are any."""
+def resampling(arguments, backbone):
+    """List of the callback that resamples random features; empty if there are none."""
     if not backbone.redraws:
         return []
     return [RedrawProjections(arguments.redraw_interval, arguments.seed)]
 
 
 def label(attention):
-    """What an attention is called in a table."""
+    """The name of an attention in a table."""
     if attention == "exact":
         return "exact attention"
     return f"Performer, {attention} features"

@@ -4,8 +4,8 @@ Which library is a piece of Python source of? A Performer reads documents in win
 `--context` tokens, and a document is judged by the mean of its windows' log
 probabilities. The accuracy on documents of modules that it has never seen stands beside
 that of the largest class, of logistic regression on TF-IDF, which is hard to beat where
-words tell the class, and of exact softmax attention trained on the same budget of
-computing.
+words tell the class, and of exact softmax attention trained with the same compute
+budget.
 
     python examples/document_classification.py
 
@@ -106,7 +106,7 @@ def train(documents, tokenizer, attention, arguments):
         jit_compile=False,
     )
     budget = common.budget(arguments)
-    callbacks = [budget, *common.redraws(arguments, backbone)]
+    callbacks = [budget, *common.resampling(arguments, backbone)]
     batches = DocumentBatches(
         tokenize_each(documents, tokenizer),
         documents.label_ids,

@@ -4,8 +4,8 @@ A causal Performer reads an image in raster order, as a sequence of levels, and 
 likely each next one is. So it measures images (bits per dimension, the mean over all
 pixels and colours), draws new ones, and completes half of one; with each new pixel in
 constant time and memory, however large the image is. Beside it stand the frequencies of
-levels, those at each place of the image, and exact softmax attention trained on the
-same budget of computing.
+levels, those at each place of the image, and exact softmax attention trained with
+the same compute budget.
 
     python examples/image_pixels.py
 
@@ -123,7 +123,7 @@ def check_pillow():
         ) from error
 
 
-def hold_out(images, seed):
+def train_test_split(images, seed):
     """Images to train on, and images to test on."""
     order = np.random.default_rng(seed).permutation(len(images))
     held_out = max(round(HELD_OUT * len(images)), 1)
@@ -184,7 +184,7 @@ def train(pixels, num_levels, attention, arguments):
     )
     batches = shuffled_batches(pixels, batch_size(length, arguments), arguments.seed)
     budget = common.budget(arguments)
-    callbacks = [budget, *common.redraws(arguments, backbone)]
+    callbacks = [budget, *common.resampling(arguments, backbone)]
     model.fit(
         batches,  # without end
         epochs=10**9,
@@ -260,7 +260,7 @@ def main(arguments=None):
             images, num_levels = load_images(arguments.images, arguments.size or SIZE)
     except ValueError as error:
         parser.error(str(error))
-    train_ids, test_ids = map(to_ids, hold_out(images, arguments.seed))
+    train_ids, test_ids = map(to_ids, train_test_split(images, arguments.seed))
     test_ids = test_ids[: arguments.test_images]
     start_id = num_levels + 1
     pixels = PixelSequences(train_ids, start_id)

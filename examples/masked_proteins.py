@@ -3,8 +3,8 @@
 A bidirectional Performer guesses hidden amino acids from all others of a protein, as in
 the protein experiments of "Rethinking Attention with Performers" (arXiv 2009.14794).
 Proteins of one organism resemble each other, so what counts is how a model does on
-organisms that it has not read. Three attentions are trained on the same budget of
-computing, ReLU features, softmax features (FAVOR+) and exact softmax, beside the lines
+organisms that it has not read. Three attentions are trained with the same compute
+budget, ReLU features, softmax features (FAVOR+) and exact softmax, beside the lines
 of no model at all: the most frequent amino acid, and the frequencies.
 
     python examples/masked_proteins.py
@@ -170,7 +170,7 @@ def train(rows, attention, arguments):
         jit_compile=False,
     )
     budget = common.budget(arguments)
-    callbacks = [budget, *common.redraws(arguments, backbone)]
+    callbacks = [budget, *common.resampling(arguments, backbone)]
     batches = shuffled_batches(rows, batch_size(arguments), arguments.seed)
     model.fit(
         batches.enumerate().map(masking(arguments.seed)),  # without end

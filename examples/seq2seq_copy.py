@@ -56,7 +56,7 @@ def parse(arguments=None):
     add("--num-layers", type=common.positive, default=1, help="of each stack")
     add("--num-heads", type=common.positive, default=2)
     add("--hidden-dim", type=common.positive, default=64)
-    add("--feature-map", default="softmax", help="as for FastAttention")
+    add("--feature-map", default="softmax", help="of the attention")
     add("--num-features", type=common.positive, default=128, help="of a head")
     add("--max-wavelength", type=float, default=20, help="base of rotary positions")
     add("--test-sequences", type=common.positive, default=64, help="of each length")
@@ -164,7 +164,7 @@ def write(model, sources, first_tokens, num_tokens):
     """The likeliest next tokens, one after the other, of shape (B, num_tokens)."""
     if model.backbone.attention == "linear":
         return model.generate(sources, num_tokens, first_tokens)
-    # Exact attention has no state of constant size: all is computed again each time.
+    # Exact attention has no state of constant size: each step computes all again.
     written = np.pad(first_tokens, [(0, 0), (0, num_tokens)])
     for place in range(num_tokens):
         inputs = {

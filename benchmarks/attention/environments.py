@@ -60,6 +60,7 @@ def install_late(python, requirements, log):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        check=False,
     )
     if finished.returncode:
         log.write_text(finished.stdout)

@@ -108,9 +108,8 @@ def least_memory(point):
         return ""
     least = min(memory, key=memory.get)
     ratio = memory[least] / max(point["memory"][OURS], 1)
-    return f"; the FAVOR+ peer of least memory, {BY_NAME[least].title}, takes " + (
-        f"{ratio:.1f}× ours"
-    )
+    title = BY_NAME[least].title
+    return f"; the FAVOR+ peer of least memory, {title}, takes {ratio:.1f}× ours"
 
 
 def crossing(points, name):

@@ -194,12 +194,16 @@ def report(stream, checkpoints, errors, times, peaks):
     """Returns Markdown: a row for each checkpoint, and the memory below."""
     layer = stream.layer
     lines = [
-        f"M = {layer.num_features}, rotary_base={layer.rotary_base}, "
-        f"exact_window={layer.exact_window}, keras {keras.__version__}, tensorflow "
-        f"{tf.__version__}.",
+        (
+            f"M = {layer.num_features}, rotary_base={layer.rotary_base}, "
+            f"exact_window={layer.exact_window}, keras {keras.__version__}, tensorflow "
+            f"{tf.__version__}."
+        ),
         "",
-        "| positions before | step | times that of the first | relative error | "
-        "extra memory |",
+        (
+            "| positions before | step | times that of the first | relative error | "
+            "extra memory |"
+        ),
         "| ---: | ---: | ---: | ---: | ---: |",
     ]
     for checkpoint, error, seconds in zip(checkpoints, errors, times, strict=True):
@@ -218,8 +222,10 @@ def report(stream, checkpoints, errors, times, peaks):
         [
             *lines,
             "",
-            f"- Peak of extra memory: {first} in the first {FIRST_SPANS} spans, "
-            f"{later} in the rest.",
+            (
+                f"- Peak of extra memory: {first} in the first {FIRST_SPANS} spans, "
+                f"{later} in the rest."
+            ),
             "- A stored state gave the same bits in another process.",
         ]
     )

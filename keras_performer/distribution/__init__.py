@@ -1,7 +1,7 @@
 """Floor 4: one model on several devices, and ahead-of-time plans for TPUs."""
 
-from keras_performer.distribution.compilation_error import CompilationError
 from keras_performer.distribution.compiled_plan import (
+    CompilationError,
     CompiledPlan,
     compile_plan,
     longest_sequence,

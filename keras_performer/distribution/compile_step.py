@@ -18,9 +18,9 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from keras_performer.distribution.plan_settings import PlanSettings
-from keras_performer.distribution.planned_model import planned_model
 from keras_performer.distribution.product_flops import product_flops
 from keras_performer.distribution.tpu_topology import TpuTopology
+from keras_performer.models import PerformerBackbone
 
 # Which axis of a weight is divided over the devices that share the heads: queries, keys
 # and values by heads; the feed-forward network by its hidden features.
@@ -73,6 +73,37 @@ def trace_step(settings: PlanSettings) -> Any:
     step = jax.jit(_training_step(model, optimizer), donate_argnums=(0, 1, 2))
     state = (trainable, non_trainable, arguments(optimizer.variables))
     return step.trace(*state, ids, ids, weights)
+
+
+def planned_model(settings: PlanSettings) -> Any:
+    """Makes the model of a plan: token ids of shape (B, T) to logits (B, T, V).
+
+    Inside a `keras.StatelessScope(initialize_variables=False)` its weights have shapes
+    and no values.
+
+    Args:
+        settings: A `PlanSettings`.
+
+    Returns:
+        A `keras.Model`.
+    """
+    backbone = PerformerBackbone(
+        vocabulary_size=settings.vocabulary_size,
+        num_layers=settings.num_layers,
+        num_heads=settings.num_heads,
+        hidden_dim=settings.hidden_dim,
+        intermediate_dim=settings.intermediate_dim,
+        dropout=settings.dropout,
+        feature_map=settings.feature_map,
+        num_features=settings.num_features,
+        seed=0,
+        dtype=settings.dtype,
+        causal=settings.causal,
+        attention=settings.attention,
+        remat=settings.remat,
+    )
+    logits = backbone.token_embedding(backbone.output, reverse=True)
+    return keras.Model(backbone.input, logits)
 
 
 def layout(path: str) -> tuple[str | None, ...]:

@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 
-from keras_performer.distribution.compilation_error import CompilationError
 from keras_performer.distribution.plan_settings import PlanSettings
 from keras_performer.extras import pip_line
 
@@ -25,6 +24,20 @@ ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
 }
 COMPILER = "keras_performer.distribution.compile_step"
+
+
+class CompilationError(RuntimeError):
+    """Raised when a step does not compile.
+
+    Args:
+        message: The message of the compiler.
+    """
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether the step needs more memory than the chip has."""
+        message = str(self)
+        return message.startswith("RESOURCE_EXHAUSTED") and "hbm" in message.lower()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +99,7 @@ def compile_plan(settings: PlanSettings) -> CompiledPlan:
             [sys.executable, "-m", COMPILER, str(result)],
             input=json.dumps(dataclasses.asdict(settings)),
             env={**os.environ, **ENVIRONMENT},
+            check=False,
             capture_output=True,
             encoding="utf-8",
             errors="replace",

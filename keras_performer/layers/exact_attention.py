@@ -28,15 +28,20 @@ class ExactAttention(BaseAttention):
         query: Tensor of shape (B, T, F).
         value: Tensor of shape (B, S, Fv).
         key: Tensor of shape (B, S, Fk). Defaults to `value`.
-        query_mask: As for `FastAttention`, as all that follow.
-        value_mask: Boolean tensor of shape (B, S).
-        key_mask: Boolean tensor of shape (B, S).
-        attention_mask: A key mask, of shape (B, S) or (B, 1, S).
+        query_mask: Boolean tensor of shape (B, T), or `None`. It passes on to the
+            output as its Keras mask.
+        value_mask: Boolean tensor of shape (B, S), True at the positions that count,
+            or `None`.
+        key_mask: Boolean tensor of shape (B, S), True at the positions that count, or
+            `None`.
+        attention_mask: A key mask, of shape (B, S) or (B, 1, S), or `None`.
         return_attention_scores: Whether to return the matrix (B, H, T, S) too.
         training: Whether dropout is active.
         use_causal_mask: Whether a query sees only the keys at and before its position.
-        segment_ids: Integer tensor of shape (B, T), or `None`.
-        positions: Integer tensor of shape (T,) or (B, T), or `None`.
+        segment_ids: Integer tensor of shape (B, T), for several sequences in a row,
+            each of which attends to itself alone. Or `None`.
+        positions: Integer tensor of shape (T,) or (B, T), the positions of queries and
+            keys for `rotary_base`. By default they are counted.
 
     Returns:
         Tensor of shape (B, T, F), or (B, T, *output_shape); with

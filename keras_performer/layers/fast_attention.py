@@ -95,7 +95,7 @@ class FastAttention(BaseAttention):
         query_mask: Boolean tensor of shape (B, T). It passes on to the output as its
             Keras mask.
         value_mask: Boolean tensor of shape (B, S), True at the positions that count.
-        key_mask: Boolean tensor of shape (B, S), likewise.
+        key_mask: Boolean tensor of shape (B, S), True at the positions that count.
         attention_mask: A key mask, of shape (B, S) or (B, 1, S). A mask of (B, T, S)
             is refused: linear attention never forms the matrix it would act on.
         return_attention_scores: Whether to return the attention matrix
@@ -104,8 +104,8 @@ class FastAttention(BaseAttention):
         use_causal_mask: Whether a query sees only the keys at and before its position.
             It needs one axis of attention.
         segment_ids: Integer tensor of shape (B, T), for self-attention in which
-            several sequences stand in a row: a position sees those of its own run of
-            equal ids alone, and gets what its sequence alone would give. Or `None`.
+            several sequences stand in a row: a position attends to its own segment, a
+            run of equal ids, and gets what its sequence alone would give. Or `None`.
         positions: Integer tensor of shape (T,) or (B, T), the positions of queries and
             keys for `rotary_base`. By default they are counted.
 

@@ -1,4 +1,4 @@
-"""The weights of a feature map: drawn, redrawn and adapted for the layer they serve."""
+"""The weights of a feature map: drawn, resampled and adapted for a layer."""
 
 import random
 
@@ -49,7 +49,7 @@ class FeatureWeights:
         return tensors
 
     def redraw(self, seed):
-        """Draws the random parameters anew."""
+        """Resamples the random parameters."""
         for name, value in self._draw(seed).items():
             self._weights[name].assign(value)
 

@@ -5,8 +5,8 @@ import inspect
 import keras
 from keras import ops
 
-from keras_performer.layers import attention_masks as masks
 from keras_performer.layers import decoder_cache
+from keras_performer.layers.attention_masks import block_key_mask
 from keras_performer.layers.transformer_block import TransformerBlock
 from keras_performer.ops.backend.keras_internals import get_keras_mask
 
@@ -28,22 +28,36 @@ class PerformerDecoder(TransformerBlock):
         intermediate_dim: Hidden size of the feed-forward network.
         num_heads: H, the number of attention heads, of `F // H` features each.
         dropout: Dropout rate of attention and of the residual branches.
-        activation: As for `PerformerEncoder`.
+        activation: Activation of the feed-forward network.
         layer_norm_epsilon: Epsilon of the layer normalizations.
         kernel_initializer: Initializer of the kernels.
         bias_initializer: Initializer of the biases.
-        normalize_first: As for `PerformerEncoder`.
-        normalization: As for `PerformerEncoder`.
-        feedforward: As for `PerformerEncoder`.
-        feedforward_chunk: As for `PerformerEncoder`.
-        attention: As for `PerformerEncoder`; with `"exact"` there are no caches.
-        feature_map: As for `FastAttention`.
-        num_features: As for `FastAttention`.
-        projection: As for `FastAttention`.
-        rotary_base: As for `FastAttention`, in self-attention.
-        exact_window: As for `FastAttention`, in self-attention.
-        num_key_value_heads: As for `FastAttention`, in self-attention.
-        remat: As for `PerformerEncoder`.
+        normalize_first: Whether a branch's input is normalized (pre-norm), rather
+            than the sum after it (post-norm).
+        normalization: `"layer_norm"` or `"rms_norm"`.
+        feedforward: `"dense"`, or `"gated"`: then the hidden features are multiplied
+            by as many others, to which the activation is applied (arXiv 2002.05202).
+        feedforward_chunk: How many positions at a time go through the feed-forward
+            network; the backward pass computes its hidden features again instead of
+            keeping them. `None` for all at once.
+        attention: `"linear"`, by `FastAttention`, or `"exact"`, softmax attention
+            by `ExactAttention`, for which the feature map has no meaning, and which
+            has no caches.
+        feature_map: Name of a feature map, such as `"softmax"` (FAVOR+) or `"relu"`, or
+            a `keras_performer.feature_maps.FeatureMap`.
+        num_features: M, the number of random features. Defaults to `D log D`, rounded
+            to a multiple of 64.
+        projection: How the random projection is drawn: `"orthogonal"` or another name
+            that `ops.projections.get` knows, or a callable
+            `(seed, num_features, head_dim) -> array`.
+        rotary_base: Base of rotary positions in self-attention, such as 10,000, or
+            `None` for none.
+        exact_window: Number of nearest positions to which self-attention is exact, or
+            `None`.
+        num_key_value_heads: Hk, the number of heads of keys and values in
+            self-attention. Defaults to `num_heads`.
+        remat: Whether the backward pass computes the block again instead of keeping
+            what it computed: exactly, dropout included.
         seed: Integer that seeds the projections and dropout, or `None`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
@@ -63,10 +77,11 @@ class PerformerDecoder(TransformerBlock):
         cross_attention_cache: State of the source, from `initial_cross_state` or the
             call before.
         cross_attention_cache_update_index: 0 to sum up `encoder_sequence`, `None` to
-            read `cross_attention_cache` as it is, masks included.
+            attend to `cross_attention_cache` as it is, masks included.
         use_causal_mask: Whether a position sees only those at and before it.
         training: Whether dropout is active.
-        segment_ids: As for `FastAttention`, in self-attention; not with a cache.
+        segment_ids: Integer tensor of shape (B, T), for several sequences in a row,
+            each of which attends to itself alone; not with a cache. Or `None`.
 
     Returns:
         Tensor of shape (B, T, F); with caches, a tuple of it, the new
@@ -150,52 +165,55 @@ class PerformerDecoder(TransformerBlock):
             )
             inputs = (x, source)
 
-        def forward(x, source=None):
-            def attend(x):
-                output = self._self_attention_layer(
-                    x,
-                    x,
-                    query_mask=query_mask,
-                    value_mask=key_mask,
-                    use_causal_mask=use_causal_mask,
-                    training=training,
-                    segment_ids=segment_ids,
-                )
-                return output, None
+        if self_attention_cache is not None:
+            decoder_cache.check_streamable(
+                use_causal_mask, segment_ids, training, self.dropout, self.attention
+            )
+            decoder_cache.check_update_index(
+                self_attention_cache_update_index, self_attention_cache
+            )
 
-            def attend_source(x):
-                output = self._cross_attention_layer(
-                    x,
-                    source,
-                    query_mask=query_mask,
-                    value_mask=source_mask,
-                    training=training,
-                )
-                return output, None
-
-            return self._branches(x, attend, attend_source, training)[0]
-
-        if self_attention_cache is None:
-            return self._call_with_remat(forward, inputs, training)
-        decoder_cache.check_streamable(
-            use_causal_mask, segment_ids, training, self.dropout, self.attention
-        )
-        decoder_cache.check_update_index(
-            self_attention_cache_update_index, self_attention_cache
-        )
-
-        def advance(x):
+        def attend(x):
             layer = self._self_attention_layer
-            advance = layer.step if x.shape[1] == 1 else layer.prefill
-            return advance(x, self_attention_cache, mask=key_mask)
+            if self_attention_cache is not None:
+                advance = layer.step if x.shape[1] == 1 else layer.prefill
+                return advance(x, self_attention_cache, mask=key_mask)
+            output = layer(
+                x,
+                x,
+                query_mask=query_mask,
+                value_mask=key_mask,
+                use_causal_mask=use_causal_mask,
+                training=training,
+                segment_ids=segment_ids,
+            )
+            return output, None
 
-        def read(x):
+        def attend_to_source(x, source):
             layer, state = self._cross_attention_layer, cross_attention_cache
-            if cross_attention_cache_update_index is not None:
-                state = layer.summarize(source, key_mask=source_mask)
-            return layer.attend(x, state), state
+            if self_attention_cache is not None:
+                if cross_attention_cache_update_index is not None:
+                    state = layer.summarize(source, key_mask=source_mask)
+                return layer.attend(x, state), state
+            masks = {"query_mask": query_mask, "value_mask": source_mask}
+            return layer(x, source, training=training, **masks), None
 
-        return _with_caches(*self._branches(x, advance, read, training))
+        def forward(x, source=None):
+            x, state = self._residual("self_attention", x, attend, training)
+            source_state = None
+            if has_cross:
+                x, source_state = self._residual(
+                    "cross_attention",
+                    x,
+                    lambda x: attend_to_source(x, source),
+                    training,
+                )
+            x = self._feedforward(x, training)
+            return _with_caches(x, state, source_state)
+
+        if self_attention_cache is not None:
+            return forward(*inputs)
+        return self._call_with_remat(forward, inputs, training)
 
     def initial_state(self, batch_size):
         """The `self_attention_cache` before the first position.
@@ -262,28 +280,8 @@ class PerformerDecoder(TransformerBlock):
         """A sequence in the compute dtype, its padding mask, and its mask of keys."""
         if padding_mask is None:
             padding_mask = get_keras_mask(sequence)
-        key_mask = masks.block_key_mask(name, padding_mask, attention_mask)
+        key_mask = block_key_mask(name, padding_mask, attention_mask)
         return ops.cast(sequence, self.compute_dtype), padding_mask, key_mask
-
-    def _branches(self, x, attend, attend_source, training):
-        """The output, and the other of both branches `(x) -> (output, other)`."""
-        x, of_self = self._residual(
-            x,
-            attend,
-            self._self_attention_layer_norm,
-            self._self_attention_dropout,
-            training,
-        )
-        of_source = None
-        if self._cross_attention_layer is not None:
-            x, of_source = self._residual(
-                x,
-                attend_source,
-                self._cross_attention_layer_norm,
-                self._cross_attention_dropout,
-                training,
-            )
-        return self._feedforward(x, training), of_self, of_source
 
     def _check_built(self):
         decoder_cache.check_linear(self.attention)

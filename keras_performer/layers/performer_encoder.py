@@ -31,12 +31,18 @@ class PerformerEncoder(TransformerBlock):
             keeping them. `None` for all at once.
         attention: `"linear"`, by `FastAttention`, or `"exact"`, softmax attention
             by `ExactAttention`, for which the feature map has no meaning.
-        feature_map: As for `FastAttention`.
-        num_features: As for `FastAttention`.
-        projection: As for `FastAttention`.
-        rotary_base: As for `FastAttention`.
-        exact_window: As for `FastAttention`.
-        num_key_value_heads: As for `FastAttention`.
+        feature_map: Name of a feature map, such as `"softmax"` (FAVOR+) or `"relu"`, or
+            a `keras_performer.feature_maps.FeatureMap`.
+        num_features: M, the number of random features. Defaults to `D log D`, rounded
+            to a multiple of 64.
+        projection: How the random projection is drawn: `"orthogonal"` or another name
+            that `ops.projections.get` knows, or a callable
+            `(seed, num_features, head_dim) -> array`.
+        rotary_base: Base of rotary positions, such as 10,000, or `None` for none.
+        exact_window: Number of nearest positions to which attention is exact, or
+            `None`.
+        num_key_value_heads: Hk, the number of heads of keys and values. Defaults to
+            `num_heads`.
         remat: Whether the backward pass computes the block again instead of keeping
             what it computed: exactly, dropout included.
         seed: Integer that seeds the projection and dropout, or `None`.
@@ -50,7 +56,8 @@ class PerformerEncoder(TransformerBlock):
         training: Whether dropout is active.
         return_attention_scores: Whether to return the attention matrix too, of shape
             (B, H, T, T). It costs O(T²).
-        segment_ids: As for `FastAttention`.
+        segment_ids: Integer tensor of shape (B, T), for several sequences in a row,
+            each of which attends to itself alone. Or `None`.
 
     Returns:
         Tensor of shape (B, T, F); with `return_attention_scores`, a pair of it and
@@ -110,13 +117,7 @@ class PerformerEncoder(TransformerBlock):
             return output if return_attention_scores else (output, None)
 
         def forward(x):
-            x, scores = self._residual(
-                x,
-                attend,
-                self._self_attention_layer_norm,
-                self._self_attention_dropout,
-                training,
-            )
+            x, scores = self._residual("self_attention", x, attend, training)
             return self._feedforward(x, training), scores
 
         if return_attention_scores:

@@ -11,15 +11,15 @@ from keras_performer.renamed import also_registered_as
 @also_registered_as("LearnedPositions")
 @keras.saving.register_keras_serializable(package="keras_performer")
 class PositionEmbedding(keras.layers.Layer):
-    """Adds a trained vector for each position.
+    """Adds a trained embedding for each position.
 
     Padding takes no position, so that a sequence has the positions that it would have
     alone, wherever it is padded.
 
     Args:
         max_sequence_length: The longest sequence.
-        stddev: Standard deviation of the vectors before training.
-        seed: Integer that seeds the vectors, or `None`.
+        stddev: Standard deviation of the embeddings before training.
+        seed: Integer that seeds the embeddings, or `None`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
@@ -30,7 +30,8 @@ class PositionEmbedding(keras.layers.Layer):
         start_index: Position of the first element that counts: an int, or an integer
             tensor of shape (B,).
         segment_ids: Integer tensor of shape (B, T), for several sequences in a row:
-            each run of equal ids starts at `start_index`. Or `None`.
+            each segment, a run of equal ids, starts at
+            `start_index`. Or `None`.
 
     Returns:
         Tensor of shape (B, T, F).

@@ -9,7 +9,7 @@ from keras_performer.ops.backend.keras_internals import AutocastScope
 def remat(layer, function, inputs):
     """Calls a function of a layer's weights, of which no intermediate is kept.
 
-    As `keras.remat`, and exact where that is not: weights and the states of random
+    Like `keras.remat`, and exact where that is not: weights and the states of random
     seeds go in as values, and what the function changes of them comes out as values.
     So dropout is the same in both computations, and a state changes once.
 

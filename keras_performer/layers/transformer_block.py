@@ -212,13 +212,7 @@ class TransformerBlock(keras.layers.Layer):
         )
 
     def _attention(
-        self,
-        name,
-        query_shape,
-        value_shape,
-        seed_index,
-        exact_window=None,
-        **arguments,
+        self, name, query_shape, value_shape, seed_index, exact_window=None, **arguments
     ):
         hidden_dim = query_shape[-1]
         if hidden_dim < self.num_heads:
@@ -292,32 +286,31 @@ class TransformerBlock(keras.layers.Layer):
             self._feedforward_gate_dense = self._dense(
                 "feedforward_gate_dense", shape, self.intermediate_dim, self.activation
             )
+        activation = None if is_gated else self.activation
         self._feedforward_intermediate_dense = self._dense(
-            "feedforward_intermediate_dense",
-            shape,
-            self.intermediate_dim,
-            None if is_gated else self.activation,
+            "feedforward_intermediate_dense", shape, self.intermediate_dim, activation
         )
+        hidden = (*shape[:-1], self.intermediate_dim)
         self._feedforward_output_dense = self._dense(
-            "feedforward_output_dense",
-            (*shape[:-1], self.intermediate_dim),
-            shape[-1],
+            "feedforward_output_dense", hidden, shape[-1]
         )
         self._feedforward_dropout = self._drop("feedforward_dropout", seed_index)
 
-    def _residual(self, x, branch, norm, dropout, training):
+    def _residual(self, name, x, branch, training):
         """The sum of `x` and a branch of it, normalized before or after.
 
         Args:
+            name: The branch's name, before `_layer_norm` and `_dropout` in the names
+                of its sublayers.
             x: Tensor of shape (B, T, F).
             branch: Callable `(x) -> (output, other)`.
-            norm: The normalization.
-            dropout: The dropout of the branch's output.
             training: Whether dropout is active.
 
         Returns:
             Tensor of shape (B, T, F), and `other`.
         """
+        norm = getattr(self, f"_{name}_layer_norm")
+        dropout = getattr(self, f"_{name}_dropout")
         output, other = branch(norm(x) if self.normalize_first else x)
         x = dropout(output, training=training) + x
         return (x if self.normalize_first else norm(x)), other
@@ -331,8 +324,7 @@ class TransformerBlock(keras.layers.Layer):
             )
             return (self._feed(x) if is_whole else self._feed_in_chunks(x)), None
 
-        norm, dropout = self._feedforward_layer_norm, self._feedforward_dropout
-        return self._residual(x, branch, norm, dropout, training)[0]
+        return self._residual("feedforward", x, branch, training)[0]
 
     def _feed(self, x):
         hidden = self._feedforward_intermediate_dense(x)

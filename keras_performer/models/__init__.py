@@ -11,13 +11,13 @@ from keras_performer.models.performer_text_embedder import PerformerTextEmbedder
 from keras_performer.renamed import renamed_attributes
 
 __all__ = [
-    "PerformerTextClassifier",
-    "PerformerTextEmbedder",
     "PerformerBackbone",
     "PerformerCausalLM",
     "PerformerMaskedLM",
     "PerformerSeq2SeqBackbone",
     "PerformerSeq2SeqLM",
+    "PerformerTextClassifier",
+    "PerformerTextEmbedder",
     "presets",
     "samplers",
 ]

@@ -86,15 +86,9 @@ def initial_state(
     >>> initial_state(2, 3, 8, 5, head_dim=7, window_size=4).key.shape
     TensorShape([2, 3, 3, 7])
     """
-    sizes = {
-        "num_heads": num_heads,
-        "num_features": num_features,
-        "value_dim": value_dim,
-    }
-    if window_size is not None:
-        sizes |= {"head_dim": head_dim, "window_size": window_size}
-    for name, size in sizes.items():
-        validation.check_positive(name, size)
+    validation.check_positive("num_heads", num_heads)
+    validation.check_positive("num_features", num_features)
+    validation.check_positive("value_dim", value_dim)
     if dtype not in ("float32", "float64"):
         raise ValueError(
             f"A state must be 'float32' or 'float64'. Received: dtype={dtype!r}"
@@ -107,6 +101,8 @@ def initial_state(
     sums = AttentionState(zeros(*shape), zeros(*shape))
     if window_size is None:
         return sums
+    validation.check_positive("head_dim", head_dim)
+    validation.check_positive("window_size", window_size)
     kept = window_size - 1
     key, value = (zeros(num_heads, kept, dim) for dim in (head_dim, value_dim))
     return WindowedState(*sums, key, value, zeros(kept))

@@ -281,7 +281,9 @@ print("blocks")
 
 def code_of(title):
     """The Python code in the guide's section of a title; "" is before the first."""
-    sections = re.split(r"^## (.*)\n", "\n" + GUIDE.read_text("utf-8"), flags=re.M)
+    sections = re.split(
+        r"^## (.*)\n", "\n" + GUIDE.read_text("utf-8"), flags=re.MULTILINE
+    )
     section = dict(zip(["", *sections[1::2]], sections[::2], strict=True))[title]
     return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
 
@@ -290,6 +292,7 @@ def run(script, *arguments, **environment):
     paths = (ROOT, ROOT / "tests", ROOT / "tests" / "ops")
     done = subprocess.run(
         [sys.executable, "-c", COMMON + script, *arguments],
+        check=False,
         capture_output=True,
         text=True,
         timeout=300,

@@ -262,7 +262,7 @@ def test_digits_are_more_regular_at_their_places(load):
     images, num_levels = example.load_digits()
     assert images.shape == (1797, 8, 8, 1)
     assert images.max() == num_levels - 1
-    train, test = example.hold_out(example.to_ids(images), seed=0)
+    train, test = example.train_test_split(example.to_ids(images), seed=0)
     assert len(train) > 3 * len(test) > 900
     lines = example.baselines(train, test, num_levels)
     assert lines["frequencies at each place"] < lines["frequencies"] - 0.3 < 4

@@ -39,7 +39,7 @@ def test_the_plan_that_is_shown_is_one_of_the_command():
     (command,) = re.findall(
         r"^    keras-performer (plan .*?)\n\n",
         "\n".join(sources("markdown")),
-        re.M | re.S,
+        re.MULTILINE | re.DOTALL,
     )
     arguments = parser().parse_args(command.replace("\\\n", " ").split())
     assert arguments.seq_len == 65536 and arguments.remat
@@ -84,7 +84,7 @@ def test_it_installs_from_the_source_that_is_named_and_then_from_the_index(insta
 
 
 def test_where_pip_fails_it_says_what_to_do(installed):
-    with pytest.raises(RuntimeError, match="keras-performer: upload a wheel .*SOURCE"):
+    with pytest.raises(RuntimeError, match=r"keras-performer: upload a wheel .*SOURCE"):
         installed(returncode=1)
 
 

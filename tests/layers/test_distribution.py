@@ -139,7 +139,9 @@ print("mirrored")
 
 def code_of(title):
     """The Python code in the guide's section of a title; "" is before the first."""
-    sections = re.split(r"^## (.*)\n", "\n" + GUIDE.read_text("utf-8"), flags=re.M)
+    sections = re.split(
+        r"^## (.*)\n", "\n" + GUIDE.read_text("utf-8"), flags=re.MULTILINE
+    )
     titles = ["", *sections[1::2]]
     (section,) = (
         text for name, text in zip(titles, sections[::2], strict=True) if name == title
@@ -152,6 +154,7 @@ def code_of(title):
 def run(script, *arguments, **environment):
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
+        check=False,
         capture_output=True,
         text=True,
         timeout=300,

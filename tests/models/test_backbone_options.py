@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from tolerances import assert_close
 
-from keras_performer.layers import ExactAttention, FastAttention
 from keras_performer.models import PerformerBackbone, PerformerCausalLM
 
 VOCABULARY, T = 29, 13
@@ -82,25 +81,6 @@ def test_a_stream_is_as_the_whole(options):
     assert_close(both, run(model, ids))
 
 
-def test_attention_of_each_block():
-    model = backbone(attention=["exact", "linear"], exact_window=3)
-    first, second = (block._self_attention_layer for block in model.blocks)
-    assert isinstance(first, ExactAttention) and isinstance(second, FastAttention)
-    assert second.exact_window == 3
-    with pytest.raises(ValueError, match="`attention` must be one of.*'flash'"):
-        backbone(attention="flash")
-    with pytest.raises(ValueError, match="`attention` must be one value for all"):
-        backbone(attention=["exact"])
-
-
-def test_redraws_are_of_blocks_with_random_features():
-    assert backbone(attention=["exact", "linear"]).redraws
-    assert not backbone(attention="exact").redraws
-    assert not backbone(attention="linear", feature_map="relu").redraws
-    maps = ["softmax", "relu"]
-    assert not backbone(attention=["exact", "linear"], feature_map=maps).redraws
-
-
 def test_exact_blocks_do_not_generate():
     model = PerformerCausalLM(backbone(attention=["linear", "exact"], causal=True))
     with pytest.raises(ValueError, match="whose state does not grow"):
@@ -130,17 +110,6 @@ def test_logits_by_other_weights():
     assert extra == {"token_embedding/reverse_embeddings"}
     own.backbone.token_embedding.reverse_embeddings.assign(np.zeros((18, VOCABULARY)))
     assert not np.any(run(own, ids)) and np.any(run(tied, ids))
-
-
-@pytest.mark.parametrize("causal", [False, True])
-def test_post_norm_normalizes_what_it_returns(causal):
-    model = backbone(normalize_first=False, causal=causal)
-    for block in model.blocks:
-        for norm in (block._self_attention_layer_norm, block._feedforward_layer_norm):
-            norm.gamma.assign(np.ones(18))
-            norm.beta.assign(np.zeros(18))
-    output = run(model, draw_ids(2, T))
-    assert_close(output.std(axis=-1), np.ones((2, T)))
 
 
 @pytest.mark.skipif(

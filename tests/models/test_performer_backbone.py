@@ -9,7 +9,7 @@ import pytest
 from tolerances import assert_close
 
 from keras_performer import feature_maps
-from keras_performer.models import PerformerBackbone, PerformerSeq2SeqBackbone
+from keras_performer.models import PerformerBackbone
 
 VOCABULARY, T = 29, 13
 
@@ -225,36 +225,3 @@ def test_weight_paths(snapshot):
     snapshot(
         "performer_backbone_weights", {w.path: list(w.shape) for w in model.weights}
     )
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [("favor", "linear"), (["exact", "favor"], ["exact", "linear"])],
-    ids=str,
-)
-@pytest.mark.parametrize("make", [PerformerBackbone, PerformerSeq2SeqBackbone])
-def test_the_old_name_of_linear_attention(make, old, new):
-    arguments = {
-        "vocabulary_size": VOCABULARY,
-        "num_layers": 2,
-        "num_heads": 3,
-        "hidden_dim": 18,
-        "intermediate_dim": 23,
-    }
-    with pytest.warns(DeprecationWarning, match="now called `attention='lin") as caught:
-        model = make(**arguments, attention=old)
-    assert model.attention == new
-    assert [each.filename for each in caught] == [__file__]
-    # A file of before has the old name in its config: it loads without a warning.
-    config = {**model.get_config(), "attention": old}
-    assert make.from_config(config).attention == new
-    del config["attention"]
-    assert make.from_config(config).attention == "linear"
-
-
-def test_a_preset_with_the_old_name_of_linear_attention():
-    with pytest.warns(DeprecationWarning, match="now called `attention='linear'`"):
-        model = PerformerBackbone.from_preset(
-            "tiny", vocabulary_size=VOCABULARY, num_layers=1, attention="favor"
-        )
-    assert model.attention == "linear"

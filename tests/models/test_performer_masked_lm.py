@@ -99,5 +99,5 @@ def test_a_packed_model_takes_segments():
 
 
 def test_a_causal_backbone_is_refused():
-    with pytest.raises(ValueError, match="made with `causal=False`.*causal=True"):
+    with pytest.raises(ValueError, match=r"made with `causal=False`.*causal=True"):
         masked_lm(causal=True)

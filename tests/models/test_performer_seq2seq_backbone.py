@@ -258,7 +258,7 @@ def test_dtype_policies(dtype):
 
 
 def test_inputs_that_are_refused(model):
-    with pytest.raises(ValueError, match="Missing.*decoder_token_ids"):
+    with pytest.raises(ValueError, match=r"Missing.*decoder_token_ids"):
         model({"encoder_token_ids": draw_ids(2, S)})
     with pytest.raises(ValueError, match="must be equal in the batch"):
         model(inputs(draw_ids(2, S), draw_ids(3, T)))

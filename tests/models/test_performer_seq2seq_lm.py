@@ -208,7 +208,7 @@ def test_models_that_cannot_go_on(model):
     with pytest.raises(ValueError, match="must be a `PerformerSeq2SeqBackbone`"):
         PerformerSeq2SeqLM(backbone(causal=True))
     sinusoidal = PerformerSeq2SeqLM(seq2seq_backbone(positions="sinusoidal"))
-    with pytest.raises(ValueError, match="'rotary' or 'learned'.*'sinusoidal'"):
+    with pytest.raises(ValueError, match=r"'rotary' or 'learned'.*'sinusoidal'"):
         sinusoidal.generate(SOURCES, N, PROMPTS)
 
 

@@ -22,7 +22,7 @@ def test_presets_stay_as_they_are():
 
 
 def test_an_unknown_preset_names_those_there_are():
-    with pytest.raises(ValueError, match="no preset 'huge'.*tiny, small.*from_depth"):
+    with pytest.raises(ValueError, match=r"no preset 'huge'.*tiny, small.*from_depth"):
         PerformerBackbone.from_preset("huge", vocabulary_size=31)
 
 

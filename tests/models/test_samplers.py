@@ -235,7 +235,7 @@ def test_names():
 
 @pytest.mark.parametrize("identifier", ["likely", None, 3, samplers.GreedySampler])
 def test_unknown_samplers(identifier):
-    with pytest.raises(ValueError, match="Unknown sampler: .*'beam', 'greedy'"):
+    with pytest.raises(ValueError, match=r"Unknown sampler: .*'beam', 'greedy'"):
         samplers.get(identifier)
 
 

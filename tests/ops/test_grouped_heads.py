@@ -1,5 +1,7 @@
 """Grouped key/value heads: as if each head of keys were there for every query head."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -55,7 +57,7 @@ def recurrent(query, key, value, feature_map, parameters, key_mask):
     dtype = keras.backend.standardize_dtype(value.dtype)
     state = performer_ops.initial_state(B, key.shape[2], size, DV, dtype)
     outputs, bounds = [], [0, 7, 10, *range(11, T + 1)]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         span = [x[:, start:end] for x in (query, key, value)]
         attend, sizes = performer_ops.prefill, CHUNKS
         if end - start == 1:

@@ -1,5 +1,7 @@
 """What is not finite stays in its own row and, causally, in its own future."""
 
+import itertools
+
 import numpy as np
 import pytest
 from attention_inputs import DV, B, D, H, M, T, draw, draw_map
@@ -40,7 +42,7 @@ def in_spans(state, *arguments, key_mask=None, **options):
     """A span, two steps, of which the second is at `POSITION`, and a span."""
     *inputs, feature_map, parameters = arguments
     outputs, bounds = [], [0, POSITION - 1, POSITION, POSITION + 1, T]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         attend, sizes = (ops.step, {}) if end - start == 1 else (ops.prefill, options)
         output, state = attend(
             state,

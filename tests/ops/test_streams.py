@@ -1,5 +1,7 @@
 """Streams, with a window or without: any cut gives what the whole gives."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -43,7 +45,7 @@ def attend_in_spans(cuts, inputs, feature_map, parameters, key_mask=None):
     )
     outputs = []
     bounds = [0, *cuts, T]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         mask = None if key_mask is None else key_mask[:, start:end]
         output, state = prefill(
             state,
@@ -151,7 +153,7 @@ def stream(cuts, inputs, arguments, window_size, key_mask=None):
     """Attention span by span; spans of one position are steps."""
     state = empty_state(window_size)
     outputs, bounds = [], [0, *cuts, T]
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         options = {"window_log_weight": LOG_WEIGHT}
         if key_mask is not None:
             options["key_mask"] = key_mask[:, start:end]

@@ -63,7 +63,7 @@ class Peer(abc.ABC):
 
     def constants(self, query, key):
         """What the peer's gradient takes for constants, of one head's arrays."""
-        return None
+        return
 
     def query_features(self, x, constants):
         """Features of one head's queries in float64, (R, D) to (R, M)."""

@@ -32,6 +32,12 @@ def chunked_scan(step, carry, chunks, shared):
     return carry, tuple(ops.stack(parts) for parts in zip(*outputs, strict=True))
 
 
+def cut(tensors, sizes):
+    """Cuts a flat sequence of tensors into tuples of the given sizes."""
+    tensors = iter(tensors)
+    return tuple(tuple(next(tensors) for _ in range(size)) for size in sizes)
+
+
 def remat(function, inputs):
     """Calls a function of which the backward pass keeps the inputs alone.
 

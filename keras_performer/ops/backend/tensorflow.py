@@ -15,26 +15,20 @@ import math
 
 import tensorflow as tf
 
+from keras_performer.ops.backend.portable import cut
+
 
 def chunked_scan(step, carry, chunks, shared):
     """Folds `step` over the chunks of a sequence; see `portable.chunked_scan`."""
-    num_carries, num_chunks = len(carry), len(chunks)
-
-    def split(flat):
-        flat = tuple(flat)
-        return (
-            flat[:num_carries],
-            flat[num_carries : num_carries + num_chunks],
-            flat[num_carries + num_chunks :],
-        )
+    sizes = len(carry), len(chunks), len(shared)
 
     @tf.custom_gradient
     def scan(*flat):
-        carry, chunks, shared = split(flat)
+        carry, chunks, shared = cut(flat, sizes)
         last, outputs, carries = _forward(step, carry, chunks, shared)
 
         def gradient(*upstream):
-            d_last, d_outputs = upstream[:num_carries], upstream[num_carries:]
+            d_last, d_outputs = upstream[: sizes[0]], upstream[sizes[0] :]
             d_carry, d_chunks, d_shared = _backward(
                 step, carries, chunks, shared, d_last, d_outputs
             )
@@ -44,7 +38,7 @@ def chunked_scan(step, carry, chunks, shared):
 
     flat = [tf.convert_to_tensor(x) for x in (*carry, *chunks, *shared)]
     result = scan(*flat)
-    return tuple(result[:num_carries]), tuple(result[num_carries:])
+    return tuple(result[: sizes[0]]), tuple(result[sizes[0] :])
 
 
 def remat(function, inputs):

@@ -7,6 +7,8 @@ not support custom gradients inside of a checkpoint, and features have one.
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from keras_performer.ops.backend.portable import cut
+
 
 def chunked_scan(step, carry, chunks, shared):
     """Folds `step` over the chunks of a sequence; see `portable.chunked_scan`."""
@@ -28,7 +30,7 @@ def compile_function(function, model, sampler=None):
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, step, sizes, *tensors):
-        carry, chunks, shared = _split(tensors, sizes)
+        carry, chunks, shared = cut(tensors, sizes)
         carries, outputs = [], []
         for i in range(len(chunks[0])):
             carries.append(carry)
@@ -43,7 +45,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, *upstream):
-        carries, chunks, shared = _split(ctx.saved_tensors, ctx.sizes)
+        carries, chunks, shared = cut(ctx.saved_tensors, ctx.sizes)
         d_carry, d_outputs = upstream[: len(carries)], upstream[len(carries) :]
         d_shared = [torch.zeros_like(x) for x in shared]
         d_chunks = []
@@ -52,7 +54,7 @@ class _Scan(torch.autograd.Function):
             gradients = _step_gradients(
                 ctx.step, ctx.sizes, arguments, (*d_carry, *(d[i] for d in d_outputs))
             )
-            d_carry, d_chunk, d_step = _split(gradients, ctx.sizes)
+            d_carry, d_chunk, d_step = cut(gradients, ctx.sizes)
             d_chunks.append(d_chunk)
             d_shared = [a + b for a, b in zip(d_shared, d_step, strict=True)]
         d_chunks = [torch.stack(x) for x in zip(*reversed(d_chunks), strict=True)]
@@ -62,15 +64,9 @@ class _Scan(torch.autograd.Function):
 def _step_gradients(step, sizes, arguments, upstream):
     with torch.enable_grad():
         arguments = [x.detach().requires_grad_() for x in arguments]
-        carry, output = step(*_split(arguments, sizes))
+        carry, output = step(*cut(arguments, sizes))
     pairs = zip((*carry, *output), upstream, strict=True)
     results, upstream = zip(*((x, d) for x, d in pairs if x.requires_grad), strict=True)
     return torch.autograd.grad(
         results, arguments, upstream, allow_unused=True, materialize_grads=True
     )
-
-
-def _split(tensors, sizes):
-    """Cuts a flat sequence of tensors into tuples of the given sizes."""
-    tensors = iter(tensors)
-    return tuple(tuple(next(tensors) for _ in range(size)) for size in sizes)

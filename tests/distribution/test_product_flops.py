@@ -45,5 +45,5 @@ def test_a_loop_of_unknown_length_is_refused():
     def looped(x, y):
         return jax.lax.while_loop(lambda c: c.sum() < 9, lambda c: c @ y, x)
 
-    with pytest.raises(ValueError, match="to be `jax.lax.scan`"):
+    with pytest.raises(ValueError, match=r"to be `jax.lax.scan`"):
         count(looped, (2, 3), (3, 3))

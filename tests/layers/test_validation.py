@@ -6,7 +6,7 @@ import pytest
 from layer_inputs import FK, FV, B, D, F, H, S, T, attention, draw, draw_inputs, numpy
 from tolerances import assert_close
 
-from keras_performer.layers import FastAttention
+from keras_performer.layers import FastAttention, validation
 
 
 @pytest.mark.parametrize(
@@ -178,3 +178,16 @@ def test_causal_attention_to_another_length(target, source):
         )
         assert_close(numpy(output)[:, i : i + 1], numpy(row), "float64")
         assert_close(numpy(scores)[:, :, i : i + 1], numpy(expected), "float64")
+
+
+def test_a_choice_names_the_choices():
+    validation.check_choice("color", "red", ("red", "blue"))
+    with pytest.raises(ValueError, match=r"one of \('red', 'blue'\).*color='green'"):
+        validation.check_choice("color", "green", ("red", "blue"))
+
+
+def test_a_size_may_be_left_out_where_it_is_optional():
+    validation.check_optional_size("width", None)
+    validation.check_size("width", 3)
+    with pytest.raises(ValueError, match=r"`width` must be a positive.*width=None"):
+        validation.check_size("width", None)

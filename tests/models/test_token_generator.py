@@ -148,16 +148,6 @@ def test_a_stream_yields_the_same_tokens_as_they_come(model, name):
     assert np.array_equal(np.stack([first, *stream], axis=1), expected)
 
 
-def test_a_seed_gives_the_same_tokens_again(model):
-    first, again, other = (
-        model.generate(PROMPTS, N, "random", seed=seed) for seed in (3, 3, 4)
-    )
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-    assert not np.array_equal(other, model.generate(PROMPTS, N, "random"))
-    assert not np.any(first == 0)
-
-
 def test_beams_take_their_states_along(model):
     # As many beams as there are tokens find the likeliest pair.
     every = np.arange(1, VOCABULARY)
@@ -190,54 +180,3 @@ def test_samplers_of_keras_hub(model):
     with pytest.raises(ValueError, match="must return one sequence for each row"):
         all_beams = theirs.BeamSampler(num_beams=2, return_all_beams=True)
         model.generate(PROMPTS, N, all_beams)
-
-
-def test_a_saved_model_generates_the_same(model, tmp_path):
-    expected = model.generate(PROMPTS, N)
-    model.save(tmp_path / "model.keras")
-    restored = keras.saving.load_model(tmp_path / "model.keras")
-    assert type(restored) is PerformerCausalLM
-    assert np.array_equal(restored.generate(PROMPTS, N), expected)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"prompt_ids": []}, "at least one row"),
-        ({"prompt_ids": [[5], []]}, r"at least one token.*rows \[1\]"),
-        ({"prompt_ids": [[0, 0]]}, "at least one token"),
-        ({"prompt_ids": [5, 3]}, r"must be rows of token ids.*\[\[5, 3\]\]"),
-        ({"prompt_ids": [[5.0]]}, "must be integers.*float64"),
-        ({"prompt_ids": [[5, VOCABULARY]]}, "less than 29.*Received: 29 in row 0"),
-        ({"prompt_ids": [[-1]]}, "Received: -1 in row 0"),
-        ({"max_new_tokens": 0}, "`max_new_tokens` must be a positive integer"),
-        ({"max_new_tokens": 2.0}, "`max_new_tokens` must be a positive integer"),
-        ({"sampler": "likely"}, "Unknown sampler: 'likely'"),
-        ({"stop_token_ids": [VOCABULARY]}, "`stop_token_ids` must be a list"),
-        ({"stop_token_ids": [0]}, "token ids from 1 to 28"),
-        ({"stop_token_ids": 5}, "`stop_token_ids` must be a list"),
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("method", ["generate", "stream"])
-def test_arguments_that_are_refused(model, method, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        getattr(model, method)(
-            **{"prompt_ids": [[5]], "max_new_tokens": N, **arguments}
-        )
-
-
-def test_beams_are_not_streamed(model):
-    with pytest.raises(ValueError, match="known only when all are chosen"):
-        model.stream(PROMPTS, N, "beam")
-
-
-def test_backbones_that_cannot_go_on():
-    sinusoidal = PerformerCausalLM(backbone(causal=True, positions="sinusoidal"))
-    with pytest.raises(ValueError, match="'rotary' or 'learned'.*'sinusoidal'"):
-        sinusoidal.generate(PROMPTS, N)
-    learned = language_model(**VARIANTS[0])
-    with pytest.raises(ValueError, match="a prompt of 7 tokens, max_new_tokens=26"):
-        learned.generate(PROMPTS, 26)
-    with pytest.raises(ValueError, match="causal=False"):
-        backbone().initial_state(2)

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from keras_performer.distribution import PlanSettings
-from keras_performer.distribution.planned_model import planned_model
 
 if keras.backend.backend() != "jax":
     pytest.skip("the step of a plan is of JAX", allow_module_level=True)
 
-from keras_performer.distribution.compile_step import _training_step  # noqa: E402
+from keras_performer.distribution.compile_step import (
+    _training_step,
+    planned_model,
+)
 
 
 def settings(**changes):
@@ -79,7 +81,7 @@ def test_blocks_computed_again_train_alike(causal):
         np.testing.assert_allclose(value, value_again, atol=1e-4)
 
 
-def test_dropout_of_blocks_computed_again_is_drawn_anew_each_step():
+def test_dropout_of_blocks_computed_again_differs_each_step():
     model = planned_model(settings(remat=True, dropout=0.5))
     _, state = train(model, 1)
     seeds = [v for v in model.non_trainable_variables if "seed" in v.path]

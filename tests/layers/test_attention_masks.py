@@ -202,3 +202,21 @@ def test_explicit_masks_in_a_functional_model():
     model = keras.Model(inputs, outputs)
     x, mask = draw(B, T, F), draw_mask(T)
     assert_close(numpy(model([x, mask])), numpy(layer(x, x, value_mask=mask)))
+
+
+@pytest.mark.parametrize("shape", [(B, T), (B, 1, T)], ids=str)
+def test_both_masks_of_a_block_are_combined(shape):
+    padding, other = draw_mask(T, seed=1), draw_mask(T, seed=2)
+    given = other.reshape(shape).astype("int32")
+    merged = attention_masks.block_key_mask("decoder", padding, given)
+    assert np.array_equal(numpy(merged), padding & other)
+    merged = attention_masks.block_key_mask("decoder", None, given)
+    assert np.array_equal(numpy(merged), other)
+    assert attention_masks.block_key_mask("decoder", None, None) is None
+
+
+def test_masks_of_a_block_are_checked():
+    with pytest.raises(ValueError, match="`encoder_padding_mask` must have the shape"):
+        attention_masks.block_key_mask("encoder", np.ones((B, 1, T), "bool"), None)
+    with pytest.raises(ValueError, match="`encoder_attention_mask` must be a key mask"):
+        attention_masks.block_key_mask("encoder", None, np.ones((B, T, T), "bool"))

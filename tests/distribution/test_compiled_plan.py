@@ -81,7 +81,7 @@ def test_the_words_of_the_compiler_are_passed_on(compiler):
         "import json, sys\n"
         f"json.dump({{'error': {TOO_LARGE!r}}}, open(sys.argv[1], 'w'))\n"
     )
-    with pytest.raises(CompilationError, match="17G exceeds 15.75G") as raised:
+    with pytest.raises(CompilationError, match=r"17G exceeds 15.75G") as raised:
         compile_plan(SETTINGS)
     assert raised.value.out_of_memory
 
