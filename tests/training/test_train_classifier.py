@@ -17,7 +17,6 @@ from keras_performer.training import (
     evaluate_classifier,
     train_classifier,
 )
-from keras_performer.training.checkpoints.best_weights import BestWeights
 from keras_performer.training.checkpoints.checkpoint import Checkpoint
 
 
@@ -162,18 +161,6 @@ def test_other_settings_do_not_go_on(complete, settings):
         train_classifier(other, complete.path, verbose=0)
 
 
-def test_other_documents_do_not_go_on(tmp_path):
-    data = write_corpus(tmp_path / "data", files=2)
-    settings = ClassifierSettings(data=str(data), **SMALL)
-    documents, _ = find_train_test(data)
-    folder = RunFolder(tmp_path / "run")
-    folder.open(settings, documents)
-    folder.open(settings, documents)
-    (data / "train" / "sea" / "0.txt").write_text("another text")
-    with pytest.raises(ValueError, match="documents have changed"):
-        folder.open(settings, documents)
-
-
 def test_a_folder_of_something_else_is_left_alone(settings, tmp_path):
     (tmp_path / "thesis.tex").write_text("chapter 1")
     with pytest.raises(ValueError, match="something else"):
@@ -203,64 +190,6 @@ def test_a_class_of_one_document_leaves_none_to_validate_on(tmp_path):
     settings = ClassifierSettings(data=str(data), **SMALL)
     with pytest.raises(ValueError, match="validation_fraction"):
         train_classifier(settings, tmp_path / "run", verbose=0)
-
-
-def test_an_incomplete_run_has_no_model(settings, tmp_path):
-    documents, _ = find_train_test(settings.data)
-    RunFolder(tmp_path).open(settings, documents)
-    with pytest.raises(ValueError, match="not complete"):
-        RunFolder(tmp_path).model()
-    with pytest.raises(ValueError, match="no run folder"):
-        RunFolder(tmp_path / "nowhere").model()
-
-
-@pytest.mark.parametrize("text", ["not json", '{"data": "d", "no_such": 1}'])
-def test_settings_of_another_kind_are_named(tmp_path, text):
-    (tmp_path / "settings.json").write_text(text)
-    with pytest.raises(ValueError, match="settings.json"):
-        RunFolder(tmp_path).settings()
-
-
-def test_a_damaged_model_is_named(settings, tmp_path):
-    documents, _ = find_train_test(settings.data)
-    folder = RunFolder(tmp_path)
-    folder.open(settings, documents)
-    folder.model_path.write_bytes(b"PK damaged")
-    with pytest.raises(ValueError, match="model.keras is damaged"):
-        folder.model()
-
-
-def test_losses_that_are_no_numbers_are_not_the_best(tmp_path):
-    best = BestWeights(tmp_path / "best.weights.h5")
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    for epoch, loss in enumerate([float("nan"), float("inf")]):
-        best.keep(model, loss, epoch=epoch)
-    assert not best.path.exists()
-    with pytest.raises(ValueError, match="diverged"):
-        best.load(model)
-    best.keep(model, 1.0, epoch=2)
-    best.keep(model, float("nan"), epoch=3)
-    assert best.best() == {"loss": 1.0, "epoch": 2}
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("tokenizer", "letters"),
-        ("epochs", 0),
-        ("context_length", -1),
-        ("num_heads", 1.5),
-        ("hidden_dim", 17),
-        ("max_bytes", 0),
-        ("tokens_per_batch", 64),
-        ("dropout", 1.0),
-        ("validation_fraction", -0.1),
-        ("learning_rate", -1.0),
-    ],
-)
-def test_settings_out_of_range_are_named(name, value):
-    with pytest.raises(ValueError, match=name):
-        ClassifierSettings(data="d", **{**SMALL, name: value})
 
 
 @pytest.mark.slow
