@@ -2,20 +2,15 @@
 
 PYTHON ?= python3
 DEMO_FLAGS ?=
-# Two workers: each holds a TensorFlow of about a gigabyte. `loadfile` keeps the tests
-# of one file, and what they share, in one worker.
-PYTEST_FLAGS ?= -n 2 --dist loadfile
+# Two workers: each holds a TensorFlow of about a gigabyte. With `worksteal` each starts
+# with half of the tests in order, so that tests of one file share what they compile, and
+# takes over from the other when it is done.
+PYTEST_FLAGS ?= -n 2 --dist worksteal
 # TensorFlow keeps its notices to itself.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 # What is written in keras.ops and runs on every backend; the rest is of TensorFlow.
 BACKEND_TESTS ?= tests/ops tests/feature_maps tests/layers tests/callbacks tests/models
-# Of these, what a backend could get wrong by itself: the loop and its gradient, every
-# form, the exponentials, causality, training. JAX compiles for ten minutes for all.
-FORMS_TESTS := $(addprefix tests/ops/test_,backend.py reference.py bidirectional.py \
-  causal.py packed.py windowed.py rotary.py) $(addprefix tests/feature_maps/test_,\
-  softmax.py softmax_kernel.py moments.py) $(addprefix tests/layers/test_,\
-  causality.py training_curves.py)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,9 +23,9 @@ TPU_INSTALLED := $(TPU_VENV)/.installed
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-tensorflow test-jax-forms test-jax test-torch test-tpu \
-  test-slow lint format snapshots build release-check clean benchmark-attention \
-  benchmark-crossovers benchmark-approximation benchmark-layer benchmark-picture \
-  benchmark-stream
+  test-slow test-all test-mutants lint format snapshots build release-check clean \
+  benchmark-attention benchmark-crossovers benchmark-approximation benchmark-layer \
+  benchmark-picture benchmark-stream
 
 help:
 	@echo 'make demo       train, export, serve and query a classifier of long documents'
@@ -41,7 +36,10 @@ help:
 	@echo '                in ten minutes; test-jax-forms: the attention forms and training'
 	@echo 'make test-torch the same on PyTorch, in .venv-torch: a download of 200 MB for a'
 	@echo '                processor, of gigabytes for what the package index has by default'
+	@echo 'make test-all   all that a machine without an accelerator can run, with coverage: make'
+	@echo '                test, test-slow, test-jax and test-mutants'
 	@echo 'make test-slow  what make test leaves out: longer trainings, LiteRT, other cases'
+	@echo 'make test-mutants  faults put in on purpose: each has a test that must see it'
 	@echo 'make test-tpu   plans by the compiler of TPUs, in .venv-tpu; no TPU is needed'
 	@echo 'make lint       ruff: rules and format; mypy: types of what runs on the host'
 	@echo 'make format     let ruff mend both'
@@ -60,17 +58,28 @@ demo: $(INSTALLED)
 
 test: lint test-tensorflow test-jax-forms
 
+# What no machine without an accelerator can run is left out, and PyTorch, for its size.
+test-all: $(INSTALLED)
+	$(BIN)/coverage erase
+	$(MAKE) test test-slow test-jax test-mutants \
+	  COVERAGE='--cov=keras_performer --cov-append --cov-report='
+	$(BIN)/coverage report --skip-covered --sort=cover | tail -n 40
+
 test-tensorflow: $(INSTALLED)
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PYTEST_FLAGS) $(COVERAGE)
 
 test-jax-forms: $(INSTALLED)
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PYTEST_FLAGS) $(FORMS_TESTS)
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PYTEST_FLAGS) $(COVERAGE) \
+	  -m 'backends and not slow' $(BACKEND_TESTS)
 
 test-slow: $(INSTALLED)
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PYTEST_FLAGS) -m slow
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PYTEST_FLAGS) $(COVERAGE) -m slow
 
 test-jax: $(INSTALLED)
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PYTEST_FLAGS) $(BACKEND_TESTS)
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PYTEST_FLAGS) $(COVERAGE) $(BACKEND_TESTS)
+
+test-mutants: $(INSTALLED)
+	KERAS_BACKEND=tensorflow $(BIN)/python tests/mutants.py
 
 test-torch: $(TORCH_INSTALLED)
 	KERAS_BACKEND=torch $(TORCH_VENV)/bin/python -m pytest $(PYTEST_FLAGS) $(BACKEND_TESTS)

@@ -7,8 +7,18 @@ import pathlib
 
 def resident(process="self"):
     """Returns the bytes that a process holds now: 0 where it has just ended."""
-    text = pathlib.Path(f"/proc/{process}/status").read_text()
+    try:
+        text = pathlib.Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
     return field(text, "VmRSS") if "VmRSS:" in text else 0
+
+
+def resident_of_all(process):
+    """Returns the bytes that a process and those that it started hold now."""
+    path = pathlib.Path(f"/proc/{process}/task/{process}/children")
+    children = path.read_text().split() if path.exists() else []
+    return resident(process) + sum(resident(child) for child in children)
 
 
 def peak():

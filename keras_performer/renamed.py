@@ -49,6 +49,9 @@ def renamed_attributes(
 def also_registered_as(name: str) -> Callable[[Class], Class]:
     """Class decorator: files that name the class by an old name go on loading.
 
+    An old name is loaded as a subclass called so: Keras finds the weights of a layer
+    inside of a model under the name of its class.
+
     Args:
         name: The old name, without the package.
 
@@ -58,15 +61,18 @@ def also_registered_as(name: str) -> Callable[[Class], Class]:
     Example:
 
     >>> @also_registered_as("Predecessor")
-    ... class Successor:
+    ... class Successor(keras.layers.Layer):
     ...     pass
-    >>> keras.saving.get_registered_object("keras_performer>Predecessor").__name__
-    'Successor'
+    >>> old = keras.saving.get_registered_object("keras_performer>Predecessor")
+    >>> old.__name__, issubclass(old, Successor)
+    ('Predecessor', True)
     >>> del keras.saving.get_custom_objects()["keras_performer>Predecessor"]
     """
 
     def register(cls: Class) -> Class:
-        keras.saving.get_custom_objects()[f"keras_performer>{name}"] = cls
+        attributes = {"__module__": cls.__module__, "__doc__": cls.__doc__}
+        old = type(name, (cls,), attributes)
+        keras.saving.register_keras_serializable(package="keras_performer")(old)
         return cls
 
     return register

@@ -3,6 +3,7 @@
 import os
 
 from benchmarks.layer.passes import FEATURE_DIM, FORWARD, HEAD_DIM, HEADS, TRAINING
+from keras_performer.extras import pip_line
 
 LAYERS = {
     "ours": ("FastAttention", "#0072B2", "o"),
@@ -17,7 +18,7 @@ def figure_class():
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
-            "The picture needs Matplotlib: pip install '.[figures]'"
+            f"The picture needs Matplotlib: {pip_line('figures')}"
         ) from error
     return Figure
 
@@ -29,7 +30,7 @@ def write(path, results):
         path: Where to.
         results: What `benchmarks.layer.growth` keeps as JSON.
     """
-    figure = figure_class()(figsize=(8, 4.3), layout="constrained")
+    figure = figure_class()(figsize=(8, 4.6), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
     panels = figure.subplots(1, 2)
     draw(panels[0], results, "seconds", 1.0, "processor time, seconds")
@@ -37,7 +38,7 @@ def write(path, results):
     figure.legend(
         handles=legend_handles(panels[0]),
         loc="outside upper center",
-        ncols=4,
+        ncols=2,
         frameon=False,
         fontsize=10,
     )
@@ -50,14 +51,16 @@ def write(path, results):
         temporary.unlink(missing_ok=True)
 
 
-def draw(axes, results, field, scale, title):
+def draw(axes, results, quantity, scale, title):
     """One panel: a line for each layer and pass, which ends where a limit was met."""
     for name, (_, color, marker) in LAYERS.items():
         for pass_name, style in PASSES.items():
             points = sorted(
-                (p["length"], p[field] * scale)
+                (p["length"], p["value"] * scale)
                 for p in results["points"]
-                if (p["layer"], p["pass"]) == (name, pass_name) and field in p
+                if (p["layer"], p["pass"]) == (name, pass_name)
+                and p["quantity"] == quantity
+                and "value" in p
             )
             if points:
                 axes.plot(
@@ -68,6 +71,7 @@ def draw(axes, results, field, scale, title):
                     markersize=5,
                     markerfacecolor=color if pass_name == TRAINING else "white",
                 )
+    axes.margins(y=0.1)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     lengths = sorted({p["length"] for p in results["points"]})
@@ -80,27 +84,31 @@ def draw(axes, results, field, scale, title):
     axes.set_xlabel("length, tokens", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e8e8e8", linewidth=0.6, zorder=0)
-    mark_ends(axes, results, field, scale)
+    mark_ends(axes, results, quantity, scale)
 
 
-def mark_ends(axes, results, field, scale):
-    """Says at the end of a line which limit the next length passes."""
+def mark_ends(axes, results, quantity, scale):
+    """Says at the end of a layer's lines which limit the next length passes."""
     for name, (_, color, _) in LAYERS.items():
-        points = [p for p in results["points"] if p["layer"] == name]
+        points = [
+            p
+            for p in results["points"]
+            if (p["layer"], p["quantity"]) == (name, quantity)
+        ]
         over = [p for p in points if "over" in p]
-        ends = [p for p in points if field in p]
+        ends = [p for p in points if "value" in p]
         if not over or not ends:
             continue
-        last = max(ends, key=lambda p: (p["length"], p[field]))
-        first_over = min(over, key=lambda p: p["length"])
+        last = max(ends, key=lambda p: (p["length"], p["value"]))
         axes.annotate(
-            f"{first_over['length']:,} tokens:\nover {first_over['over']}",
-            (last["length"], last[field] * scale),
-            (6, 0),
+            f"longer: over {over[0]['over']}",
+            (last["length"], last["value"] * scale),
+            (0, 6),
             textcoords="offset points",
             color=color,
             fontsize=9,
-            va="center",
+            ha="center",
+            va="bottom",
         )
 
 

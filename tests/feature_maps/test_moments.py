@@ -9,6 +9,8 @@ from tolerances import assert_close
 
 from keras_performer.feature_maps import Moments
 
+pytestmark = pytest.mark.backends
+
 B, T, S, H, D = 2, 13, 17, 6, 5
 
 

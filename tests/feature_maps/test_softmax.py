@@ -19,6 +19,8 @@ from tolerances import EXACT, STANDARD_ERRORS, assert_close, assert_mean
 from keras_performer.feature_maps import Softmax
 from keras_performer.ops import projections
 
+pytestmark = pytest.mark.backends
+
 PAIRS = [draw_pair(seed) for seed in range(4)]
 
 

@@ -12,6 +12,8 @@ from keras_performer.feature_maps import Hybrid, Hyperbolic, Learned, Softmax
 from keras_performer.feature_maps.softmax_kernel import normalized_exp
 from keras_performer.ops import projections
 
+pytestmark = pytest.mark.backends
+
 
 def draw(size, scale=1.0, shift=0.0):
     return np.random.default_rng(0).standard_normal((3, 50, size)) * scale + shift

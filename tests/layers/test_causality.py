@@ -6,6 +6,8 @@ import pytest
 from compilers import wrappers
 from layer_inputs import B, F, T, attention, draw, numpy
 
+pytestmark = pytest.mark.backends
+
 CUT = 6
 FACTORS = [1.0, 30.0, 1000.0]
 
@@ -47,7 +49,7 @@ def pasts(call):
 )
 def test_the_past_is_bit_equal(arguments, scores, compiled):
     def layer_call(x):
-        # A layer for each input: dropout's state and gathered moments start anew.
+        # A layer for each input: dropout's state and gathered moments start afresh.
         layer = attention(**arguments)
         layer.build(x.shape, x.shape)
 

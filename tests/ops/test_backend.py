@@ -9,6 +9,8 @@ from tolerances import assert_close
 
 from keras_performer.ops.backend import chunked_scan, portable
 
+pytestmark = pytest.mark.backends
+
 B, C, D, E = 2, 5, 3, 7
 
 

@@ -15,6 +15,8 @@ from attention_inputs import (
 from gradients import to_numpy, value_and_gradients
 from tolerances import EXACT, RELATIVE_RMSE, assert_close
 
+pytestmark = pytest.mark.backends
+
 LENGTHS = [(T, S), (1, S), (16, 32)]  # targets, sources
 CHUNK_SIZES = [1, 4, 7, 1024]
 

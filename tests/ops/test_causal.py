@@ -19,6 +19,8 @@ from tolerances import EXACT, assert_close
 
 from keras_performer.ops.reference import causal_mask
 
+pytestmark = pytest.mark.backends
+
 LENGTHS = [2, T, 15, 16]
 CHUNKS = [(1, 4), (3, 6), (5, 5), (64, 512)]  # inner, outer
 

@@ -12,6 +12,8 @@ from keras_performer import ops
 from keras_performer.ops.packed import packed_attention
 from keras_performer.ops.reference import causal_mask
 
+pytestmark = pytest.mark.backends
+
 FORMS = {
     "bidirectional": on_arrays(functools.partial(packed_attention, causal=False)),
     "causal": on_arrays(functools.partial(packed_attention, causal=True)),

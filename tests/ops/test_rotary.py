@@ -7,6 +7,8 @@ from tolerances import EXACT, assert_close
 
 from keras_performer.ops import rotary
 
+pytestmark = pytest.mark.backends
+
 
 def draw(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(EXACT)

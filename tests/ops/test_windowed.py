@@ -14,6 +14,8 @@ from keras_performer import ops
 from keras_performer.ops.reference import causal_mask
 from keras_performer.ops.windowed import windowed_attention
 
+pytestmark = pytest.mark.backends
+
 FORMS = {
     "bidirectional": on_arrays(functools.partial(windowed_attention, causal=False)),
     "causal": on_arrays(functools.partial(windowed_attention, causal=True)),
