@@ -71,8 +71,8 @@ def check_caches(self_cache, self_index, cross_cache, cross_index, has_cross):
     if cross_index is not None and not (is_known(cross_index) and cross_index == 0):
         raise ValueError(
             "`cross_attention_cache_update_index` must be 0, to sum up "
-            "`encoder_sequence`, or `None`, to read `cross_attention_cache` as it is: "
-            "a sum over the source has no position that could be replaced. Received: "
+            "`encoder_sequence`, or `None`, to attend to `cross_attention_cache`: a "
+            "sum over the source has no position that could be replaced. Received: "
             f"cross_attention_cache_update_index={cross_index}"
         )
 

@@ -106,7 +106,7 @@ class PerformerDecoder(TransformerBlock):
     """
 
     _num_seeds = 5
-    # A state stays wide where a policy computes in half precision.
+    # A state stays in float32 where a policy computes in half precision.
     _autocasts_arguments = False
 
     def build(self, decoder_sequence_shape, encoder_sequence_shape=None):

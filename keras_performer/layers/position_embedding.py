@@ -30,8 +30,7 @@ class PositionEmbedding(keras.layers.Layer):
         start_index: Position of the first element that counts: an int, or an integer
             tensor of shape (B,).
         segment_ids: Integer tensor of shape (B, T), for several sequences in a row:
-            each segment, a run of equal ids, starts at
-            `start_index`. Or `None`.
+            each segment, a run of equal ids, starts at `start_index`. Or `None`.
 
     Returns:
         Tensor of shape (B, T, F).

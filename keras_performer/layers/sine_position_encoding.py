@@ -30,8 +30,7 @@ class SinePositionEncoding(keras.layers.Layer):
         inputs: Tensor of shape (B, T, F), F even.
         start_index: Position of the first element, an int or scalar tensor.
         segment_ids: Integer tensor of shape (B, T), for several sequences in a row:
-            each segment, a run of equal ids, starts at
-            `start_index`. Or `None`.
+            each segment, a run of equal ids, starts at `start_index`. Or `None`.
 
     Returns:
         Tensor of shape (B, T, F).

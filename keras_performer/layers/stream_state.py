@@ -1,14 +1,14 @@
-"""`StreamState`: what an attention layer remembers of a stream."""
+"""`StreamState`: what a causal stream through an attention layer has summed up."""
 
 from typing import Any, NamedTuple
 
 
 class StreamState(NamedTuple):
-    """What an attention layer remembers of the positions so far, whatever their number.
+    """The sums over the positions of a stream so far, however many they are.
 
-    A pytree of tensors whose first axis is the batch, of fixed shapes. Store its parts
-    (`keras.tree.flatten`) and resume in another process with a layer of the same
-    weights.
+    A pytree of tensors whose first axis is the batch, of fixed shapes. Its parts
+    (`keras.tree.flatten`) may be stored, and the stream resumed in another process by a
+    layer of the same weights.
 
     Attributes:
         attention: `keras_performer.ops.AttentionState`, or with a window

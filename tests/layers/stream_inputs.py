@@ -1,4 +1,4 @@
-"""Layers that stream, and their outputs span by span."""
+"""Layers that stream, and their outputs chunk by chunk."""
 
 import itertools
 
@@ -13,7 +13,7 @@ def built(**arguments):
 
 
 def stream(layer, x, cuts, mask=None, state=None):
-    """Outputs span by span, and the last state; spans of one position are steps."""
+    """Outputs of chunks of positions, and the last state; a chunk of one is a step."""
     state = layer.initial_state(len(x)) if state is None else state
     outputs, bounds = [], [0, *cuts, x.shape[1]]
     for start, end in itertools.pairwise(bounds):

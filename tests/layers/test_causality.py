@@ -49,7 +49,7 @@ def pasts(call):
 )
 def test_the_past_is_bit_equal(arguments, scores, compiled):
     def layer_call(x):
-        # A layer for each input: dropout's state and gathered moments start anew.
+        # A layer for each input: dropout's state and gathered moments start afresh.
         layer = attention(**arguments)
         layer.build(x.shape, x.shape)
 

@@ -53,7 +53,7 @@ def decoder_example(encoder, decoder):
 
 
 def translator(encoder, decoder):
-    """Tokens to vectors, from a source; token 0 is padding."""
+    """Tokens to hidden states, from a source; token 0 is padding."""
     ids = [keras.Input((None,), dtype="int32") for _ in range(2)]
     source, target = (
         keras.layers.Embedding(VOCABULARY, DIM, mask_zero=True)(x) for x in ids

@@ -53,8 +53,8 @@ def test_the_keras_mask_counts_and_ends_here():
     ids = np.array([[3, 0, 1, 0], [0, 0, 0, 0]])
     embedding = keras.layers.Embedding(5, F, mask_zero=True)
     output = MaskedAveragePooling()(embedding(ids))
-    vectors = numpy(embedding.embeddings)
-    assert_close(numpy(output), [(vectors[3] + vectors[1]) / 2, np.zeros(F)])
+    embeddings = numpy(embedding.embeddings)
+    assert_close(numpy(output), [(embeddings[3] + embeddings[1]) / 2, np.zeros(F)])
     assert getattr(output, "_keras_mask", None) is None
 
 

@@ -23,7 +23,7 @@ def masked(x, mask):
 
 
 def stream(block, x, cuts, *source, mask=None, source_mask=None):
-    """Outputs of the spans between cuts, joined, and the last caches."""
+    """Outputs of the chunks between cuts, joined, and the last caches."""
     caches = {"self_attention_cache": block.initial_state(len(x))}
     if source:
         caches["cross_attention_cache"] = block.initial_cross_state(len(x))
@@ -243,7 +243,7 @@ def test_the_summary_of_the_source_is_reused():
     assert_close(numpy(output), numpy(block(x, other)))
 
 
-def test_states_stay_wide_and_of_one_size():
+def test_states_stay_in_float32_and_of_one_size():
     block = built(True, dtype="mixed_bfloat16")
     shapes = []
     for length in (1, 40):

@@ -48,7 +48,7 @@ def test_the_keras_mask_counts_and_passes_on():
     assert np.array_equal(numpy(output._keras_mask), mask)
 
 
-def test_segments_start_anew():
+def test_each_segment_starts_at_the_first_row():
     layer, x = built(), draw(B, T, F)
     ids = np.array([[3] * 5 + [9] * (T - 5)] * B)
     table = numpy(layer.embeddings)

@@ -15,7 +15,7 @@ import keras_performer
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_states_are_wide(policy):
+def test_states_are_in_float32(policy):
     layer = built(dtype=policy, exact_window=3)
     output, state = layer.prefill(draw(B, T, F), layer.initial_state(B))
     for part in state.attention:

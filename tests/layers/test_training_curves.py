@@ -15,7 +15,7 @@ B, T, F, H, D, M = 4, 11, 6, 3, 5, 13
 BATCHES, EPOCHS = 2, 3
 
 # The mean squared error before each epoch and after the last, computed by TensorFlow in
-# float64. Every second step draws the projections anew where a map has any to draw.
+# float64. Every second step resamples the projections where a map has any.
 CURVES = [
     ({"num_features": M}, [2.050824087, 2.058347253, 2.168521383, 1.966640698]),
     (

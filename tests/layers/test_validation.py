@@ -1,4 +1,4 @@
-"""What `FastAttention` is given by mistake, and what its errors teach."""
+"""Arguments that do not fit, and the errors that say what does."""
 
 import keras
 import numpy as np
