@@ -1,4 +1,4 @@
-"""BERT's masking in the graph: ids to guess, drawn anew at each step."""
+"""BERT's masking in the graph: ids to guess, resampled at each step."""
 
 import numbers
 from collections.abc import Iterable

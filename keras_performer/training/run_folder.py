@@ -166,7 +166,7 @@ class RunFolder:
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise ValueError(
                 f"{self.model_path} is damaged: {error}. Remove the folder and train "
-                "anew."
+                "again."
             ) from error
 
     def history(self) -> list[dict[str, float]]:
@@ -206,5 +206,5 @@ def _read_json(path: pathlib.Path) -> Any:
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{path} cannot be read: {error}. The run folder is incomplete; remove it "
-            "and train anew."
+            "and train again."
         ) from error

@@ -126,26 +126,11 @@ def train_steps(
     folder = pathlib.Path(folder)
     if (folder / "backup").is_dir():  # its name in older versions
         (folder / "backup").rename(folder / "checkpoints")
-    checkpoint = Checkpoint(folder / "checkpoints")
-    if checkpoint.latest_step() > num_steps:
-        raise ValueError(
-            f"The training in {str(folder)!r} has done {checkpoint.latest_step()} "
-            f"steps, and num_steps={num_steps} was passed. Expected at least as many: "
-            "choose another folder for a shorter training."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    history = HistoryFile(folder / "history.csv")
     counter = _StepCounter(
-        checkpoint.restore(model),
-        num_steps,
-        checkpoint_every,
-        steps_per_epoch,
-        monitor,
-        history,
-        BestWeights(folder / "best.weights.h5"),
-        checkpoint,
+        folder, num_steps, checkpoint_every, steps_per_epoch, monitor
     )
-    history.truncate(counter.step)
+    counter.resume(model)
+    folder.mkdir(parents=True, exist_ok=True)
     every = [*callbacks]
     if redraw_interval is not None:
         every.append(RedrawProjections(redraw_interval))
@@ -183,7 +168,7 @@ def train_steps(
         if counter.is_validating:
             when, data = f"the validation after {when}", validation_data
         raise OutOfMemory(model, _first(data), when) from error
-    return history.rows()
+    return counter.history.rows()
 
 
 class _StepCounter(keras.callbacks.Callback):
@@ -195,34 +180,41 @@ class _StepCounter(keras.callbacks.Callback):
 
     def __init__(
         self,
-        step: int,
+        folder: pathlib.Path,
         num_steps: int,
         checkpoint_every: int,
         steps_per_epoch: int | None,
         monitor: str,
-        history: HistoryFile,
-        best: BestWeights,
-        checkpoint: Checkpoint,
     ) -> None:
         super().__init__()
-        self.step = step
+        self.step = 0
+        self.history = HistoryFile(folder / "history.csv")
         self.is_stopped = False  # by another callback
         self.is_validating = False
         self._num_steps = num_steps
         self._checkpoint_every = checkpoint_every
         self._steps_per_epoch = steps_per_epoch
         self._monitor = monitor
-        self._history = history
-        self._best = best
-        self._checkpoint = checkpoint
-        self._begin = step
-        self._begun = 0  # steps of this epoch that were done before
-        self._end = num_steps
-        self._lacks_metrics = False  # those of the steps of this epoch done before
+        self._best = BestWeights(folder / "best.weights.h5")
+        self._checkpoint = Checkpoint(folder / "checkpoints")
+
+    def resume(self, model: Any) -> None:
+        """Loads the state after the last checkpoint, and forgets what came later."""
+        latest_step = self._checkpoint.latest_step()
+        if latest_step > self._num_steps:
+            raise ValueError(
+                f"The training in {str(self._checkpoint.path.parent)!r} has done "
+                f"{latest_step} steps, and num_steps={self._num_steps} was passed. "
+                "Expected at least as many: choose another folder for a shorter "
+                "training."
+            )
+        self.step = self._checkpoint.restore(model)
+        self.history.truncate(self.step)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         length = self._steps_per_epoch or self._checkpoint_every
         self._begin = self.step
+        # Steps of this epoch that were done before, whose metrics are not there yet.
         self._begun = self.step % length if self._steps_per_epoch else 0
         self._end = min(self.step - self._begun + length, self._num_steps)
         self._lacks_metrics = self._begun > 0
@@ -255,7 +247,7 @@ class _StepCounter(keras.callbacks.Callback):
                 "repeat the data, or lower `num_steps`."
             )
         place = {} if self._steps_per_epoch is None else {"epoch": epoch}
-        self._history.append(self.step, place | logs)
+        self.history.append(self.step, place | logs)
         if self._monitor in logs:
             loss = logs[self._monitor]
             self._best.keep(self.model, loss, step=self.step, **place)

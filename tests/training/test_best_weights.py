@@ -45,5 +45,5 @@ def test_damaged_weights_models_and_records_are_named(model, tmp_path, content):
     folder.settings_path.write_text('{"data": "d"}')
     folder.save_model(model)
     damage(folder.model_path)
-    with pytest.raises(ValueError, match="model.keras is damaged.*train anew"):
+    with pytest.raises(ValueError, match="model.keras is damaged.*train again"):
         folder.model()

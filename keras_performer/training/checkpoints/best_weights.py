@@ -61,7 +61,7 @@ class BestWeights:
         if self.best()["loss"] == float("inf"):
             raise ValueError(
                 "No loss was finite: the training diverged. Lower the learning rate "
-                "and train anew in another folder."
+                "and train again in another folder."
             )
         # Of a compiled model Keras saves, and expects, the optimizer's variables too.
         if model.compiled and not model.optimizer.built:
@@ -72,7 +72,7 @@ class BestWeights:
             raise ValueError(
                 f"{self.path} is damaged, or of another model: {error}. The weights of "
                 "the last checkpoint are there still: run the same training again, or "
-                "train anew in another folder."
+                "train again in another folder."
             ) from error
 
     def keep(self, model: Any, loss: float, **place: int) -> None:
