@@ -32,6 +32,6 @@ def test_the_guide_runs(tmp_path, monkeypatch, capsys, restored_policy):
     assert names["measured"].bits_per_token < 7  # of 8 before
     assert names["measured"].num_tokens == 999
     files = {path.name for path in (tmp_path / "run").iterdir()}
-    assert files == {"backup", "best.json", "best.weights.h5", "history.csv"} | {
+    assert files == {"checkpoints", "best.json", "best.weights.h5", "history.csv"} | {
         "tensorboard"
     }
