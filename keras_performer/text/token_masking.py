@@ -149,13 +149,13 @@ class TokenMasking:
 
     def _checked(self, token_ids: Any) -> Any:
         is_known = (token_ids >= 0) & (token_ids < self.vocabulary_size)
+        message = (
+            f"The batch has ids that are not from 0 to {self.vocabulary_size - 1}, as "
+            f"vocabulary_size={self.vocabulary_size} was passed:"
+        )
         check = tf.debugging.Assert(
             tf.reduce_all(is_known),
-            [
-                f"The batch has ids that are not from 0 to {self.vocabulary_size - 1}, "
-                f"as vocabulary_size={self.vocabulary_size} was passed:",
-                tf.boolean_mask(token_ids, ~is_known),
-            ],
+            [message, tf.boolean_mask(token_ids, ~is_known)],
         )
         with tf.control_dependencies([check]):
             return tf.identity(token_ids)

@@ -97,7 +97,7 @@ def save_vocabulary(vocabulary: Sequence[str], path: str | os.PathLike[str]) -> 
     path = pathlib.Path(path)
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(text.encode("utf-8"))
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load_vocabulary(path: str | os.PathLike[str]) -> list[str]:

@@ -43,7 +43,7 @@ class HistoryFile:
         if not self.path.exists():
             return []
         try:
-            with open(self.path, newline="") as file:
+            with self.path.open(newline="") as file:
                 return [
                     {"step": int(row.pop("step"))}
                     | {name: _number(name, x) for name, x in row.items() if x}

@@ -43,8 +43,10 @@ class OutOfMemory(MemoryError):
         shapes = keras.tree.map_structure(lambda array: tuple(array.shape), batch)
         remedies = [
             "a smaller batch, with `gradient_accumulation_steps` in the optimizer",
-            "`keras.config.set_dtype_policy('mixed_bfloat16')` before the model is "
-            "made",
+            (
+                "`keras.config.set_dtype_policy('mixed_bfloat16')` before the model is "
+                "made"
+            ),
             "`remat=True` in the backbone",
             "`feedforward_chunk` in the backbone",
             "a shorter context",

@@ -174,7 +174,7 @@ class RunFolder:
 
         In a file of an older version an epoch may stand twice; the last one counts.
         """
-        with open(self.history_path, newline="") as file:
+        with self.history_path.open(newline="") as file:
             rows = {int(row["epoch"]): row for row in csv.DictReader(file)}
         return [
             {name: float(x) for name, x in rows[epoch].items() if x != "NA"}
@@ -193,7 +193,7 @@ def fingerprint(documents: Documents) -> dict[str, Any]:
     """
     root = os.path.commonpath(documents.paths)
     rows = [
-        f"{os.path.relpath(path, root)} {os.path.getsize(path)} {label}"
+        f"{os.path.relpath(path, root)} {pathlib.Path(path).stat().st_size} {label}"
         for path, label in zip(documents.paths, documents.label_ids, strict=True)
     ]
     digest = hashlib.sha256("\n".join([*documents.labels, *rows]).encode())

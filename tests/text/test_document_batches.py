@@ -337,7 +337,7 @@ def test_refuses_sizes_that_are_none(documents, name, value):
 def test_refuses_epochs_and_seeds_that_are_none(documents):
     with pytest.raises(ValueError, match="epoch=-1"):
         training(documents, epoch=-1)
-    with pytest.raises(ValueError, match="epoch=<tf.Variable"):
+    with pytest.raises(ValueError, match=r"epoch=<tf.Variable"):
         training(documents, epoch=tf.Variable(0))
     with pytest.raises(ValueError, match="seed=None"):
         training(documents, seed=None)

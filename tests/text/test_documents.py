@@ -120,7 +120,7 @@ def test_a_folder_without_classes(tmp_path, tree):
 
 def test_one_class(tmp_path):
     write_tree(tmp_path, {"only": numbered(3)})
-    with pytest.raises(ValueError, match="one class folder, 'only'.* at least two"):
+    with pytest.raises(ValueError, match=r"one class folder, 'only'.* at least two"):
         find_documents(tmp_path)
 
 
@@ -179,7 +179,7 @@ def test_an_undecodable_file_is_named_with_the_offset(tmp_path, content, offset)
 
 def test_a_file_larger_than_the_limit(tmp_path):
     write_tree(tmp_path, {"a": {"big": "x" * 11}, "b": {"fits": "x" * 10}})
-    with pytest.raises(ValueError, match="big has 11 bytes.* max_bytes=10"):
+    with pytest.raises(ValueError, match=r"big has 11 bytes.* max_bytes=10"):
         find_documents(tmp_path, max_bytes=10)
     assert len(find_documents(tmp_path, max_bytes=11)) == 2
 
@@ -271,7 +271,7 @@ def test_train_test_split_hardly_changes_when_a_file_is_added():
 
 
 def test_train_test_split_needs_two_documents_of_a_class():
-    with pytest.raises(ValueError, match="'b' has one document, /data/b/0.txt"):
+    with pytest.raises(ValueError, match=r"'b' has one document, /data/b/0.txt"):
         train_test_split(fixed(3, 1), 0.5)
 
 

@@ -4,19 +4,19 @@ import sys
 
 from keras_performer.training import ClassifierSettings, train_classifier
 
-SMALL = dict(
-    tokenizer="bytes",
-    context_length=128,
-    tokens_per_batch=1024,
-    epochs=3,
-    learning_rate=5e-3,
-    num_layers=1,
-    num_heads=2,
-    hidden_dim=16,
-    intermediate_dim=16,
-    num_features=8,
-    redraw_interval=3,
-)
+SMALL = {
+    "tokenizer": "bytes",
+    "context_length": 128,
+    "tokens_per_batch": 1024,
+    "epochs": 3,
+    "learning_rate": 5e-3,
+    "num_layers": 1,
+    "num_heads": 2,
+    "hidden_dim": 16,
+    "intermediate_dim": 16,
+    "num_features": 8,
+    "redraw_interval": 3,
+}
 
 if __name__ == "__main__":
     data, folder, checkpoint_every = sys.argv[1:]

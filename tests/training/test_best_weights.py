@@ -36,14 +36,14 @@ def test_damaged_weights_models_and_records_are_named(model, tmp_path, content):
     best = BestWeights(tmp_path / "best.weights.h5")
     best.keep(model, 1.0, step=2)
     damage(best.path)
-    with pytest.raises(ValueError, match="best.weights.h5 is damaged.*checkpoint"):
+    with pytest.raises(ValueError, match=r"best.weights.h5 is damaged.*checkpoint"):
         best.load(model)
     best.record_path.write_bytes(b'{"loss": ' if content is None else content)
-    with pytest.raises(ValueError, match="best.json is damaged.*Remove it"):
+    with pytest.raises(ValueError, match=r"best.json is damaged.*Remove it"):
         best.load(model)
     folder = RunFolder(tmp_path)
     folder.settings_path.write_text('{"data": "d"}')
     folder.save_model(model)
     damage(folder.model_path)
-    with pytest.raises(ValueError, match="model.keras is damaged.*train again"):
+    with pytest.raises(ValueError, match=r"model.keras is damaged.*train again"):
         folder.model()

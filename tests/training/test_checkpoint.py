@@ -46,7 +46,7 @@ def test_damaged_checkpoints_are_named_and_the_one_before_is_there(tmp_path):
     after_10.unlink()
     assert Checkpoint(tmp_path / "checkpoints").restore(other) == 8
     after_8.write_bytes(b"")
-    with pytest.raises(ValueError, match="after_8.npz is damaged.*begins anew"):
+    with pytest.raises(ValueError, match=r"after_8.npz is damaged.*begins anew"):
         train_steps(other, batches_from, folder=tmp_path, **SETTINGS)
 
 

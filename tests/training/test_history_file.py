@@ -26,5 +26,5 @@ def test_steps_that_are_done_again_have_one_row(tmp_path):
 def test_damaged_histories_are_named(tmp_path):
     for content in ("epoch,loss\n1,2\n", "step,loss\nx,2\n", "step,loss\n1,2,3\n"):
         (tmp_path / "history.csv").write_text(content)
-        with pytest.raises(ValueError, match="history.csv is damaged, or not"):
+        with pytest.raises(ValueError, match=r"history.csv is damaged, or not"):
             train_steps(small_model(), batches_from, folder=tmp_path, **SETTINGS)

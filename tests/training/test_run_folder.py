@@ -38,7 +38,7 @@ def test_an_incomplete_run_has_no_model(settings, tmp_path):
 @pytest.mark.parametrize("text", ["not json", '{"data": "d", "no_such": 1}'])
 def test_settings_of_another_kind_are_named(tmp_path, text):
     (tmp_path / "settings.json").write_text(text)
-    with pytest.raises(ValueError, match="settings.json"):
+    with pytest.raises(ValueError, match=r"settings.json"):
         RunFolder(tmp_path).settings()
 
 
@@ -47,5 +47,5 @@ def test_a_damaged_model_is_named(settings, tmp_path):
     folder = RunFolder(tmp_path)
     folder.open(settings, documents)
     folder.model_path.write_bytes(b"PK damaged")
-    with pytest.raises(ValueError, match="model.keras is damaged"):
+    with pytest.raises(ValueError, match=r"model.keras is damaged"):
         folder.model()

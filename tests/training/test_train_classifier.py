@@ -116,7 +116,7 @@ def test_an_incomplete_run_of_an_older_version_is_refused(settings, tmp_path):
     documents, _ = train_test_split(find_train_test(settings.data)[0], 0.1)
     RunFolder(tmp_path).open(settings, documents)
     (tmp_path / "backup").mkdir()
-    with pytest.raises(ValueError, match="older version.*Choose another folder"):
+    with pytest.raises(ValueError, match=r"older version.*Choose another folder"):
         train_classifier(settings, tmp_path, verbose=0)
 
 

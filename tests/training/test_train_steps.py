@@ -264,7 +264,7 @@ def test_each_batch_is_seen_once_in_order(tmp_path, numbers_from):
 @pytest.mark.parametrize("last", [5, 6, 8])
 def test_data_that_ends_too_early_is_named(tmp_path, last):
     model, _ = recording_model()
-    with pytest.raises(ValueError, match="no batch for step .*lower `num_steps`"):
+    with pytest.raises(ValueError, match=r"no batch for step .*lower `num_steps`"):
         train_steps(
             model,
             lambda step: (numbers(n) for n in range(step, last)),
@@ -390,5 +390,5 @@ def test_models_that_cannot_be_trained_are_named(tmp_path):
     with pytest.raises(ValueError, match="not built: call it on a batch"):
         train_steps(model, generator_from, 1, tmp_path)
     model, _ = recording_model(steps_per_execution=2)
-    with pytest.raises(ValueError, match="`num_steps` must be a multiple of .*, 2"):
+    with pytest.raises(ValueError, match=r"`num_steps` must be a multiple of .*, 2"):
         train_steps(model, generator_from, 3, tmp_path, checkpoint_every=2)

@@ -19,7 +19,9 @@ def restored_policy():
 @pytest.mark.slow
 def test_the_guide_runs(tmp_path, monkeypatch, capsys, restored_policy):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.S)
+    blocks = re.findall(
+        r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL
+    )
     assert len(blocks) == 3
     names = {}
     for block in blocks:

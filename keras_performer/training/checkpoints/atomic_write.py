@@ -41,12 +41,12 @@ def atomic_write(path: str | os.PathLike[str], room: int = 0) -> Iterator[pathli
     try:
         # Where the disk is full HDF5 ends the process, without an error to catch.
         if room and hasattr(os, "posix_fallocate"):
-            with open(temporary, "wb") as file:
+            with temporary.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, room)
         yield temporary
-        with open(temporary, "rb+") as file:
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())  # before the name: a power cut may keep one alone
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise OSError(

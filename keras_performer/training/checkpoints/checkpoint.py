@@ -159,7 +159,8 @@ class Checkpoint:
         if not self.path.is_dir():
             return {}
         found = (
-            re.fullmatch(r"after_([0-9]+)\.npz", name) for name in os.listdir(self.path)
+            re.fullmatch(r"after_([0-9]+)\.npz", path.name)
+            for path in self.path.iterdir()
         )
         return {int(match[1]): self.path / match[0] for match in found if match}
 
