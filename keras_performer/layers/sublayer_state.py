@@ -68,9 +68,9 @@ def sublayer_changes(layer):
     """
     if not layer.built:
         return {}
-    made, changes = layer._sublayers_as_made, {}
-    for path, state in _states(layer).items():
-        before = made.get(path, {})
+    now, changes = _states(layer), {}
+    for path, before in layer._sublayers_as_made.items():
+        state = now.get(path, before)
         changed = {name: x for name, x in state.items() if before.get(name) != x}
         if changed and state.get("lora"):
             changed["other_variables"] = state["other_variables"]

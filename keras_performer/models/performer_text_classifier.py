@@ -75,8 +75,9 @@ class PerformerTextClassifier(BackboneTask):
         outputs = probabilities(pooled_dropout(pooled))
         super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
 
+        self.embedder = keras.Model(backbone.input, pooled, name="embedder")
+
         # === Config ===
         self._set_arguments(
             backbone, num_classes=num_classes, dropout=dropout, seed=seed
         )
-        self.embedder = keras.Model(backbone.input, pooled, name="embedder")

@@ -102,6 +102,13 @@ def test_a_quantized_model_is_saved_and_loaded(kind, mode, tmp_path):
     assert [weight.dtype for weight in again.weights] == dtypes
 
 
+@pytest.mark.parametrize("kind", ["classifier", "masked_lm"])
+def test_what_is_as_it_was_made_is_not_in_the_config(kind):
+    model = MODELS[kind]()
+    assert "sublayers" not in model.get_config()
+    assert "sublayers" not in model.backbone.get_config()
+
+
 def test_padding_changes_nothing_of_a_quantized_model():
     """Keras's embedding gives no mask where it is quantized."""
     model = one_block()
