@@ -265,7 +265,7 @@ def _most_frequent(counts: dict[str, int], number: int) -> list[tuple[str, int]]
     """The most frequent words: so many, and not longer than words are on average."""
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:number]
     costs = np.cumsum([len(word) ** 2 for word, _ in ranked])
-    return ranked[: max(1, np.searchsorted(costs, _SQUARED_LENGTH * number))]
+    return ranked[: max(1, int(np.searchsorted(costs, _SQUARED_LENGTH * number)))]
 
 
 def _learn_at_most(

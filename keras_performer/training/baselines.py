@@ -134,7 +134,7 @@ def evaluate_baselines(
         probabilities[:, classifier.classes_] = classifier.predict_proba(
             vectorizer.transform(windows)
         )
-        all_of_one = np.zeros(len(windows), int)
+        all_of_one: np.ndarray = np.zeros(len(windows), int)
         by_document += [*mean_log_probabilities(probabilities, all_of_one, 1)]
         num_windows += len(windows)
         num_right += int(np.sum(probabilities.argmax(-1) == truth[index]))
