@@ -78,7 +78,9 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
 
     Constructor, call, names, shapes and paths of the weights are those of
     `keras.layers.MultiHeadAttention`, so that weights move from one layer to the
-    other. A subclass has `_attend` and `_scores`; the one call is here.
+    other. A subclass has `_attend` and `_scores`; the one call is here. A subclass that
+    overrides another method of Keras's layer, such as `_compute_attention`, is refused
+    when it is made, since nothing would call it.
 
     Args:
         num_heads: H, the number of heads.
@@ -117,8 +119,8 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
         query_mask: Boolean tensor of shape (B, *axes), or `None`.
         value_mask: Boolean tensor of shape (B, *axes), or `None`.
         key_mask: Boolean tensor of shape (B, *axes), or `None`.
-        attention_mask: A key mask, of shape (B, *axes) or of that of the scores with 1
-            for the queries, or `None`.
+        attention_mask: A key mask, of the shape of the scores with 1 for the queries,
+            or `None`.
         return_attention_scores: Whether to return the attention matrix too.
         training: Whether dropout is active.
         use_causal_mask: Whether a query sees only the keys at and before its position.
@@ -187,6 +189,25 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
         self._bias_constraint = constraints.get(bias_constraint)
         self.seed = seed
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        hooks = _private_methods(keras.layers.MultiHeadAttention)
+        hooks |= _private_methods(keras.layers.GroupQueryAttention)
+        ignored = sorted(
+            name
+            for name in hooks - set(dir(BaseAttention))
+            if getattr(cls, name, None) is not None
+        )
+        if ignored:
+            raise ValueError(
+                f"The class {cls.__name__!r} overrides {', '.join(ignored)}, which "
+                "`keras.layers.MultiHeadAttention` calls and this layer never does: "
+                "linear attention forms no matrix of scores. Another kernel of "
+                "attention is a `feature_map`; a mask is `value_mask`, `key_mask` or "
+                "`use_causal_mask`; for another exact attention derive from "
+                "`keras.layers.MultiHeadAttention`."
+            )
+
     @abc.abstractmethod
     def _attend(self, inputs, training):
         """The attention.
@@ -231,7 +252,16 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
     def output_dense(self):
         return self._output_dense
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape, value_shape=None, key_shape=None):
+        if value_shape is None:
+            raise ValueError(
+                "Attention is built for a query and a value, and a wrapper such as "
+                "`keras.layers.TimeDistributed` has one input alone. Give the layer "
+                "the inputs themselves, of shape (batch, time, length, features), with "
+                "`attention_axes=2`: it then attends along the length, for each time "
+                f"by itself. Received: query_shape={tuple(query_shape)}, "
+                "value_shape=None"
+            )
         key_shape = value_shape if key_shape is None else key_shape
         self._axes = AttentionAxes(len(query_shape), self._attention_axes)
         self._axes.check_shapes(query_shape, value_shape, key_shape)
@@ -400,7 +430,7 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
         axes = self._axes_of(query.shape)
         axes.check_shapes(query.shape, value.shape, key.shape)
         masks.check_masks(axes, query, value, *given_masks)
-        masks.check_sequences(query, value, segment_ids, positions)
+        masks.check_sequences(axes, query, value, segment_ids, positions)
         if use_causal_mask:
             axes.check_causal(query.shape)
         if positions is not None and self.rotary_base is None:
@@ -442,3 +472,12 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
         )
         dense.build(input_shape)
         return dense
+
+
+def _private_methods(cls):
+    """The names of a class's own methods that are not public."""
+    return {
+        name
+        for name, value in vars(cls).items()
+        if inspect.isfunction(value) and name.startswith("_") and name[1] != "_"
+    }
