@@ -18,7 +18,8 @@ from keras_performer.export import export_classifier
 from keras_performer.server import ServerOptions, ServerProcess, predict
 from keras_performer.text import find_train_test
 from keras_performer.training import ClassifierSettings, RunFolder, train_classifier
-from keras_performer.training.run_folder import fingerprint, write_text
+from keras_performer.training.checkpoints.atomic_write import atomic_write_text
+from keras_performer.training.run_folder import fingerprint
 
 LONG_DOCUMENT = 60_000
 MODEL_NAME = "documents"
@@ -110,7 +111,7 @@ def _export(folder: RunFolder, saved_models: str) -> pathlib.Path:
     version = export_classifier(
         folder.model(), folder.tokenizer(), folder.labels(), saved_models, MODEL_NAME
     )
-    write_text(record, f"{version.resolve()}\n")
+    atomic_write_text(record, f"{version.resolve()}\n")
     return version
 
 

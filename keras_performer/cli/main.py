@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print(
-            "\nInterrupted. A training goes on after its last complete epoch when the "
+            "\nInterrupted. A training goes on after its last checkpoint when the "
             "same command is given again.",
             file=sys.stderr,
         )

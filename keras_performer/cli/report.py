@@ -10,7 +10,7 @@ from keras_performer.extras import pip_line
 from keras_performer.text import Documents, Tokenizer, find_train_test
 from keras_performer.training import RunFolder, evaluate_classifier
 from keras_performer.training.baselines import evaluate_baselines
-from keras_performer.training.run_folder import write_text
+from keras_performer.training.checkpoints.atomic_write import atomic_write_text
 
 
 def evaluate(
@@ -48,7 +48,7 @@ def evaluate(
         measured["performer"] = dataclasses.asdict(evaluation)
     if baselines and "baselines" not in measured:
         measured |= _measure_baselines(train, test, tokenizer, settings.context_length)
-    write_text(folder.evaluation_path, json.dumps(measured, indent=2) + "\n")
+    atomic_write_text(folder.evaluation_path, json.dumps(measured, indent=2) + "\n")
     _print(measured)
     return measured
 

@@ -42,7 +42,7 @@ def add_parser(commands: Commands) -> None:
         "DATA/CLASS/..., or DATA/train/CLASS/... and DATA/test/CLASS/... (without "
         "these two, a fifth of the files is held out as test). Documents may be of any "
         "length and are read as a stream. Run the same command again after an "
-        "interruption and it goes on after the last complete epoch. At the end it "
+        "interruption and it goes on after the last checkpoint. At the end it "
         "prints accuracy on the test documents, beside the majority class and TF-IDF "
         "with logistic regression where scikit-learn is installed.",
         epilog="example: keras-performer train --data books --run runs/books",

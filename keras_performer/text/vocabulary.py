@@ -4,6 +4,8 @@ import collections
 import numbers
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +21,12 @@ UNKNOWN_TOKEN = "[UNK]"
 _DISTINCT_WORDS = 10_000
 
 
-def learn_vocabulary(texts, vocabulary_size, lowercase=False, max_bytes=8_000_000):
+def learn_vocabulary(
+    texts: Any,
+    vocabulary_size: int,
+    lowercase: bool = False,
+    max_bytes: int = 8_000_000,
+) -> list[str]:
     """Learns a word-piece vocabulary from a corpus.
 
     Uses the learner of tensorflow-text, which is pure Python and slow; so it sees no
@@ -76,7 +83,7 @@ def learn_vocabulary(texts, vocabulary_size, lowercase=False, max_bytes=8_000_00
     return _learn_at_most(ranked[:distinct_words], vocabulary_size)
 
 
-def save_vocabulary(vocabulary, path):
+def save_vocabulary(vocabulary: Sequence[str], path: str | os.PathLike[str]) -> None:
     """Writes a vocabulary as a text file, one token a line, in the order of ids.
 
     Args:
@@ -90,10 +97,10 @@ def save_vocabulary(vocabulary, path):
     path = pathlib.Path(path)
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(text.encode("utf-8"))
-    os.replace(partial, path)
+    partial.replace(path)
 
 
-def load_vocabulary(path):
+def load_vocabulary(path: str | os.PathLike[str]) -> list[str]:
     """Reads a vocabulary from a text file of one token a line.
 
     Args:
@@ -121,7 +128,7 @@ def load_vocabulary(path):
         raise ValueError(f"The vocabulary file {path}: {error}") from error
 
 
-def check_vocabulary(vocabulary):
+def check_vocabulary(vocabulary: Sequence[str]) -> tuple[str, ...]:
     """Checks that a list of tokens can serve as a vocabulary.
 
     Args:
@@ -160,7 +167,7 @@ def check_vocabulary(vocabulary):
     return tuple(vocabulary)
 
 
-def import_tensorflow_text():
+def import_tensorflow_text() -> Any:
     """Imports tensorflow-text, which is an optional package.
 
     Returns:
@@ -179,7 +186,7 @@ def import_tensorflow_text():
     return tensorflow_text
 
 
-def _string_dataset(texts):
+def _string_dataset(texts: Any) -> tf.data.Dataset:
     if not isinstance(texts, tf.data.Dataset):
         texts = tf.data.Dataset.from_tensor_slices(string_batch(texts))
     if texts.element_spec != tf.TensorSpec([], tf.string):
@@ -190,12 +197,12 @@ def _string_dataset(texts):
     return texts
 
 
-def _byte_lengths(texts):
+def _byte_lengths(texts: tf.data.Dataset) -> np.ndarray:
     lengths = texts.map(lambda text: tf.strings.length(text, unit="BYTE"))
     return np.fromiter(lengths.as_numpy_iterator(), np.int64)
 
 
-def _stripe_length(lengths, max_bytes):
+def _stripe_length(lengths: np.ndarray, max_bytes: int) -> int:
     """The largest n with sum(min(length, n)) <= max_bytes."""
     left = max_bytes
     for rank, length in enumerate(np.sort(lengths)):
@@ -206,14 +213,14 @@ def _stripe_length(lengths, max_bytes):
     return max_bytes
 
 
-def _middle(text, length):
+def _middle(text: Any, length: int) -> Any:
     start = tf.maximum(tf.strings.length(text, unit="BYTE") - length, 0) // 2
     stripe = tf.strings.substr(text, start, length, unit="BYTE")
     # The cuts may have hit the middle of a character.
     return tf.strings.unicode_transcode(stripe, "UTF-8", "UTF-8", errors="ignore")
 
 
-def _count_words(texts, lowercase):
+def _count_words(texts: tf.data.Dataset, lowercase: bool) -> dict[str, int]:
     """Counts the words into which `WordPieceTokenizer` splits the texts."""
     normalizer_class = import_tensorflow_text().FastBertNormalizer
     from tensorflow_text.python.ops.bert_tokenizer import BasicTokenizer
@@ -221,7 +228,7 @@ def _count_words(texts, lowercase):
     with tf.device("CPU:0"):
         normalizer = normalizer_class(lower_case_nfd_strip_accents=lowercase)
     splitter = BasicTokenizer()
-    counts = collections.Counter()
+    counts: collections.Counter[bytes] = collections.Counter()
     for words in texts.map(
         lambda text: splitter.tokenize(normalizer.normalize([text])).flat_values
     ).as_numpy_iterator():
@@ -229,7 +236,9 @@ def _count_words(texts, lowercase):
     return {word.decode("utf-8"): count for word, count in counts.items()}
 
 
-def _learn_at_most(word_counts, vocabulary_size):
+def _learn_at_most(
+    word_counts: list[tuple[str, int]], vocabulary_size: int
+) -> list[str]:
     """Learns with the lowest frequency threshold whose vocabulary is small enough.
 
     The learner's own search starts at half the count of the most frequent word, where

@@ -1,5 +1,8 @@
 """Text to ids of word pieces: whole words where frequent, pieces where rare."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -57,7 +60,13 @@ class WordPieceTokenizer(Tokenizer):
     [[2, 3, 4], [2, 1, 5]]
     """
 
-    def __init__(self, vocabulary, lowercase=False, sequence_length=None, **kwargs):
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        lowercase: bool = False,
+        sequence_length: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(sequence_length=sequence_length, **kwargs)
         if not isinstance(lowercase, bool):
             raise ValueError(
@@ -76,10 +85,10 @@ class WordPieceTokenizer(Tokenizer):
             )
 
     @property
-    def vocabulary_size(self):
+    def vocabulary_size(self) -> int:
         return len(self.vocabulary)
 
-    def tokenize(self, texts):
+    def tokenize(self, texts: Any) -> Any:
         texts = tf.strings.unicode_transcode(
             string_batch(texts), "UTF-8", "UTF-8", errors="replace"
         )
@@ -88,7 +97,7 @@ class WordPieceTokenizer(Tokenizer):
             sequences = sequences[:, : self.sequence_length]
         return sequences
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "vocabulary": list(self.vocabulary),

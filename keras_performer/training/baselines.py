@@ -7,11 +7,14 @@ whose vocabulary tells their class.
 
 import dataclasses
 import pathlib
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_performer.extras import pip_line
-from keras_performer.training.evaluation import mean_log_probabilities
+from keras_performer.text import Documents
+from keras_performer.training.evaluation.classifier import mean_log_probabilities
 
 # Words, identifiers and numbers, and each mark: for prose and program code alike.
 _TOKEN = r"\w+|[^\w\s]"
@@ -41,7 +44,9 @@ class Baselines:
     tfidf_document: float
 
 
-def evaluate_baselines(train, test, window_bytes):
+def evaluate_baselines(
+    train: Documents, test: Documents, window_bytes: int
+) -> Baselines:
     """Trains the baselines on windows of documents, and tests them.
 
     A classifier that reads windows of a length is compared fairly with one that reads
@@ -108,13 +113,13 @@ def evaluate_baselines(train, test, window_bytes):
     truth = np.array(test.label_ids)
     return Baselines(
         majority_window=_share(_majority(train, train_owners), truth[owners]),
-        majority_document=_share(_majority(train, range(len(train.paths))), truth),
+        majority_document=_share(_majority(train, np.arange(len(train))), truth),
         tfidf_window=_share(probabilities.argmax(-1), truth[owners]),
         tfidf_document=_share(by_document.argmax(-1), truth),
     )
 
 
-def utf8_windows(text, window_bytes):
+def utf8_windows(text: bytes, window_bytes: int) -> list[bytes]:
     """Cuts a text into windows of bytes, between characters.
 
     Args:
@@ -130,7 +135,7 @@ def utf8_windows(text, window_bytes):
     >>> [window.decode() for window in utf8_windows("naïveté".encode(), 4)]
     ['naï', 'vet', 'é']
     """
-    windows = []
+    windows: list[bytes] = []
     start = 0
     while start < len(text) or not windows:
         end = start + window_bytes
@@ -141,14 +146,15 @@ def utf8_windows(text, window_bytes):
     return windows
 
 
-def _is_continuation(byte):
+def _is_continuation(byte: int) -> bool:
     """Whether a byte of UTF-8 is inside a character, not its first."""
     return byte & 0b1100_0000 == 0b1000_0000
 
 
-def _windows(documents, window_bytes):
+def _windows(documents: Documents, window_bytes: int) -> tuple[list[str], np.ndarray]:
     """The windows of all documents as strings, and whose they are."""
-    windows, owners = [], []
+    windows: list[str] = []
+    owners: list[int] = []
     for owner, path in enumerate(documents.paths):
         cut = utf8_windows(pathlib.Path(path).read_bytes(), window_bytes)
         windows += [window.decode("utf-8") for window in cut]
@@ -156,16 +162,16 @@ def _windows(documents, window_bytes):
     return windows, np.array(owners)
 
 
-def _majority(documents, owners):
+def _majority(documents: Documents, owners: npt.ArrayLike) -> np.intp:
     """The most frequent class, where each document counts once for each owned thing."""
     return np.bincount(np.take(documents.label_ids, owners)).argmax()
 
 
-def _share(predicted, truth):
+def _share(predicted: Any, truth: np.ndarray) -> float:
     return float(np.mean(predicted == truth))
 
 
-def _estimators():
+def _estimators() -> tuple[Any, Any]:
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression

@@ -67,7 +67,7 @@ class ClassifierSettings:
     max_bytes: int = MAX_BYTES
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.tokenizer not in TOKENIZERS:
             raise ValueError(
                 f"`tokenizer` must be one of {TOKENIZERS}. Received: "
@@ -115,11 +115,11 @@ class ClassifierSettings:
                 f"{self.hidden_dim}, num_heads={self.num_heads}"
             )
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Returns the settings as JSON text."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text):
+    def from_json(cls, text: str) -> "ClassifierSettings":
         """Makes settings from what `to_json` returned."""
         return cls(**json.loads(text))

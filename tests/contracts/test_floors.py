@@ -23,9 +23,8 @@ FLOORS = {
     "__main__": 7,
 }
 # These know nothing of the rest of the package: ids and folders on disk lie between.
-INDEPENDENT = {"text", "server"}
-# But this, which tells how to install a package that is missing.
-SHARED = {"extras"}
+# But these: how to install a package that is missing, and old names of public things.
+INDEPENDENT = {"server": {"extras"}, "text": {"extras", "renamed"}}
 # The only packages that may be imported inside a function: they come with extras.
 LATE = {"matplotlib", "tensorflow_text", "sklearn", "uvicorn", "tensorflow_serving"}
 MAX_NAMES_AT_PACKAGE_LEVEL = 16
@@ -83,7 +82,7 @@ def upward_imports(found, module_name):
         if target_root != root or target[:1] in ([unit], ["__version__"]):
             continue
         below = target and FLOORS.get(target[0], 99) < FLOORS[unit]
-        if not below or (unit in INDEPENDENT and target[0] not in SHARED):
+        if not below or (unit in INDEPENDENT and target[0] not in INDEPENDENT[unit]):
             wrong.append(f"line {each.line}: {module_name} imports {each.target}")
     return wrong
 

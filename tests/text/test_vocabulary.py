@@ -138,7 +138,7 @@ def test_refuses_bad_arguments():
     with pytest.raises(ValueError, match="no word"):
         learn_vocabulary([], 100)
     pairs = tf.data.Dataset.from_tensor_slices((["a"], [0]))
-    with pytest.raises(ValueError, match="dataset.map"):
+    with pytest.raises(ValueError, match=r"dataset.map"):
         learn_vocabulary(pairs, 100)
 
 

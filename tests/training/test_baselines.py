@@ -94,7 +94,7 @@ def test_bad_arguments_are_refused(write):
     train = write(["red"], ["blue"])
     with pytest.raises(ValueError, match="window_bytes=3"):
         evaluate_baselines(train, train, 3)
-    with pytest.raises(ValueError, match="test.labels=.*find_train_test"):
+    with pytest.raises(ValueError, match=r"test.labels=.*find_train_test"):
         evaluate_baselines(train, write(["red"], labels=("red",)), 100)
     with pytest.raises(ValueError, match="`train` has documents of 1 classes"):
         evaluate_baselines(write(["red"]), train, 100)

@@ -1,40 +1,41 @@
-"""`BestWeights`: keeps the weights of the best epoch, over interruptions too."""
+"""`BestWeights`: the weights with the lowest loss, over interruptions too."""
 
 import json
+import os
 import pathlib
+from typing import Any
 
-import keras
+from keras_performer.training.checkpoints.atomic_write import (
+    atomic_write,
+    atomic_write_text,
+    room_for,
+)
 
-from keras_performer.training.whole_file import room_for, whole_file, write_text
 
-
-class BestWeights(keras.callbacks.Callback):
+class BestWeights:
     """Writes a model's weights whenever a loss is the lowest so far.
 
     Unlike `keras.callbacks.ModelCheckpoint` it knows after a restart what was best
-    before it, and writes aside and renames, so that a kill in between loses nothing.
+    before it, and a kill while it writes loses nothing.
 
     Args:
-        path: File of the weights, `*.weights.h5`. The loss and the epoch are written
-            beside it as JSON.
-        monitor: Name of the loss, such as `"val_loss"`.
+        path: File of the weights, `*.weights.h5`. The loss and when it was measured
+            are written beside it as JSON.
 
     Example:
 
-    >>> BestWeights("run/best.weights.h5", monitor="val_loss").best()["loss"]
+    >>> BestWeights("run/best.weights.h5").best()["loss"]
     inf
     """
 
-    def __init__(self, path, monitor):
-        super().__init__()
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = pathlib.Path(path)
         self.record_path = self.path.with_name(
             self.path.name.removesuffix(".weights.h5") + ".json"
         )
-        self.monitor = monitor
 
-    def best(self):
-        """Returns the lowest loss and its place, as `{"loss": ..., "epoch": ...}`.
+    def best(self) -> dict[str, Any]:
+        """Returns the lowest loss and its place, as `{"loss": ..., "step": ...}`.
 
         Raises:
             ValueError: If the record cannot be read.
@@ -50,7 +51,7 @@ class BestWeights(keras.callbacks.Callback):
                 "training again: the best of what follows is kept."
             ) from error
 
-    def load(self, model):
+    def load(self, model: Any) -> None:
         """Loads the best weights into a model.
 
         Raises:
@@ -59,8 +60,8 @@ class BestWeights(keras.callbacks.Callback):
         """
         if self.best()["loss"] == float("inf"):
             raise ValueError(
-                f"No {self.monitor} was finite: the training diverged. Lower the "
-                "learning rate and train anew in another folder."
+                "No loss was finite: the training diverged. Lower the learning rate "
+                "and train again in another folder."
             )
         # Of a compiled model Keras saves, and expects, the optimizer's variables too.
         if model.compiled and not model.optimizer.built:
@@ -70,17 +71,17 @@ class BestWeights(keras.callbacks.Callback):
         except (OSError, KeyError, ValueError) as error:
             raise ValueError(
                 f"{self.path} is damaged, or of another model: {error}. The weights of "
-                "the last backup are there still: run the same training again, or "
-                "train anew in another folder."
+                "the last checkpoint are there still: run the same training again, or "
+                "train again in another folder."
             ) from error
 
-    def keep(self, model, loss, **place):
+    def keep(self, model: Any, loss: float, **place: int) -> None:
         """Writes the model's weights if the loss is the lowest so far.
 
         Args:
             model: The model.
             loss: Its loss, a number.
-            **place: When it was measured, such as `epoch=3` or `step=3000`.
+            **place: When it was measured, such as `step=3000`.
 
         Raises:
             OSError: If the weights cannot be written; those before are whole.
@@ -88,14 +89,6 @@ class BestWeights(keras.callbacks.Callback):
         loss = float(loss)
         if not loss < self.best()["loss"]:  # a loss that is no number is not less
             return
-        with whole_file(self.path, room_for(model)) as aside:
-            model.save_weights(aside, overwrite=True)
-        write_text(self.record_path, json.dumps({"loss": loss} | place) + "\n")
-
-    def on_epoch_end(self, epoch, logs=None):
-        if self.monitor not in (logs or {}):
-            raise ValueError(
-                f"The loss {self.monitor!r} is not among what the epoch measured: "
-                f"{sorted(logs or {})}."
-            )
-        self.keep(self.model, logs[self.monitor], epoch=epoch)
+        with atomic_write(self.path, room_for(model)) as temporary:
+            model.save_weights(temporary, overwrite=True)
+        atomic_write_text(self.record_path, json.dumps({"loss": loss} | place) + "\n")
