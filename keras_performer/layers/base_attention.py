@@ -191,22 +191,7 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        hooks = _private_methods(keras.layers.MultiHeadAttention)
-        hooks |= _private_methods(keras.layers.GroupQueryAttention)
-        ignored = sorted(
-            name
-            for name in hooks - set(dir(BaseAttention))
-            if getattr(cls, name, None) is not None
-        )
-        if ignored:
-            raise ValueError(
-                f"The class {cls.__name__!r} overrides {', '.join(ignored)}, which "
-                "`keras.layers.MultiHeadAttention` calls and this layer never does: "
-                "linear attention forms no matrix of scores. Another kernel of "
-                "attention is a `feature_map`; a mask is `value_mask`, `key_mask` or "
-                "`use_causal_mask`; for another exact attention derive from "
-                "`keras.layers.MultiHeadAttention`."
-            )
+        validation.refuse_ignored_methods(cls, BaseAttention)
 
     @abc.abstractmethod
     def _attend(self, inputs, training):
@@ -253,15 +238,7 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
         return self._output_dense
 
     def build(self, query_shape, value_shape=None, key_shape=None):
-        if value_shape is None:
-            raise ValueError(
-                "Attention is built for a query and a value, and a wrapper such as "
-                "`keras.layers.TimeDistributed` has one input alone. Give the layer "
-                "the inputs themselves, of shape (batch, time, length, features), with "
-                "`attention_axes=2`: it then attends along the length, for each time "
-                f"by itself. Received: query_shape={tuple(query_shape)}, "
-                "value_shape=None"
-            )
+        validation.refuse_one_input(query_shape, value_shape)
         key_shape = value_shape if key_shape is None else key_shape
         self._axes = AttentionAxes(len(query_shape), self._attention_axes)
         self._axes.check_shapes(query_shape, value_shape, key_shape)
@@ -347,8 +324,7 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
 
     def compute_output_shape(self, query_shape, value_shape, key_shape=None):
         key_shape = value_shape if key_shape is None else key_shape
-        axes = self._axes_of(query_shape)
-        axes.check_shapes(query_shape, value_shape, key_shape)
+        self._axes_of(query_shape).check_shapes(query_shape, value_shape, key_shape)
         return (*query_shape[:-1], *(self._output_shape or query_shape[-1:]))
 
     def compute_output_spec(
@@ -472,12 +448,3 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
         )
         dense.build(input_shape)
         return dense
-
-
-def _private_methods(cls):
-    """The names of a class's own methods that are not public."""
-    return {
-        name
-        for name, value in vars(cls).items()
-        if inspect.isfunction(value) and name.startswith("_") and name[1] != "_"
-    }
