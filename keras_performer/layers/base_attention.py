@@ -5,12 +5,14 @@ import inspect
 from typing import Any, NamedTuple
 
 import keras
-from keras import constraints, dtype_policies, initializers, ops, regularizers
+from keras import constraints, initializers, ops, regularizers
 
 from keras_performer.layers import attention_masks as masks
 from keras_performer.layers import validation
 from keras_performer.layers.attention_axes import AttentionAxes
-from keras_performer.layers.sublayers import clone_initializer, policy_at, saved_policy
+from keras_performer.layers.quantizable import EinsumDense
+from keras_performer.layers.sublayer_state import CompositeLayer
+from keras_performer.layers.sublayers import clone_initializer, policy_at
 from keras_performer.ops import rotary
 from keras_performer.ops.backend.keras_internals import set_keras_mask
 
@@ -73,7 +75,7 @@ def with_arguments_of(base):
     return decorate
 
 
-class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
+class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
     """Multi-head attention around an attention that a subclass computes.
 
     Constructor, call, names, shapes and paths of the weights are those of
@@ -359,7 +361,6 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
     def get_config(self):
         return {
             **super().get_config(),
-            "dtype": dtype_policies.serialize(saved_policy(self)),
             "num_heads": self.num_heads,
             "num_key_value_heads": self.num_key_value_heads,
             "key_dim": self.key_dim,
@@ -431,7 +432,7 @@ class BaseAttention(keras.layers.Layer, metaclass=abc.ABCMeta):
         # divides by the batch alone. The weights do not depend on the rank.
         positions = "b" + "tuvwijklmnopq"[: self._axes.rank - 2]
         before, after = features.split("->")
-        dense = keras.layers.EinsumDense(
+        dense = EinsumDense(
             f"{positions}{before},{before}{after}->{positions}{after}",
             output_shape=(*(None,) * (self._axes.rank - 2), *units),
             bias_axes=after if self.use_bias else None,
