@@ -4,6 +4,7 @@ import importlib.util
 import re
 import types
 import unittest
+import warnings
 from pathlib import Path
 
 import keras
@@ -93,7 +94,9 @@ def outcome(tests, name):
     if any(mark.name == "skipif" and mark.args[0] for mark in marks):
         return "skipped"
     result = unittest.TestResult()
-    tests(name).run(result)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # as Keras runs them
+        tests(name).run(result)
     problems = result.failures + result.errors
     if result.skipped or any("Skipped: " in text for _, text in problems):
         return "skipped"
