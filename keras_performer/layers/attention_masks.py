@@ -98,7 +98,7 @@ def check_mask_values(name, mask):
     )
 
 
-def check_sequences(axes, query, value, segment_ids, positions):
+def check_sequences(axes, query, value, segment_ids, positions, rotary_base):
     """Raises a `ValueError` where segments or positions do not fit the inputs.
 
     Args:
@@ -108,9 +108,16 @@ def check_sequences(axes, query, value, segment_ids, positions):
         segment_ids: Integer tensor of shape (B, *axes), or `None`.
         positions: Integer tensor of shape (B, *axes) or (T,), T the product of the axes
             of attention, or `None`.
+        rotary_base: The layer's.
     """
     if segment_ids is positions is None:
         return
+    if positions is not None and rotary_base is None:
+        raise ValueError(
+            "`positions` are for rotary positions, which this layer has not: give it a "
+            "`rotary_base`, or leave them out. Received: positions.shape="
+            f"{tuple(positions.shape)}"
+        )
     shape, source = tuple(query.shape[:-1]), tuple(value.shape[:-1])
     if not compatible(shape, source):
         raise ValueError(

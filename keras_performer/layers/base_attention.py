@@ -407,15 +407,11 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         axes = self._axes_of(query.shape)
         axes.check_shapes(query.shape, value.shape, key.shape)
         masks.check_masks(axes, query, value, *given_masks)
-        masks.check_sequences(axes, query, value, segment_ids, positions)
+        masks.check_sequences(
+            axes, query, value, segment_ids, positions, self.rotary_base
+        )
         if use_causal_mask:
             axes.check_causal(query.shape)
-        if positions is not None and self.rotary_base is None:
-            raise ValueError(
-                "`positions` are for rotary positions, which this layer has not: give "
-                "it a `rotary_base`, or leave them out. Received: positions.shape="
-                f"{tuple(positions.shape)}"
-            )
 
     def _axes_of(self, query_shape):
         if self.built and len(query_shape) != self._axes.rank:
