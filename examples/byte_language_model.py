@@ -48,10 +48,10 @@ from keras_performer.text import (
     ByteTokenizer,
     Documents,
     TokenWindows,
-    hold_out,
     shuffled_batches,
     tokenize_documents,
     tokenize_texts,
+    train_test_split,
 )
 from keras_performer.training import (
     compressed_bits_per_byte,
@@ -113,7 +113,7 @@ def find_texts(directory):
             f"{directory} has one text, {texts.paths[0]}. Expected two at least, since "
             "whole texts are held out: add one, or cut it in two files."
         )
-    return hold_out(texts, HELD_OUT)
+    return train_test_split(texts, HELD_OUT)
 
 
 def _texts_below(directory):

@@ -32,7 +32,6 @@ So few steps are far from enough beside TF-IDF: they show that the parts work.
 """
 
 import argparse
-import itertools
 import pathlib
 import tempfile
 
@@ -43,11 +42,12 @@ import numpy as np
 from keras_performer.cli.python_corpus import build_python_corpus
 from keras_performer.models import PerformerTextClassifier
 from keras_performer.text import (
+    DocumentBatches,
     WordPieceTokenizer,
     evaluation_batches,
     find_train_test,
     learn_vocabulary,
-    training_batches,
+    tokenize_each,
 )
 from keras_performer.training import performer_optimizer
 from keras_performer.training.baselines import evaluate_baselines
@@ -107,19 +107,22 @@ def train(documents, tokenizer, attention, arguments):
     )
     budget = common.budget(arguments)
     callbacks = [budget, *common.resampling(arguments, backbone)]
-    for epoch in itertools.count():  # each has other windows in another order
-        batches = training_batches(
-            documents,
-            tokenizer,
-            arguments.context,
-            arguments.batch_tokens,
-            epoch,
-            arguments.seed,
-        )
-        model.fit(batches, shuffle=False, callbacks=callbacks, verbose=0)
-        if budget.is_spent:
-            return model, budget.steps
-    return None
+    batches = DocumentBatches(
+        tokenize_each(documents, tokenizer),
+        documents.label_ids,
+        arguments.context,
+        arguments.batch_tokens,
+        arguments.seed,
+    )
+    model.fit(
+        batches.dataset(),  # without end
+        epochs=10**9,
+        steps_per_epoch=100,  # over which the loss is averaged
+        shuffle=False,
+        callbacks=callbacks,
+        verbose=0,
+    )
+    return model, budget.steps
 
 
 # === Evaluation ===

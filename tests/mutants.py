@@ -74,7 +74,7 @@ MUTANTS = (
     Mutant(
         "ops/causal.py",
         "added = added + last_nan",
-        "added = added + 0 * last_nan",
+        "added = added + ops.zeros_like(last_nan)",
         "ops/test_nonfinite.py::test_a_nonfinite_key_reaches_its_future_alone",
     ),
     Mutant(
@@ -189,7 +189,7 @@ MUTANTS = (
         "feature_maps/hyperbolic.py",
         "return 2 * super().size(head_dim, parameters)",
         "return super().size(head_dim, parameters)",
-        "feature_maps/test_two_sided.py::test_hyperbolic_features_are_those_of_both_signs",
+        "feature_maps/test_hyperbolic.py::test_features_are_those_of_both_signs",
     ),
     Mutant(
         "feature_maps/generalized.py",
@@ -201,7 +201,7 @@ MUTANTS = (
         "feature_maps/trigonometric.py",
         "half_squared_norm - 0.5",
         "half_squared_norm + 0.5",
-        "feature_maps/test_two_sided.py::test_unbiased",
+        "feature_maps/test_trigonometric.py::test_unbiased",
     ),
     Mutant(
         "feature_maps/softmax_kernel.py",
@@ -241,8 +241,8 @@ MUTANTS = (
     ),
     Mutant(
         "layers/fast_attention.py",
-        "if self.feature_map.adapts and training:",
-        "if self.feature_map.adapts:",
+        "if self.feature_map.adapts and training and self.trainable:",
+        "if self.feature_map.adapts and self.trainable:",
         "layers/test_feature_weights.py::test_inference_changes_no_weight",
     ),
     Mutant(

@@ -18,7 +18,8 @@ from keras_performer.export import export_classifier
 from keras_performer.server import ServerOptions, ServerProcess, predict
 from keras_performer.text import find_train_test
 from keras_performer.training import ClassifierSettings, RunFolder, train_classifier
-from keras_performer.training.run_folder import fingerprint, write_text
+from keras_performer.training.checkpoints.atomic_write import atomic_write_text
+from keras_performer.training.run_folder import fingerprint
 
 LONG_DOCUMENT = 60_000
 MODEL_NAME = "documents"
@@ -26,11 +27,11 @@ NUM_NEIGHBOURS = 3
 TIMEOUT = 600.0  # seconds for one request, of whole books on a small machine
 
 
-def add_parser(commands: Commands) -> None:
-    """Adds the command to an `argparse` subparsers object."""
+def add_parser(commands: Commands, summary: str) -> None:
+    """Adds the command to an `argparse` subparsers object, with a line about it."""
     parser = commands.add_parser(
         "demo",
-        help="run all steps on documents that every machine has",
+        help=summary,
         description="Trains a classifier, measures it beside baselines, exports it, "
         "starts the server and sends a document of more than "
         f"{LONG_DOCUMENT:,} bytes in one request. The documents are the Python sources "
@@ -110,7 +111,7 @@ def _export(folder: RunFolder, saved_models: str) -> pathlib.Path:
     version = export_classifier(
         folder.model(), folder.tokenizer(), folder.labels(), saved_models, MODEL_NAME
     )
-    write_text(record, f"{version.resolve()}\n")
+    atomic_write_text(record, f"{version.resolve()}\n")
     return version
 
 

@@ -10,13 +10,15 @@ from keras_performer.extras import pip_line
 from keras_performer.text import Documents, Tokenizer, find_train_test
 from keras_performer.training import RunFolder, evaluate_classifier
 from keras_performer.training.baselines import evaluate_baselines
-from keras_performer.training.run_folder import write_text
+from keras_performer.training.checkpoints.atomic_write import atomic_write_text
 
 
 def evaluate(
     run_folder: str | os.PathLike[str], baselines: bool = True
 ) -> dict[str, Any]:
     """Measures a trained classifier on its test documents and prints a table.
+
+    The figures of the model are printed and saved before the baselines are measured.
 
     Measured once: the figures are kept in the run folder. Baselines that were left out
     then are measured when they are asked for.
@@ -46,11 +48,20 @@ def evaluate(
         )
         measured["context_length"] = settings.context_length
         measured["performer"] = dataclasses.asdict(evaluation)
-    if baselines and "baselines" not in measured:
-        measured |= _measure_baselines(train, test, tokenizer, settings.context_length)
-    write_text(folder.evaluation_path, json.dumps(measured, indent=2) + "\n")
+        _save(folder, measured)
+    # Before the baselines, which take time and memory of their own.
     _print(measured)
+    if baselines and "baselines" not in measured:
+        found = _measure_baselines(train, test, tokenizer, settings.context_length)
+        if found:
+            measured |= found
+            _save(folder, measured)
+            _print(measured)
     return measured
+
+
+def _save(folder: RunFolder, measured: dict[str, Any]) -> None:
+    atomic_write_text(folder.evaluation_path, json.dumps(measured, indent=2) + "\n")
 
 
 def _measure_baselines(
@@ -95,6 +106,10 @@ def _print(measured: dict[str, Any]) -> None:
         "(document: the mean of its windows' log probabilities; whole: the document "
         "read in one piece)\n"
     )
+    baselines = measured.get("baselines", {})
+    sampled = baselines.get("num_test_documents", performer["num_documents"])
+    if sampled < performer["num_documents"]:
+        print(f"(TF-IDF on a sample of {sampled} of these documents)\n")
 
 
 def _row(name: str, *shares: float) -> None:

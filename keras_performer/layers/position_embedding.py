@@ -1,10 +1,12 @@
 """`PositionEmbedding`: a trained embedding for each position, up to a longest one."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_performer.layers.validation import check_size
 from keras_performer.ops import count_positions
+from keras_performer.ops.backend.keras_internals import is_traced
 from keras_performer.renamed import also_registered_as
 
 
@@ -36,7 +38,8 @@ class PositionEmbedding(keras.layers.Layer):
         Tensor of shape (B, T, F).
 
     Raises:
-        ValueError: If `max_sequence_length` is not positive, or T is larger.
+        ValueError: If `max_sequence_length` is not positive, or more positions count,
+            where that is known: in a traced function with a mask it is not.
 
     Example:
 
@@ -65,19 +68,26 @@ class PositionEmbedding(keras.layers.Layer):
         )
 
     def call(self, inputs, mask=None, start_index=0, segment_ids=None):
-        length = inputs.shape[1]
+        if mask is None:
+            mask = ops.ones(ops.shape(inputs)[:2], dtype="bool")
+            self._check_length(inputs.shape[1])
+        start = ops.reshape(ops.convert_to_tensor(start_index, "int32"), (-1, 1))
+        positions = start + count_positions(mask, segment_ids)  # (B, T)
+        if not is_traced(positions) and np.prod(positions.shape):
+            self._check_length(1 + int(ops.max(ops.where(mask, positions, 0))))
+        # A row of nothing but padding may start behind the last position.
+        last = self.max_sequence_length - 1
+        positions = ops.where(mask, positions, ops.minimum(positions, last))
+        return inputs + ops.take(self.embeddings, positions, axis=0)
+
+    def _check_length(self, length):
         if length is not None and length > self.max_sequence_length:
             raise ValueError(
                 "The sequence is longer than the positions that are learned: make the "
                 "layer with a larger `max_sequence_length`, or use positions that end "
-                f"nowhere. Received: inputs.shape={tuple(inputs.shape)}, "
+                f"nowhere. Received: a sequence of {length} positions, "
                 f"max_sequence_length={self.max_sequence_length}"
             )
-        if mask is None:
-            mask = ops.ones(ops.shape(inputs)[:2], dtype="bool")
-        start = ops.reshape(ops.convert_to_tensor(start_index, "int32"), (-1, 1))
-        positions = start + count_positions(mask, segment_ids)  # (B, T)
-        return inputs + ops.take(self.embeddings, positions, axis=0)
 
     def load_own_variables(self, store):
         # Keras names the group of the weights after the class: old files have another.

@@ -21,6 +21,9 @@ class SinePositionEncoding(keras.layers.Layer):
     sees whole periods, `2π·max_wavelength` at most the trained length: then later
     positions bring no value that is new to the model.
 
+    Padding takes no position, so that a sequence has the positions that it would have
+    alone, wherever it is padded.
+
     Args:
         max_wavelength: The slowest of the wavelengths, in positions per radian.
         scale: Factor of the embeddings, to be of the size of what they are added to.
@@ -28,7 +31,11 @@ class SinePositionEncoding(keras.layers.Layer):
 
     Call arguments:
         inputs: Tensor of shape (B, T, F), F even.
-        start_index: Position of the first element, an int or scalar tensor.
+        mask: Boolean tensor of shape (B, T), True at the positions that count.
+            Defaults to the Keras mask of `inputs`; beside a tensor as `start_index`
+            Keras gives none, so there it must be passed.
+        start_index: Position of the first element that counts: an int, or an integer
+            tensor of shape () or (B,).
         segment_ids: Integer tensor of shape (B, T), for several sequences in a row:
             each segment, a run of equal ids, starts at `start_index`. Or `None`.
 
@@ -64,18 +71,21 @@ class SinePositionEncoding(keras.layers.Layer):
                 f"Received: inputs.shape={tuple(inputs_shape)}"
             )
 
-    def call(self, inputs, start_index=0, segment_ids=None):
+    def call(self, inputs, start_index=0, segment_ids=None, mask=None):
         length, half = ops.shape(inputs)[1], inputs.shape[-1] // 2
+        if mask is None and segment_ids is None:
+            positions = ops.arange(length)[None]
+        else:
+            if mask is None:
+                mask = ops.ones(ops.shape(inputs)[:2], dtype="bool")
+            positions = count_positions(mask, segment_ids)
+        start = ops.reshape(ops.convert_to_tensor(start_index, "int32"), (-1, 1))
         # In float32 whatever the policy: half types cannot count past a few thousand.
-        positions = ops.arange(length)
-        if segment_ids is not None:
-            everything = ops.ones(ops.shape(inputs)[:2], dtype="bool")
-            positions = count_positions(everything, segment_ids)
-        positions = ops.cast(start_index + positions, "float32")
+        positions = ops.cast(start + positions, "float32")  # (1, T) or (B, T)
         rates = ops.exp(
             ops.arange(half, dtype="float32") * (-math.log(self.max_wavelength) / half)
         )
-        angles = positions[..., None] * rates  # (T, F/2) or (B, T, F/2)
+        angles = positions[..., None] * rates  # (1, T, F/2) or (B, T, F/2)
         table = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
         return inputs + ops.cast(table * self.scale, inputs.dtype)
 

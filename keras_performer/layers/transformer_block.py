@@ -3,18 +3,19 @@
 import warnings
 
 import keras
-from keras import activations, dtype_policies, initializers, ops
+from keras import activations, initializers, ops
 
 from keras_performer import feature_maps
 from keras_performer.layers.exact_attention import ExactAttention
 from keras_performer.layers.fast_attention import FastAttention
+from keras_performer.layers.quantizable import Dense
 from keras_performer.layers.remat import remat
+from keras_performer.layers.sublayer_state import CompositeLayer
 from keras_performer.layers.sublayers import (
     NORMALIZATIONS,
     clone_initializer,
     normalization_layer,
     policy_at,
-    saved_policy,
 )
 from keras_performer.layers.validation import (
     check_choice,
@@ -52,7 +53,7 @@ def renamed_attention(attention):
     )
 
 
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(CompositeLayer):
     """Attention sublayers and a feed-forward network, each on a residual branch.
 
     The base class of `PerformerEncoder` and `PerformerDecoder`: a subclass makes its
@@ -156,7 +157,6 @@ class TransformerBlock(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "dtype": dtype_policies.serialize(saved_policy(self)),
             "intermediate_dim": self.intermediate_dim,
             "dropout": self.dropout,
             "activation": activations.serialize(self.activation),
@@ -227,6 +227,7 @@ class TransformerBlock(keras.layers.Layer):
             dropout=self.dropout,
             seed=self._seed(seed_index),
             dtype=self.dtype_policy,  # a map as it is: for the sublayers
+            trainable=self.trainable,  # of a block that is frozen before it is built
             name=name,
         )
         if self.attention == "exact":
@@ -261,7 +262,7 @@ class TransformerBlock(keras.layers.Layer):
         )
 
     def _dense(self, name, shape, units, activation=None):
-        dense = keras.layers.Dense(
+        dense = Dense(
             units,
             activation=activation,
             kernel_initializer=clone_initializer(self.kernel_initializer, name),

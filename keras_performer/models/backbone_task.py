@@ -2,25 +2,47 @@
 
 import keras
 
+from keras_performer.layers.sublayer_state import (
+    from_config_with_sublayers,
+    remember_sublayers,
+    sublayer_changes,
+)
+
 
 class BackboneTask(keras.Model):
     """Keeps the backbone in the config of a model.
 
-    A base class: a subclass sets `backbone`, and adds its own arguments to the config.
+    A base class: a subclass makes its functional model, and then passes what it was
+    made with to `_set_arguments`.
     """
+
+    def _set_arguments(self, backbone, **arguments):
+        """Sets an attribute for each argument, of which `get_config` is made.
+
+        Args:
+            backbone: The backbone.
+            **arguments: All other arguments of the constructor.
+        """
+        self.backbone = backbone
+        self._argument_names = tuple(arguments)
+        for name, value in arguments.items():
+            setattr(self, name, value)
+        remember_sublayers(self)
 
     def get_config(self):
         return {
             "backbone": keras.saving.serialize_keras_object(self.backbone),
+            **{name: getattr(self, name) for name in self._argument_names},
             "name": self.name,
             "trainable": self.trainable,
+            **sublayer_changes(self),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
         config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"])
-        return cls(**config)
+        return from_config_with_sublayers(lambda config: cls(**config), config)
 
 
 def token_logits(backbone):

@@ -5,6 +5,7 @@ import keras
 from keras_performer.models import generation_arguments as arguments
 from keras_performer.models import samplers
 from keras_performer.models.backbone_task import BackboneTask, token_logits
+from keras_performer.models.structure import Structure
 from keras_performer.models.token_generator import TokenGenerator
 
 
@@ -26,13 +27,13 @@ class LanguageModel(BackboneTask):
         logits = token_logits(backbone)
         outputs = logits(hidden_states)
         super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
-        self.backbone = backbone
+        self._set_arguments(backbone)
         self._logits = logits
         self._token_generator = None
 
     def quantize(self, *args, **kwargs):
         super().quantize(*args, **kwargs)
-        self._token_generator = None  # compiled for the weights before
+        self._token_generator = None  # which keeps the weights from before
 
     def _generate(
         self, start, prompt_ids, max_new_tokens, sampler, stop_token_ids, seed
@@ -54,14 +55,21 @@ class LanguageModel(BackboneTask):
                 f"{type(sampler).__name__}"
             )
         prompts, stops = self._checked(prompt_ids, max_new_tokens, stop_token_ids)
-        return self._generator().stream(
-            prompts, start(len(prompts)), max_new_tokens, sampler, stops
-        )
+        state = start(len(prompts))
+
+        def tokens():  # the model is looked at when the first token is asked for
+            yield from self._generator().stream(
+                prompts, state, max_new_tokens, sampler, stops
+            )
+
+        return tokens()
 
     def _generator(self):
-        if self._token_generator is None:
-            self._token_generator = TokenGenerator(self.backbone, self._logits, self)
-        return self._token_generator
+        generator = self._token_generator
+        if generator is None or generator.structure != Structure(self):
+            generator = TokenGenerator(self.backbone, self._logits, self)
+            self._token_generator = generator
+        return generator
 
     def _seeded(self, identifier, seed):
         """The sampler, whose seeds are set if there is a seed.

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_performer.layers import PerformerDecoder, PerformerEncoder
+from keras_performer.layers.quantizable import ReversibleEmbedding
 from keras_performer.layers.transformer_block import current_attention
 from keras_performer.models import presets
 from keras_performer.models.backbone import Backbone, get_feature_maps
@@ -139,7 +140,7 @@ class PerformerBackbone(Backbone):
         }
 
         # === Layers ===
-        embedding = keras.layers.ReversibleEmbedding(
+        embedding = ReversibleEmbedding(
             vocabulary_size,
             hidden_dim,
             tie_weights=tie_embeddings,

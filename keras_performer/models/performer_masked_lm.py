@@ -57,7 +57,7 @@ class PerformerMaskedLM(BackboneTask):
                 f"`PerformerCausalLM`. Received: causal={backbone.causal}"
             )
         # === Layers ===
-        dtype = backbone.token_embedding.dtype_policy
+        dtype = backbone.layers_policy
         transform = keras.layers.Dense(
             backbone.hidden_dim,
             activation=backbone.activation,
@@ -79,8 +79,4 @@ class PerformerMaskedLM(BackboneTask):
         super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
 
         # === Config ===
-        self.backbone = backbone
-        self.seed = seed
-
-    def get_config(self):
-        return {**super().get_config(), "seed": self.seed}
+        self._set_arguments(backbone, seed=seed)

@@ -164,7 +164,8 @@ class PerformerSeq2SeqBackbone(Backbone):
             for name in ("encoder_token_ids", "decoder_token_ids")
         }
         source = encoder(inputs["encoder_token_ids"])
-        x = stack.begin(encoder.token_embedding(inputs["decoder_token_ids"]))
+        x = encoder.token_embedding(inputs["decoder_token_ids"], shared=True)
+        x = stack.begin(x)
         for block in stack.blocks:
             x = block(x, source)
         outputs = {

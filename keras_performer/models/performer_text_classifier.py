@@ -75,17 +75,9 @@ class PerformerTextClassifier(BackboneTask):
         outputs = probabilities(pooled_dropout(pooled))
         super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
 
-        # === Config ===
-        self.backbone = backbone
-        self.num_classes = num_classes
-        self.dropout = dropout
-        self.seed = seed
         self.embedder = keras.Model(backbone.input, pooled, name="embedder")
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "dropout": self.dropout,
-            "seed": self.seed,
-        }
+        # === Config ===
+        self._set_arguments(
+            backbone, num_classes=num_classes, dropout=dropout, seed=seed
+        )

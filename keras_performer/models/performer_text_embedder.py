@@ -81,9 +81,7 @@ class PerformerTextEmbedder(BackboneTask):
         super().__init__(inputs=backbone.input, outputs=x, **kwargs)
 
         # === Config ===
-        self.backbone = backbone
-        self.embedding_dim = embedding_dim
-        self.seed = seed
+        self._set_arguments(backbone, embedding_dim=embedding_dim, seed=seed)
 
     def similarity_model(self, temperature: float = 0.05) -> keras.Model:
         """The model that trains this one, on pairs: each has the others' as negatives.
@@ -136,10 +134,3 @@ class PerformerTextEmbedder(BackboneTask):
         return keras.Model(
             token_ids, similarities / temperature, name="similarity_model"
         )
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "embedding_dim": self.embedding_dim,
-            "seed": self.seed,
-        }

@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_performer.models import samplers
+from keras_performer.models.structure import Structure, keys, settings
 from keras_performer.ops.backend import compile_function
 
 MAX_CHUNK_LENGTH = 512
@@ -27,12 +28,15 @@ class TokenGenerator:
 
     Attributes:
         named_sampler: `samplers.get`, but one object for each name.
+        structure: The `Structure` of the model when this was made. What is compiled
+            here is for this structure alone.
     """
 
     def __init__(self, backbone, logits, model):
         self._backbone = backbone
         self._logits = logits
         self._model = model
+        self.structure = Structure(model)
         self._read_chunk = compile_function(self._chunk_state, model)
         self._read_source = compile_function(backbone.initial_state, model)
         self.named_sampler = functools.cache(samplers.get)
@@ -62,7 +66,7 @@ class TokenGenerator:
         mask = np.pad(
             np.ones_like(prompts[:, -1:], "bool"), [(0, 0), (0, max_new_tokens)]
         )
-        loop = self._loop(sampler, stop_token_ids)
+        loop = self._loop(sampler, keys(settings(sampler)), stop_token_ids)
         state = self._read(prompts[:, :-1], state)
         tokens = loop(_tensor(tokens), state, _tensor(mask))
         tokens = ops.convert_to_numpy(tokens)[:, 1:]
@@ -75,7 +79,8 @@ class TokenGenerator:
 
         It takes the arguments of `generate`, and ends when all rows have stopped.
         """
-        step, state = self._step(sampler), self._read(prompts[:, :-1], state)
+        step = self._step(sampler, keys(settings(sampler)))
+        state = self._read(prompts[:, :-1], state)
         tokens, stopped = prompts[:, -1], np.zeros(len(prompts), dtype="bool")
         for _ in range(max_new_tokens):
             chosen, state = step(_tensor(tokens[:, None]), state)
@@ -115,7 +120,7 @@ class TokenGenerator:
     def _chunk_state(self, token_ids, state):
         return self._backbone.stream(token_ids, state)[1]
 
-    def _make_loop(self, sampler, stop_token_ids):
+    def _make_loop(self, sampler, sampler_settings, stop_token_ids):
         def loop(tokens, state, mask):
             generated = sampler(
                 self.next,
@@ -136,7 +141,7 @@ class TokenGenerator:
 
         return compile_function(loop, self._model, sampler)
 
-    def _make_step(self, sampler):
+    def _make_step(self, sampler, sampler_settings):
         def step(token, state):
             logits, hidden_states, state = self.next(token, state, 1)
 

@@ -1,5 +1,7 @@
 """Proteins to ids: one letter, one id."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -49,30 +51,30 @@ class AminoAcidTokenizer(Tokenizer):
     """
 
     @property
-    def vocabulary_size(self):
+    def vocabulary_size(self) -> int:
         return self.end_id + 1
 
     @property
-    def mask_id(self):
+    def mask_id(self) -> int:
         """Id that stands for a masked letter."""
         return PAD + 1 + len(_LETTERS)
 
     @property
-    def start_id(self):
+    def start_id(self) -> int:
         """Id for the start of a protein."""
         return self.mask_id + 1
 
     @property
-    def end_id(self):
+    def end_id(self) -> int:
         """Id for the end of a protein."""
         return self.mask_id + 2
 
-    def tokenize(self, texts):
+    def tokenize(self, texts: Any) -> Any:
         rows = byte_rows(texts, self.sequence_length)
         return rows.with_values(tf.gather(_ID_OF_BYTE, tf.cast(rows.values, tf.int32)))
 
 
-def _id_of_byte():
+def _id_of_byte() -> list[int]:
     ids = {letter: index for index, letter in enumerate(_LETTERS, PAD + 1)}
     return [ids.get(chr(byte).upper(), ids["X"]) for byte in range(256)]
 

@@ -1,5 +1,7 @@
 """Text to ids without a vocabulary: every byte of UTF-8 is an id."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -37,9 +39,9 @@ class ByteTokenizer(Tokenizer):
     """
 
     @property
-    def vocabulary_size(self):
+    def vocabulary_size(self) -> int:
         return 257
 
-    def tokenize(self, texts):
+    def tokenize(self, texts: Any) -> Any:
         rows = byte_rows(texts, self.sequence_length)
         return rows.with_values(tf.cast(rows.values, tf.int32) + (PAD + 1))

@@ -1,13 +1,15 @@
 """Checks of sizes and of arrays of ids, with errors that say what to do."""
 
 import numbers
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 _LARGEST_VOCABULARY = 2**31  # ids are int32 in the models
 
 
-def check_integer(name, value, minimum, maximum=2**63 - 1):
+def check_integer(name: str, value: Any, minimum: int, maximum: int = 2**63 - 1) -> int:
     """Returns an integer of any kind as an `int`.
 
     Args:
@@ -22,11 +24,8 @@ def check_integer(name, value, minimum, maximum=2**63 - 1):
     Raises:
         ValueError: If `value` is no integer or not in the range.
     """
-    if (
-        not isinstance(value, numbers.Integral)
-        or isinstance(value, bool)
-        or not minimum <= value <= maximum
-    ):
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_integer or not minimum <= value <= maximum:
         upper = "" if maximum == 2**63 - 1 else f" to {maximum}"
         raise ValueError(
             f"{name}={value!r} was passed. Expected an integer from {minimum}{upper}."
@@ -34,7 +33,7 @@ def check_integer(name, value, minimum, maximum=2**63 - 1):
     return int(value)
 
 
-def check_id_array(name, token_ids):
+def check_id_array(name: str, token_ids: npt.ArrayLike) -> np.ndarray:
     """Returns ids as a 1-D integer array; a memory-mapped one stays on disk.
 
     Args:
@@ -56,7 +55,7 @@ def check_id_array(name, token_ids):
     return token_ids
 
 
-def find_bad_id(token_ids, vocabulary_size):
+def find_bad_id(token_ids: np.ndarray, vocabulary_size: int | None) -> int | None:
     """Looks for an id that is padding or not of the vocabulary.
 
     Args:
@@ -74,7 +73,9 @@ def find_bad_id(token_ids, vocabulary_size):
     return None
 
 
-def bad_id_error(name, token_id, position, vocabulary_size):
+def bad_id_error(
+    name: str, token_id: int, position: int, vocabulary_size: int | None
+) -> ValueError:
     """The error about an id that `find_bad_id` has found."""
     largest = (vocabulary_size or _LARGEST_VOCABULARY) - 1
     return ValueError(

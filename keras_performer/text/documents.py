@@ -7,6 +7,8 @@ import os
 import pathlib
 import stat
 import warnings
+from collections.abc import Sequence
+from typing import NoReturn
 
 import tensorflow as tf
 
@@ -28,10 +30,10 @@ class Documents:
     label_ids: tuple[int, ...]
     labels: tuple[str, ...]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.paths)
 
-    def dataset(self):
+    def dataset(self) -> tf.data.Dataset:
         """Streams the documents in their order, one file in memory at a time.
 
         Returns:
@@ -44,7 +46,11 @@ class Documents:
         ).map(lambda path, label_id: (tf.io.read_file(path), label_id))
 
 
-def find_documents(directory, labels=None, max_bytes=MAX_BYTES):
+def find_documents(
+    directory: str | os.PathLike[str],
+    labels: Sequence[str] | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> Documents:
     """Finds the documents of a folder that has one subfolder a class.
 
     The layout is that of `keras.utils.text_dataset_from_directory`: the files of
@@ -101,7 +107,9 @@ def find_documents(directory, labels=None, max_bytes=MAX_BYTES):
             f"{directory} has the class folders {unknown!r}, which are none of the "
             f"known labels {list(labels)!r}. Rename or remove them, or train with them."
         )
-    paths, label_ids, empty = [], [], []
+    paths: list[str] = []
+    label_ids: list[int] = []
+    empty: list[str] = []
     for label in classes:
         found = _files_under(os.path.join(directory, label))
         kept = [path for path in found if _has_text(path, max_bytes)]
@@ -124,7 +132,9 @@ def find_documents(directory, labels=None, max_bytes=MAX_BYTES):
     return Documents(tuple(paths), tuple(label_ids), tuple(labels))
 
 
-def hold_out(documents, fraction, seed=0):
+def train_test_split(
+    documents: Documents, fraction: float, seed: int = 0
+) -> tuple[Documents, Documents]:
     """Splits documents in two, by whole files and with the same share of each class.
 
     Which documents are held out follows from a hash of their paths inside their
@@ -149,12 +159,14 @@ def hold_out(documents, fraction, seed=0):
             f"fraction={fraction!r} was passed. Expected a number between 0 and 1."
         )
     root = os.path.commonpath(documents.paths)
-    by_label = {label_id: [] for label_id in documents.label_ids}
+    by_label: dict[int, list[tuple[bytes, int]]] = {
+        label_id: [] for label_id in documents.label_ids
+    }
     for index, label_id in enumerate(documents.label_ids):
         name = pathlib.Path(os.path.relpath(documents.paths[index], root)).as_posix()
         digest = hashlib.blake2b(f"{seed}/".encode() + os.fsencode(name)).digest()
         by_label[label_id].append((digest, index))
-    held = set()
+    held: set[int] = set()
     for label_id, ranked in by_label.items():
         if len(ranked) < 2:
             raise ValueError(
@@ -170,7 +182,12 @@ def hold_out(documents, fraction, seed=0):
     )
 
 
-def find_train_test(directory, fraction=0.2, seed=0, max_bytes=MAX_BYTES):
+def find_train_test(
+    directory: str | os.PathLike[str],
+    fraction: float = 0.2,
+    seed: int = 0,
+    max_bytes: int = MAX_BYTES,
+) -> tuple[Documents, Documents]:
     """Finds the documents to train on and those to test on.
 
     Args:
@@ -186,7 +203,7 @@ def find_train_test(directory, fraction=0.2, seed=0, max_bytes=MAX_BYTES):
 
     Raises:
         ValueError: If only one of the folders `train` and `test` exists, or as
-            `find_documents` and `hold_out` do.
+            `find_documents` and `train_test_split` do.
     """
     halves = [os.path.join(os.fspath(directory), name) for name in ("train", "test")]
     existing = [path for path in halves if os.path.isdir(path)]
@@ -199,10 +216,12 @@ def find_train_test(directory, fraction=0.2, seed=0, max_bytes=MAX_BYTES):
     if existing:
         train = find_documents(halves[0], max_bytes=max_bytes)
         return train, find_documents(halves[1], train.labels, max_bytes)
-    return hold_out(find_documents(directory, max_bytes=max_bytes), fraction, seed)
+    return train_test_split(
+        find_documents(directory, max_bytes=max_bytes), fraction, seed
+    )
 
 
-def _select(documents, indices):
+def _select(documents: Documents, indices: Sequence[int]) -> Documents:
     return Documents(
         tuple(documents.paths[i] for i in indices),
         tuple(documents.label_ids[i] for i in indices),
@@ -210,7 +229,7 @@ def _select(documents, indices):
     )
 
 
-def _class_folders(directory):
+def _class_folders(directory: str) -> list[str]:
     try:
         with os.scandir(directory) as entries:
             names = sorted(
@@ -239,21 +258,21 @@ def _class_folders(directory):
     return names
 
 
-def _files_under(folder):
-    def fail(error):
+def _files_under(folder: str) -> list[str]:
+    def fail(error: OSError) -> NoReturn:
         raise ValueError(
             f"The folder {error.filename} cannot be read: {error.strerror}. Make it "
             "readable or remove it."
         ) from error
 
-    files = []
+    files: list[str] = []
     for parent, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
         files += [os.path.join(parent, n) for n in names if not n.startswith(".")]
     return sorted(files)
 
 
-def _has_text(path, max_bytes):
+def _has_text(path: str, max_bytes: int) -> bool:
     """Reads a file once; whether it has more than whitespace in it."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     offset = 0

@@ -4,6 +4,7 @@ import gzip
 import os
 import re
 import zlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 _BLANK = re.compile(r"\s+", re.ASCII)
@@ -22,12 +23,12 @@ class FastaRecord(NamedTuple):
     sequence: str
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The header's first word, such as `"sp|P68871|HBB_HUMAN"`."""
         return _name(self.header)
 
 
-def read_fasta(path):
+def read_fasta(path: str | os.PathLike[str]) -> Iterator[FastaRecord]:
     """Reads the proteins of a FASTA file, one in memory at a time.
 
     A record is a line that starts with `>` and the lines of its sequence. Line ends
@@ -60,8 +61,9 @@ def read_fasta(path):
     ('chain_a', 'GIVEQCCTSICSLYQLENYCN')
     """
     path = os.fsdecode(path)
-    header = None
-    lines, header_number, end_number = [], 0, None
+    header: str | None = None
+    lines: list[str] = []
+    header_number, end_number = 0, None
     for number, line in _lines(path):
         if line.startswith(">"):
             if header is not None:
@@ -94,7 +96,7 @@ def read_fasta(path):
     yield _record(path, header_number, header, lines)
 
 
-def _lines(path):
+def _lines(path: str) -> Iterator[tuple[int, str]]:
     """The lines of a file, numbered from 1."""
     open_file = gzip.open if path.lower().endswith(".gz") else open
     try:
@@ -115,7 +117,7 @@ def _lines(path):
         ) from error
 
 
-def _record(path, number, header, lines):
+def _record(path: str, number: int, header: str, lines: list[str]) -> FastaRecord:
     sequence = "".join(lines).upper()
     if not sequence:
         raise ValueError(
@@ -125,11 +127,11 @@ def _record(path, number, header, lines):
     return FastaRecord(header, sequence)
 
 
-def _name(header):
+def _name(header: str) -> str:
     return header.split(maxsplit=1)[0] if header else ""
 
 
-def _odd_letter(path, number, header, letter):
+def _odd_letter(path: str, number: int, header: str, letter: str) -> ValueError:
     return ValueError(
         f"{path}, line {number}: the sequence of {_name(header)!r} has {letter!r}. "
         "Expected the letters A to Z, with '*' at the end alone. Write X for an amino "

@@ -1,5 +1,7 @@
 """Packed sequences with the ids that follow: for training on the next token."""
 
+from typing import Any, SupportsIndex
+
 import numpy as np
 
 from keras_performer.text.packed_sequences import PackedSequences
@@ -16,7 +18,7 @@ class PackedNextTokens(PackedSequences):
     A loss with `reduction="mean_with_sample_weight"` is the mean over the targets;
     Keras' default divides by the number of all positions.
 
-    Arguments and errors are as for `PackedSequences`.
+    The arguments and the errors are those of `PackedSequences`.
 
     Example:
 
@@ -27,11 +29,11 @@ class PackedNextTokens(PackedSequences):
     ([5, 6, 7, 8, 9, 0], [6, 0, 8, 9, 0, 0], [1.0, 0.0, 1.0, 1.0, 0.0, 0.0])
     """
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: SupportsIndex) -> Any:
         """A row: inputs; targets `(T,)`, int32; weights `(T,)`, float32."""
         inputs = super().__getitem__(index)
         token_ids, segment_ids = inputs["token_ids"], inputs["segment_ids"]
-        is_followed = np.zeros(self.context_length, bool)
+        is_followed: np.ndarray = np.zeros(self.context_length, bool)
         is_followed[:-1] = (segment_ids[1:] == segment_ids[:-1]) & (segment_ids[1:] > 0)
         targets = np.where(is_followed, np.roll(token_ids, -1), 0)
         return inputs, targets.astype(np.int32), is_followed.astype(np.float32)

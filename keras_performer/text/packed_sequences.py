@@ -2,8 +2,11 @@
 
 import bisect
 import operator
+from collections.abc import Iterable
+from typing import Any, SupportsIndex
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_performer.text.checks import (
     bad_id_error,
@@ -11,6 +14,7 @@ from keras_performer.text.checks import (
     check_integer,
     find_bad_id,
 )
+from keras_performer.text.token_arrays import TokenArrays, cut_windows
 from keras_performer.text.tokenizer import PAD
 
 
@@ -51,27 +55,36 @@ class PackedSequences:
     (array([7, 8, 9, 8], dtype=int32), array([1, 2, 2, 2], dtype=int32))
     """
 
-    def __init__(self, sequences, context_length, vocabulary_size=None):
+    def __init__(
+        self,
+        sequences: Iterable[npt.ArrayLike],
+        context_length: int,
+        vocabulary_size: int | None = None,
+    ) -> None:
         self.context_length = check_integer("context_length", context_length, 1)
         if vocabulary_size is not None:
             vocabulary_size = check_integer("vocabulary_size", vocabulary_size, 2)
         self.vocabulary_size = vocabulary_size
-        self._token_ids, lengths = _join(sequences, vocabulary_size)
-        starts, lengths = _cut(lengths, self.context_length)
+        joined = _join(sequences, vocabulary_size)
+        self._token_ids = joined.token_ids
+        owners, starts, lengths = cut_windows(
+            joined.lengths, self.context_length, self.context_length
+        )
+        starts += joined.starts[owners]
         rows = _best_fit(lengths, self.context_length)
         by_row = np.argsort(rows, kind="stable")
         self._starts, self._lengths = starts[by_row], lengths[by_row]
-        self._row_starts = np.append(0, np.cumsum(np.bincount(rows)))
+        self._row_starts: np.ndarray = np.append(0, np.cumsum(np.bincount(rows)))
 
     @property
-    def padding_share(self):
+    def padding_share(self) -> float:
         """Share of all positions that is padding."""
         return 1 - len(self._token_ids) / (len(self) * self.context_length)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._row_starts) - 1
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: SupportsIndex) -> Any:
         """A row: `token_ids` and `segment_ids`, each `(T,)`, int32, 0 at padding."""
         row = operator.index(index)
         if not -len(self) <= row < len(self):
@@ -79,8 +92,8 @@ class PackedSequences:
         row %= len(self)
         pieces = slice(self._row_starts[row], self._row_starts[row + 1])
         lengths = self._lengths[pieces]
-        token_ids = np.full(self.context_length, PAD, np.int32)
-        segment_ids = np.zeros(self.context_length, np.int32)
+        token_ids: np.ndarray = np.full(self.context_length, PAD, np.int32)
+        segment_ids: np.ndarray = np.zeros(self.context_length, np.int32)
         ids = [
             self._token_ids[start : start + length]
             for start, length in zip(self._starts[pieces], lengths, strict=True)
@@ -90,8 +103,10 @@ class PackedSequences:
         return {"token_ids": token_ids, "segment_ids": segment_ids}
 
 
-def _join(sequences, vocabulary_size):
-    """The ids of all sequences in one array, and the length of each."""
+def _join(
+    sequences: Iterable[npt.ArrayLike], vocabulary_size: int | None
+) -> TokenArrays:
+    """The ids of all sequences in one array."""
     arrays = [
         check_id_array(f"sequences[{index}]", sequence)
         for index, sequence in enumerate(sequences)
@@ -113,24 +128,16 @@ def _join(sequences, vocabulary_size):
         token_id = arrays[index][position]
         name = f"sequences[{index}]"
         raise bad_id_error(name, token_id, position, vocabulary_size)
-    return token_ids.astype(np.min_scalar_type(token_ids.max())), lengths
+    dtype = np.min_scalar_type(token_ids.max())
+    return TokenArrays(token_ids.astype(dtype), lengths)
 
 
-def _cut(lengths, longest):
-    """Start and length of the pieces of sequences that lie one after another."""
-    counts = -(-lengths // longest)
-    firsts = np.cumsum(counts) - counts
-    offsets = (np.arange(counts.sum()) - np.repeat(firsts, counts)) * longest
-    starts = np.repeat(np.cumsum(lengths) - lengths, counts) + offsets
-    return starts, np.minimum(np.repeat(lengths, counts) - offsets, longest)
-
-
-def _best_fit(lengths, row_length):
+def _best_fit(lengths: np.ndarray, row_length: int) -> np.ndarray:
     """The row of each piece, longest first, where it leaves the least room."""
-    rows = np.empty(len(lengths), np.int64)
+    rows: np.ndarray = np.empty(len(lengths), np.int64)
     row_count = 0
-    rooms = []  # sorted: the lengths of room that some row has
-    rows_with = {}  # a length of room: such rows
+    rooms: list[int] = []  # sorted: the lengths of room that some row has
+    rows_with: dict[int, list[int]] = {}  # a length of room: such rows
     for piece in np.argsort(-lengths, kind="stable").tolist():
         length = int(lengths[piece])
         smallest = bisect.bisect_left(rooms, length)

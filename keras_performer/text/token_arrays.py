@@ -1,15 +1,100 @@
-"""Texts to arrays of ids in small integers, tokenized once before a training."""
+"""`TokenArrays`: ids of texts in small integers, tokenized once before a training."""
 
 import itertools
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
 
 from keras_performer.text.checks import check_integer
+from keras_performer.text.documents import Documents
+from keras_performer.text.tokenizer import Tokenizer
 
 _TEXTS_AT_ONCE = 256
+_TOKENIZERS = 2  # threads, each with a document
 
 
-def tokenize_texts(texts, tokenizer, start_id=None, end_id=None):
+class TokenArrays:
+    """Random access to the ids of texts that lie one after another in one array.
+
+    Args:
+        token_ids: Integers of shape `(S,)`: an array, or one that is memory-mapped.
+        lengths: Number of ids of each text, which add up to S.
+
+    Attributes:
+        token_ids: The array.
+        lengths: The lengths, an int64 array.
+        starts: The place of the first id of each text, an int64 array.
+
+    Raises:
+        ValueError: If the lengths do not add up.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_performer.text import TokenArrays
+    >>> arrays = TokenArrays(np.array([5, 6, 7, 8, 9]), lengths=[2, 3])
+    >>> len(arrays), arrays[1].tolist()
+    (2, [7, 8, 9])
+    """
+
+    def __init__(self, token_ids: np.ndarray, lengths: npt.ArrayLike) -> None:
+        self.token_ids = token_ids
+        self.lengths = np.asarray(lengths, np.int64)
+        if self.lengths.sum() != len(token_ids):
+            raise ValueError(
+                f"token_ids has {len(token_ids)} ids, and lengths add up to "
+                f"{self.lengths.sum()}. Expected the same."
+            )
+        self.starts = np.cumsum(self.lengths) - self.lengths
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        start, length = self.starts[index], self.lengths[index]
+        return self.token_ids[start : start + length]
+
+
+def cut_windows(
+    lengths: np.ndarray, longest: int, first_cuts: np.ndarray | int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cuts texts at some place, and from there on at each multiple of a length.
+
+    Args:
+        lengths: Number of ids of each text, of shape `(N,)`.
+        longest: Length of the longest window.
+        first_cuts: Place of the first cut of each text, from 1 to `longest`.
+
+    Returns:
+        Arrays of shape `(W,)` in order: of each window the index of its text, its start
+        in the text and its length. A text without ids has one window without ids.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_performer.text.token_arrays import cut_windows
+    >>> [column.tolist() for column in cut_windows(np.array([2, 9]), 4, 3)]
+    [[0, 1, 1, 1], [0, 0, 3, 7], [2, 3, 4, 2]]
+    """
+    firsts: np.ndarray = np.broadcast_to(first_cuts, lengths.shape)
+    counts = 1 - -np.maximum(lengths - firsts, 0) // longest
+    owners: np.ndarray = np.repeat(np.arange(len(lengths)), counts)
+    numbers = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+    ends = firsts[owners] + numbers * longest
+    starts = np.maximum(ends - longest, 0)
+    return owners, starts, np.minimum(ends, lengths[owners]) - starts
+
+
+def tokenize_texts(
+    texts: Iterable[str | bytes],
+    tokenizer: Tokenizer,
+    start_id: int | None = None,
+    end_id: int | None = None,
+) -> list[np.ndarray]:
     """Gives the ids of each text, as `PackedSequences` takes them.
 
     Args:
@@ -53,7 +138,9 @@ def tokenize_texts(texts, tokenizer, start_id=None, end_id=None):
     return arrays
 
 
-def tokenize_documents(documents, tokenizer, separator_id=None):
+def tokenize_documents(
+    documents: Documents, tokenizer: Tokenizer, separator_id: int | None = None
+) -> np.ndarray:
     """Gives the ids of documents one after another, as `TokenWindows` takes them.
 
     Documents are read in their order, one at a time. What is held is the ids in small
@@ -85,18 +172,69 @@ def tokenize_documents(documents, tokenizer, separator_id=None):
     >>> tokenize_documents(documents, ByteTokenizer(), separator_id=257)
     array([ 98,  99, 257, 100], dtype=uint16)
     """
-    if not len(documents):
-        raise ValueError("documents is empty. Expected at least one document.")
     dtype = _smallest_dtype(tokenizer, separator_id=separator_id)
     separator = np.array([] if separator_id is None else [separator_id], dtype)
     arrays = []
-    for text, _ in documents.dataset():
-        ids = tokenizer.tokenize(text[None]).values
-        arrays += [separator, ids.numpy().astype(dtype)]
+    for ids in _ids_of_each(documents, tokenizer):
+        arrays += [separator, ids.astype(dtype)]
     return np.concatenate(arrays[1:])
 
 
-def _smallest_dtype(tokenizer, **special_ids):
+def tokenize_each(documents: Documents, tokenizer: Tokenizer) -> TokenArrays:
+    """Gives the ids of each document, as `DocumentBatches` takes them.
+
+    They are in small integers in a temporary file, which is memory-mapped and has no
+    name: it goes when they are no longer used. So however large the corpus is, some
+    documents are in memory. (`TMPDIR` in the environment says where the file is.)
+
+    Args:
+        documents: `Documents`.
+        tokenizer: `Tokenizer`.
+
+    Returns:
+        `TokenArrays`, a text for each document.
+
+    Raises:
+        ValueError: If `documents` is empty.
+
+    Example:
+
+    >>> import pathlib
+    >>> from keras_performer.text import ByteTokenizer, Documents, tokenize_each
+    >>> for name, text in (("a.txt", "ab"), ("b.txt", "c")):
+    ...     _ = pathlib.Path(name).write_text(text)
+    >>> documents = Documents(("a.txt", "b.txt"), (0, 0), ("all",))
+    >>> [ids.tolist() for ids in tokenize_each(documents, ByteTokenizer())]
+    [[98, 99], [100]]
+    """
+    dtype = _smallest_dtype(tokenizer)
+    lengths = []
+    with tempfile.TemporaryFile() as file:
+        for ids in _ids_of_each(documents, tokenizer):
+            lengths.append(len(ids))
+            file.write(ids.astype(dtype).tobytes())
+        file.flush()
+        # An empty file cannot be mapped.
+        token_ids = np.memmap(file, dtype, "r") if any(lengths) else np.empty(0, dtype)
+    return TokenArrays(token_ids, lengths)
+
+
+def _ids_of_each(documents: Documents, tokenizer: Tokenizer) -> Iterator[np.ndarray]:
+    """The ids of documents in their order, some documents in memory."""
+    if not len(documents):
+        raise ValueError("documents is empty. Expected at least one document.")
+
+    def tokenize(text: Any, label_id: Any) -> Any:
+        return tokenizer.tokenize(text[tf.newaxis]).values
+
+    return (
+        documents.dataset()
+        .map(tokenize, num_parallel_calls=_TOKENIZERS, deterministic=True)
+        .as_numpy_iterator()
+    )
+
+
+def _smallest_dtype(tokenizer: Tokenizer, **special_ids: int | None) -> np.dtype:
     ids = [
         check_integer(name, token_id, 1, 2**31 - 1)
         for name, token_id in special_ids.items()

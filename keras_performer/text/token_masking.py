@@ -1,6 +1,8 @@
-"""BERT's masking in the graph: ids to guess, drawn anew at each step."""
+"""BERT's masking in the graph: ids to guess, resampled at each step."""
 
 import numbers
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -63,15 +65,19 @@ class TokenMasking:
     ([[1, 2, 3, 4, 0]], 2.0)
     """
 
-    def __init__(self, vocabulary_size, mask_id, rate=0.15, seed=0, special_ids=()):
+    def __init__(
+        self,
+        vocabulary_size: int,
+        mask_id: int,
+        rate: float = 0.15,
+        seed: int = 0,
+        special_ids: Iterable[int] = (),
+    ) -> None:
         self.vocabulary_size = check_integer("vocabulary_size", vocabulary_size, 2)
         largest = self.vocabulary_size - 1
         self.mask_id = check_integer("mask_id", mask_id, 1, largest)
-        if (
-            not isinstance(rate, numbers.Real)
-            or isinstance(rate, bool)
-            or not 0 < rate <= 1
-        ):
+        is_number = isinstance(rate, numbers.Real) and not isinstance(rate, bool)
+        if not is_number or not 0 < rate <= 1:
             raise ValueError(
                 f"rate={rate!r} was passed. Expected a number above 0, at most 1."
             )
@@ -81,7 +87,7 @@ class TokenMasking:
             check_integer(f"special_ids[{index}]", special_id, 0, largest)
             for index, special_id in enumerate(special_ids)
         )
-        is_ordinary = np.ones(self.vocabulary_size, bool)
+        is_ordinary: np.ndarray = np.ones(self.vocabulary_size, bool)
         is_ordinary[[PAD, self.mask_id, *self.special_ids]] = False
         if not is_ordinary.any():
             raise ValueError(
@@ -89,9 +95,9 @@ class TokenMasking:
                 "padding. Expected at least one ordinary id: pass fewer special_ids."
             )
         self._is_ordinary = is_ordinary
-        self._ordinary_ids = np.flatnonzero(is_ordinary).astype(np.int32)
+        self._ordinary_ids: np.ndarray = np.flatnonzero(is_ordinary).astype(np.int32)
 
-    def __call__(self, step, batch):
+    def __call__(self, step: Any, batch: Any) -> tuple[Any, Any, Any]:
         if isinstance(batch, dict):
             if "token_ids" not in batch:
                 raise ValueError(
@@ -102,7 +108,7 @@ class TokenMasking:
             return {**batch, "token_ids": inputs}, targets, weights
         return self._mask(step, batch)
 
-    def _mask(self, step, token_ids):
+    def _mask(self, step: Any, token_ids: Any) -> tuple[Any, Any, Any]:
         if isinstance(token_ids, (tuple, list, tf.RaggedTensor)):
             raise ValueError(
                 f"The batch is a {type(token_ids).__name__}. Expected ids of shape "
@@ -141,20 +147,20 @@ class TokenMasking:
         inputs = tf.where(is_chosen, hidden, token_ids)
         return inputs, token_ids, tf.cast(is_chosen, tf.float32)
 
-    def _checked(self, token_ids):
+    def _checked(self, token_ids: Any) -> Any:
         is_known = (token_ids >= 0) & (token_ids < self.vocabulary_size)
+        message = (
+            f"The batch has ids that are not from 0 to {self.vocabulary_size - 1}, as "
+            f"vocabulary_size={self.vocabulary_size} was passed:"
+        )
         check = tf.debugging.Assert(
             tf.reduce_all(is_known),
-            [
-                f"The batch has ids that are not from 0 to {self.vocabulary_size - 1}, "
-                f"as vocabulary_size={self.vocabulary_size} was passed:",
-                tf.boolean_mask(token_ids, ~is_known),
-            ],
+            [message, tf.boolean_mask(token_ids, ~is_known)],
         )
         with tf.control_dependencies([check]):
             return tf.identity(token_ids)
 
-    def _choose(self, token_ids, seed):
+    def _choose(self, token_ids: Any, seed: Any) -> Any:
         """Whether a position is one of the few to guess: (B, T)."""
         may_be_chosen = tf.gather(self._is_ordinary, token_ids)
         count = tf.reduce_sum(tf.cast(may_be_chosen, tf.float32), axis=1, keepdims=True)
@@ -167,5 +173,5 @@ class TokenMasking:
         return may_be_chosen & (tf.cast(rank, tf.float32) < wanted)
 
 
-def _uniform(shape, seed):
+def _uniform(shape: Any, seed: Any) -> Any:
     return tf.random.stateless_uniform(shape, seed, alg=_ALGORITHM)

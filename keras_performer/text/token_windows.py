@@ -1,8 +1,10 @@
 """Windows of one long array of ids: inputs and the ids that follow them."""
 
 import operator
+from typing import SupportsIndex
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_performer.text.checks import (
     bad_id_error,
@@ -47,7 +49,12 @@ class TokenWindows:
     (array([4, 5, 6], dtype=int32), array([5, 6, 7], dtype=int32))
     """
 
-    def __init__(self, token_ids, context_length, vocabulary_size=None):
+    def __init__(
+        self,
+        token_ids: npt.ArrayLike,
+        context_length: int,
+        vocabulary_size: int | None = None,
+    ) -> None:
         self.context_length = check_integer("context_length", context_length, 1)
         if vocabulary_size is not None:
             vocabulary_size = check_integer("vocabulary_size", vocabulary_size, 2)
@@ -62,13 +69,13 @@ class TokenWindows:
             )
         position = find_bad_id(self.token_ids, vocabulary_size)
         if position is not None:
-            token_id = self.token_ids[position]
+            token_id = int(self.token_ids[position])
             raise bad_id_error("token_ids", token_id, position, vocabulary_size)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return (len(self.token_ids) - 1) // self.context_length
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: SupportsIndex) -> tuple[np.ndarray, np.ndarray]:
         """Inputs and targets of a window, each `(T,)`, int32."""
         place = operator.index(index)
         if not -len(self) <= place < len(self):

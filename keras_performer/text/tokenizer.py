@@ -2,6 +2,7 @@
 
 import abc
 import numbers
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -34,7 +35,7 @@ class Tokenizer(keras.layers.Layer, abc.ABC):
             if `texts` is not one string a document.
     """
 
-    def __init__(self, sequence_length=None, **kwargs):
+    def __init__(self, sequence_length: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if sequence_length is not None and (
             not isinstance(sequence_length, numbers.Integral)
@@ -55,11 +56,11 @@ class Tokenizer(keras.layers.Layer, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def vocabulary_size(self):
+    def vocabulary_size(self) -> int:
         """Number of ids: each id is below it, and id 0 is padding."""
 
     @abc.abstractmethod
-    def tokenize(self, texts):
+    def tokenize(self, texts: Any) -> Any:
         """Gives the ids of each text without padding.
 
         Args:
@@ -69,22 +70,24 @@ class Tokenizer(keras.layers.Layer, abc.ABC):
             `tf.RaggedTensor` of shape `(B, None)`, int32.
         """
 
-    def call(self, texts):
+    def call(self, texts: Any) -> Any:
         sequences = self.tokenize(texts)
         longest = tf.maximum(sequences.bounding_shape(axis=1), 1)
         return sequences.to_tensor(default_value=PAD, shape=tf.stack([-1, longest]))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
         return (*input_shape, None)
 
-    def compute_output_spec(self, texts):
+    def compute_output_spec(self, texts: Any) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(texts.shape), dtype="int32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "sequence_length": self.sequence_length}
 
 
-def string_batch(texts):
+def string_batch(texts: Any) -> Any:
     """Converts `texts` into a string tensor of shape `(B,)`.
 
     Args:
@@ -120,18 +123,19 @@ def string_batch(texts):
     return tf.ensure_shape(texts, [None])
 
 
-def byte_rows(texts, length=None):
+def byte_rows(texts: Any, length: int | None = None) -> Any:
     """Cuts texts into their bytes.
 
     Args:
-        texts: As for `string_batch`.
+        texts: Strings of shape `(B,)`: a tensor, an array or a list.
         length: Number of bytes that are kept of each, or `None` for all.
 
     Returns:
         `tf.RaggedTensor` of shape `(B, None)`, uint8.
 
     Raises:
-        ValueError: As `string_batch`.
+        ValueError: If `texts` holds something else than strings, or has another
+            rank than 1.
 
     Example:
 

@@ -4,6 +4,8 @@ import collections
 import numbers
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,21 +16,37 @@ from keras_performer.text.tokenizer import string_batch
 PAD_TOKEN = "[PAD]"
 UNKNOWN_TOKEN = "[UNK]"
 
-# Bounds the cost of the learner, which is quadratic in the length of each distinct
-# word. Rarer words are spelt with the pieces of more frequent ones.
+# Bound the cost of the learner, which is quadratic in the length of each distinct
+# word. Rarer words are spelt with the pieces of more frequent ones. The square of a
+# word's length is about 80 on average in prose and program code.
 _DISTINCT_WORDS = 10_000
+_SQUARED_LENGTH = 100
+# Longer ones, of scripts without spaces or DNA, are learnt from in parts.
+_WORD_LENGTH = 50
+_PART_LENGTH = 8
+_OR_BYTES = (
+    ", or bytes, which need no vocabulary: `keras-performer train --tokenizer bytes`, "
+    "`ByteTokenizer`."
+)
 
 
-def learn_vocabulary(texts, vocabulary_size, lowercase=False, max_bytes=8_000_000):
+def learn_vocabulary(
+    texts: Any,
+    vocabulary_size: int,
+    lowercase: bool = False,
+    max_bytes: int = 8_000_000,
+) -> list[str]:
     """Learns a word-piece vocabulary from a corpus.
 
     Uses the learner of tensorflow-text, which is pure Python and slow; so it sees no
     more than `max_bytes` of text, and of these the 10,000 most frequent words (or half
-    as many again as `vocabulary_size`, if that is more). The sample is the same in each
-    run: from the middle of each document the same number of bytes, and short documents
-    whole. So a long document has no more say than another, and title pages and licence
-    headers, which stand at the ends, have little. With the default it takes about 10
-    seconds on one core.
+    as many again as `vocabulary_size`, if that is more; fewer where they are long, as
+    in minified code). What has no spaces is learnt too: Chinese characters are words of
+    their own, and words of more than 50 letters are cut into parts of 8. The sample is
+    the same in each run: from the middle of each document the same number of bytes, and
+    short documents whole. So a long document has no more say than another, and title
+    pages and licence headers, which stand at the ends, have little. With the default it
+    takes about 10 seconds on one core.
 
     Args:
         texts: Texts to learn from: a `tf.data.Dataset` of scalar strings, such as
@@ -46,7 +64,8 @@ def learn_vocabulary(texts, vocabulary_size, lowercase=False, max_bytes=8_000_00
 
     Raises:
         ImportError: If tensorflow-text is not installed.
-        ValueError: If an argument is not as described, or if `texts` has no word.
+        ValueError: If an argument is not as described, if `texts` has no word, or if
+            the vocabulary is too small to spell one.
 
     Example:
 
@@ -69,14 +88,21 @@ def learn_vocabulary(texts, vocabulary_size, lowercase=False, max_bytes=8_000_00
     if not counts:
         raise ValueError(
             "texts has no word to learn a vocabulary from. Expected documents with "
-            "text in them."
+            f"text in them{_OR_BYTES}"
         )
-    distinct_words = max(_DISTINCT_WORDS, vocabulary_size * 3 // 2)
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return _learn_at_most(ranked[:distinct_words], vocabulary_size)
+    vocabulary = _learn_at_most(
+        _most_frequent(counts, max(_DISTINCT_WORDS, vocabulary_size * 3 // 2)),
+        vocabulary_size,
+    )
+    if set(vocabulary) <= {PAD_TOKEN, UNKNOWN_TOKEN}:
+        raise ValueError(
+            f"No vocabulary of vocabulary_size={vocabulary_size} can spell a word of "
+            f"texts. Expected a larger one{_OR_BYTES}"
+        )
+    return vocabulary
 
 
-def save_vocabulary(vocabulary, path):
+def save_vocabulary(vocabulary: Sequence[str], path: str | os.PathLike[str]) -> None:
     """Writes a vocabulary as a text file, one token a line, in the order of ids.
 
     Args:
@@ -90,10 +116,10 @@ def save_vocabulary(vocabulary, path):
     path = pathlib.Path(path)
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(text.encode("utf-8"))
-    os.replace(partial, path)
+    partial.replace(path)
 
 
-def load_vocabulary(path):
+def load_vocabulary(path: str | os.PathLike[str]) -> list[str]:
     """Reads a vocabulary from a text file of one token a line.
 
     Args:
@@ -121,7 +147,7 @@ def load_vocabulary(path):
         raise ValueError(f"The vocabulary file {path}: {error}") from error
 
 
-def check_vocabulary(vocabulary):
+def check_vocabulary(vocabulary: Sequence[str]) -> tuple[str, ...]:
     """Checks that a list of tokens can serve as a vocabulary.
 
     Args:
@@ -160,7 +186,7 @@ def check_vocabulary(vocabulary):
     return tuple(vocabulary)
 
 
-def import_tensorflow_text():
+def import_tensorflow_text() -> Any:
     """Imports tensorflow-text, which is an optional package.
 
     Returns:
@@ -179,7 +205,7 @@ def import_tensorflow_text():
     return tensorflow_text
 
 
-def _string_dataset(texts):
+def _string_dataset(texts: Any) -> tf.data.Dataset:
     if not isinstance(texts, tf.data.Dataset):
         texts = tf.data.Dataset.from_tensor_slices(string_batch(texts))
     if texts.element_spec != tf.TensorSpec([], tf.string):
@@ -190,12 +216,12 @@ def _string_dataset(texts):
     return texts
 
 
-def _byte_lengths(texts):
+def _byte_lengths(texts: tf.data.Dataset) -> np.ndarray:
     lengths = texts.map(lambda text: tf.strings.length(text, unit="BYTE"))
     return np.fromiter(lengths.as_numpy_iterator(), np.int64)
 
 
-def _stripe_length(lengths, max_bytes):
+def _stripe_length(lengths: np.ndarray, max_bytes: int) -> int:
     """The largest n with sum(min(length, n)) <= max_bytes."""
     left = max_bytes
     for rank, length in enumerate(np.sort(lengths)):
@@ -206,14 +232,14 @@ def _stripe_length(lengths, max_bytes):
     return max_bytes
 
 
-def _middle(text, length):
+def _middle(text: Any, length: int) -> Any:
     start = tf.maximum(tf.strings.length(text, unit="BYTE") - length, 0) // 2
     stripe = tf.strings.substr(text, start, length, unit="BYTE")
     # The cuts may have hit the middle of a character.
     return tf.strings.unicode_transcode(stripe, "UTF-8", "UTF-8", errors="ignore")
 
 
-def _count_words(texts, lowercase):
+def _count_words(texts: tf.data.Dataset, lowercase: bool) -> dict[str, int]:
     """Counts the words into which `WordPieceTokenizer` splits the texts."""
     normalizer_class = import_tensorflow_text().FastBertNormalizer
     from tensorflow_text.python.ops.bert_tokenizer import BasicTokenizer
@@ -221,15 +247,30 @@ def _count_words(texts, lowercase):
     with tf.device("CPU:0"):
         normalizer = normalizer_class(lower_case_nfd_strip_accents=lowercase)
     splitter = BasicTokenizer()
-    counts = collections.Counter()
+    counts: collections.Counter[bytes] = collections.Counter()
     for words in texts.map(
         lambda text: splitter.tokenize(normalizer.normalize([text])).flat_values
     ).as_numpy_iterator():
         counts.update(words.tolist())
-    return {word.decode("utf-8"): count for word, count in counts.items()}
+    parts: collections.Counter[str] = collections.Counter()
+    for encoded, count in counts.items():
+        word = encoded.decode("utf-8")
+        length = len(word) if len(word) <= _WORD_LENGTH else _PART_LENGTH
+        for start in range(0, len(word), length):
+            parts[word[start : start + length]] += count
+    return parts
 
 
-def _learn_at_most(word_counts, vocabulary_size):
+def _most_frequent(counts: dict[str, int], number: int) -> list[tuple[str, int]]:
+    """The most frequent words: so many, and not longer than words are on average."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:number]
+    costs = np.cumsum([len(word) ** 2 for word, _ in ranked])
+    return ranked[: max(1, int(np.searchsorted(costs, _SQUARED_LENGTH * number)))]
+
+
+def _learn_at_most(
+    word_counts: list[tuple[str, int]], vocabulary_size: int
+) -> list[str]:
     """Learns with the lowest frequency threshold whose vocabulary is small enough.
 
     The learner's own search starts at half the count of the most frequent word, where
@@ -247,7 +288,7 @@ def _learn_at_most(word_counts, vocabulary_size):
         lower_thresh=None,
         num_iterations=4,
         max_input_tokens=-1,
-        max_token_length=50,
+        max_token_length=_WORD_LENGTH,
         # A character is two tokens, `a` and `##a`; half of the vocabulary is for more.
         max_unique_chars=vocabulary_size // 4 - 1,
         vocab_size=vocabulary_size,

@@ -1,5 +1,8 @@
 """Text to ids of word pieces: whole words where frequent, pieces where rare."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -10,6 +13,8 @@ from keras_performer.text.vocabulary import (
     import_tensorflow_text,
 )
 
+_NO_LIMIT = 2**31 - 1
+
 
 @keras.saving.register_keras_serializable(package="keras_performer")
 class WordPieceTokenizer(Tokenizer):
@@ -17,9 +22,9 @@ class WordPieceTokenizer(Tokenizer):
 
     A sequence is several times shorter than one of bytes. Each word is cut from the
     left into the longest pieces that the vocabulary has (Song et al., 2021, "Fast
-    WordPiece Tokenization", https://arxiv.org/abs/2012.15524); a word that cannot
-    be cut so, or of more than 100 bytes, becomes one `"[UNK]"`. Punctuation marks
-    and Chinese characters are words of their own.
+    WordPiece Tokenization", https://arxiv.org/abs/2012.15524), however long it is; a
+    word that cannot be cut so becomes one `"[UNK]"`. Punctuation marks and Chinese
+    characters are words of their own.
 
     Text that is not valid UTF-8 is no error, since a served model cannot refuse one
     row of a request: each invalid sequence is read as U+FFFD, the replacement
@@ -57,7 +62,13 @@ class WordPieceTokenizer(Tokenizer):
     [[2, 3, 4], [2, 1, 5]]
     """
 
-    def __init__(self, vocabulary, lowercase=False, sequence_length=None, **kwargs):
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        lowercase: bool = False,
+        sequence_length: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(sequence_length=sequence_length, **kwargs)
         if not isinstance(lowercase, bool):
             raise ValueError(
@@ -72,25 +83,50 @@ class WordPieceTokenizer(Tokenizer):
                 vocab=list(self.vocabulary),
                 token_out_type=tf.int32,
                 unknown_token=UNKNOWN_TOKEN,
+                # A line of DNA, or a sentence of a script without spaces, is one word.
+                max_bytes_per_word=_NO_LIMIT,
                 lower_case_nfd_strip_accents=lowercase,
             )
 
     @property
-    def vocabulary_size(self):
+    def vocabulary_size(self) -> int:
         return len(self.vocabulary)
 
-    def tokenize(self, texts):
-        texts = tf.strings.unicode_transcode(
-            string_batch(texts), "UTF-8", "UTF-8", errors="replace"
-        )
-        sequences = self._tokenizer.tokenize(texts)
+    def unknown_share(self, texts: Any) -> float:
+        """Returns the share of the bytes of words that become `"[UNK]"`.
+
+        Args:
+            texts: Strings of shape `(B,)`: a tensor, an array or a list.
+
+        Returns:
+            A float from 0 to 1; 0 where there is no word.
+
+        Example:
+
+        >>> tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "a", "way"])
+        >>> tokenizer.unknown_share(["a way", "away"])
+        0.5
+        """
+        ids, starts, ends = self._tokenizer.tokenize_with_offsets(_valid_utf8(texts))
+        lengths = (ends - starts).flat_values.numpy()
+        is_unknown = ids.flat_values.numpy() == self.vocabulary.index(UNKNOWN_TOKEN)
+        return float(lengths[is_unknown].sum() / max(lengths.sum(), 1))
+
+    def tokenize(self, texts: Any) -> Any:
+        sequences = self._tokenizer.tokenize(_valid_utf8(texts))
         if self.sequence_length is not None:
             sequences = sequences[:, : self.sequence_length]
         return sequences
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "vocabulary": list(self.vocabulary),
             "lowercase": self.lowercase,
         }
+
+
+def _valid_utf8(texts: Any) -> Any:
+    return tf.strings.unicode_transcode(
+        string_batch(texts), "UTF-8", "UTF-8", errors="replace"
+    )

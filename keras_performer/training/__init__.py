@@ -1,13 +1,12 @@
 """Floor 4: training by steps and of classifiers, evaluation, and the baselines."""
 
 from keras_performer.training.classifier_settings import ClassifierSettings
-from keras_performer.training.evaluation import Evaluation, evaluate_classifier
-from keras_performer.training.language_model_evaluation import (
+from keras_performer.training.evaluation import (
+    Evaluation,
     LanguageModelEvaluation,
-    evaluate_language_model,
-)
-from keras_performer.training.masked_evaluation import (
     MaskedEvaluation,
+    evaluate_classifier,
+    evaluate_language_model,
     evaluate_masked_language_model,
 )
 from keras_performer.training.out_of_memory import OutOfMemory

@@ -2,9 +2,14 @@
 
 import csv
 import io
+import os
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
-from keras_performer.training.whole_file import write_text
+from keras_performer.training.checkpoints.atomic_write import atomic_write_text
+
+_COUNTS = ("step", "epoch")  # integers
 
 
 class HistoryFile:
@@ -26,10 +31,10 @@ class HistoryFile:
     [{'step': 10, 'loss': 2.5}, {'step': 20, 'loss': 2.0, 'val_loss': 2.25}]
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = pathlib.Path(path)
 
-    def rows(self):
+    def rows(self) -> list[dict[str, Any]]:
         """Returns a dictionary for each row, in order of steps.
 
         Raises:
@@ -38,10 +43,10 @@ class HistoryFile:
         if not self.path.exists():
             return []
         try:
-            with open(self.path, newline="") as file:
+            with self.path.open(newline="") as file:
                 return [
                     {"step": int(row.pop("step"))}
-                    | {name: float(value) for name, value in row.items() if value}
+                    | {name: _number(name, x) for name, x in row.items() if x}
                     for row in csv.DictReader(file)
                 ]
         except (KeyError, TypeError, ValueError) as error:
@@ -50,7 +55,7 @@ class HistoryFile:
                 "it, or choose another folder."
             ) from error
 
-    def append(self, step, measured):
+    def append(self, step: int, measured: Mapping[str, Any]) -> None:
         """Writes a row, in the place of any rows from this step on.
 
         Args:
@@ -60,10 +65,10 @@ class HistoryFile:
         Raises:
             OSError: If the file cannot be written; its rows are there as before.
         """
-        row = {name: float(value) for name, value in measured.items()}
+        row = {name: _number(name, value) for name, value in measured.items()}
         self._write([*self._until(step - 1), {"step": step} | row])
 
-    def keep_until(self, step):
+    def truncate(self, step: int) -> None:
         """Removes the rows after a step: those of steps that will be done again.
 
         Args:
@@ -72,13 +77,17 @@ class HistoryFile:
         if self._until(step) != self.rows():
             self._write(self._until(step))
 
-    def _until(self, step):
+    def _until(self, step: int) -> list[dict[str, Any]]:
         return [row for row in self.rows() if row["step"] <= step]
 
-    def _write(self, rows):
+    def _write(self, rows: list[dict[str, Any]]) -> None:
         names = sorted({name for row in rows for name in row if name != "step"})
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, ["step", *names], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        write_text(self.path, text.getvalue())
+        atomic_write_text(self.path, text.getvalue())
+
+
+def _number(name: str, value: Any) -> int | float:
+    return int(value) if name in _COUNTS else float(value)

@@ -1,6 +1,7 @@
 """`OutOfMemory`: a batch does not fit, and what to do about it."""
 
 import re
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -38,12 +39,14 @@ class OutOfMemory(MemoryError):
     Out of memory at step 0, with a batch of the shapes ((4, 8), (4, 1)). ...
     """
 
-    def __init__(self, model, batch, when):
+    def __init__(self, model: keras.Model, batch: Any, when: str) -> None:
         shapes = keras.tree.map_structure(lambda array: tuple(array.shape), batch)
         remedies = [
             "a smaller batch, with `gradient_accumulation_steps` in the optimizer",
-            "`keras.config.set_dtype_policy('mixed_bfloat16')` before the model is "
-            "made",
+            (
+                "`keras.config.set_dtype_policy('mixed_bfloat16')` before the model is "
+                "made"
+            ),
             "`remat=True` in the backbone",
             "`feedforward_chunk` in the backbone",
             "a shorter context",
@@ -61,7 +64,7 @@ class OutOfMemory(MemoryError):
         )
 
 
-def is_out_of_memory(error):
+def is_out_of_memory(error: BaseException) -> bool:
     """Returns whether a framework's error says that memory ran out.
 
     Args:

@@ -1,13 +1,17 @@
 """`performer_optimizer`: the optimizer of the paper's trainings."""
 
+from typing import Any
+
 import keras
 
 _NOT_DECAYED = ("bias", r"\bgamma", r"\bbeta", r"\bscale")
 
 
 def performer_optimizer(
-    learning_rate=1e-3, weight_decay=0.1, gradient_accumulation_steps=None
-):
+    learning_rate: Any = 1e-3,
+    weight_decay: float = 0.1,
+    gradient_accumulation_steps: int | None = None,
+) -> keras.optimizers.Optimizer:
     """Makes AdamW as the Performer's trainings had it.
 
     Its betas are 0.9 and 0.98, epsilon 1e-9, the global norm of the gradient is

@@ -1,18 +1,31 @@
 """`RunFolder`: the folder of one training, all that it takes to resume or export."""
 
 import csv
+import dataclasses
 import hashlib
 import json
 import os
 import pathlib
 import zipfile
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
-from keras_performer.text import ByteTokenizer, WordPieceTokenizer
+from keras_performer.text import (
+    ByteTokenizer,
+    Documents,
+    Tokenizer,
+    WordPieceTokenizer,
+)
 from keras_performer.text.vocabulary import load_vocabulary, save_vocabulary
+from keras_performer.training.checkpoints.atomic_write import (
+    atomic_write,
+    atomic_write_text,
+    room_for,
+)
+from keras_performer.training.checkpoints.checkpoint import Checkpoint
 from keras_performer.training.classifier_settings import ClassifierSettings
-from keras_performer.training.whole_file import room_for, whole_file, write_text
 
 
 class RunFolder:
@@ -25,7 +38,7 @@ class RunFolder:
     | `labels.json` | the names of the classes |
     | `vocabulary.txt` | the learnt vocabulary, a token a line (word pieces) |
     | `history.csv` | losses and accuracies, a row an epoch |
-    | `backup/` | where a killed training goes on; gone at the end |
+    | `checkpoints/` | where a killed training goes on, or one with more epochs |
     | `best.weights.h5`, `best.json` | the best weights so far, and their epoch |
     | `model.keras` | the model with the best weights: the training is complete |
     | `evaluation.json` | accuracies on the test documents |
@@ -39,20 +52,20 @@ class RunFolder:
     'model.keras'
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = pathlib.Path(path)
         self.settings_path = self.path / "settings.json"
         self.documents_path = self.path / "documents.json"
         self.labels_path = self.path / "labels.json"
         self.vocabulary_path = self.path / "vocabulary.txt"
         self.history_path = self.path / "history.csv"
-        self.backup_path = self.path / "backup"
+        self.checkpoints_path = self.path / "checkpoints"
         self.best_weights_path = self.path / "best.weights.h5"
         self.model_path = self.path / "model.keras"
         self.evaluation_path = self.path / "evaluation.json"
 
-    def open(self, settings, documents):
-        """Starts a training here, or goes on with the one that is here.
+    def check(self, settings: ClassifierSettings, documents: Documents) -> None:
+        """Checks that a training can start here, or go on. Nothing is written.
 
         Args:
             settings: The `ClassifierSettings` of the training.
@@ -60,22 +73,23 @@ class RunFolder:
 
         Raises:
             ValueError: If the folder holds something else than a training with the
-                same settings on the same documents.
+                same settings on the same documents. Only `epochs` may be more.
         """
-        found = fingerprint(documents)
-        if not self.path.exists() or not any(self.path.iterdir()):
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_text(self.labels_path, json.dumps(list(documents.labels)) + "\n")
-            write_text(self.documents_path, json.dumps(found) + "\n")
-            write_text(self.settings_path, settings.to_json())
+        if self._is_new():
             return
         if not self.settings_path.exists():
             raise ValueError(
                 f"The run folder {str(self.path)!r} exists and holds something else "
                 "than a training. Choose another folder."
             )
+        if (self.path / "backup").is_dir():
+            raise ValueError(
+                f"The training in {str(self.path)!r} was begun by an older version, "
+                "whose batches were others, and is not complete. Choose another folder."
+            )
         before = self.settings()
-        if before != settings:
+        more_epochs = max(before.epochs, settings.epochs)
+        if dataclasses.replace(before, epochs=more_epochs) != settings:
             differences = [
                 f"{name}: {getattr(before, name)!r} there, {value!r} now"
                 for name, value in vars(settings).items()
@@ -83,17 +97,54 @@ class RunFolder:
             ]
             raise ValueError(
                 f"The run folder {str(self.path)!r} holds a training with other "
-                f"settings ({'; '.join(differences)}). Pass the same settings to go on "
-                "with it, or choose another folder."
+                f"settings ({'; '.join(differences)}). Pass the same settings, or more "
+                "`epochs`, to go on with it, or choose another folder."
             )
-        if _read_json(self.documents_path) != found:
+        if _read_json(self.documents_path) != fingerprint(documents):
             raise ValueError(
                 f"The documents have changed since the training in {str(self.path)!r} "
                 "began: other files, or other sizes. Choose another folder to train "
                 "on them as they are now."
             )
+        is_complete = self.model_path.exists()
+        if more_epochs > before.epochs and is_complete and not self._has_checkpoint():
+            raise ValueError(
+                f"The training in {str(self.path)!r} is complete and has no checkpoint "
+                f"to go on from to epochs={settings.epochs}: an older version removed "
+                "it at the end. Choose another folder."
+            )
 
-    def settings(self):
+    def open(self, settings: ClassifierSettings, documents: Documents) -> None:
+        """Starts a training here, or goes on with the one that is here.
+
+        With more `epochs` than before, a complete training is incomplete again.
+
+        Args:
+            settings: The `ClassifierSettings` of the training.
+            documents: The `Documents` to train on.
+
+        Raises:
+            ValueError: As `check` does.
+        """
+        self.check(settings, documents)
+        if self._is_new():
+            self.path.mkdir(parents=True, exist_ok=True)
+            labels, found = list(documents.labels), fingerprint(documents)
+            atomic_write_text(self.labels_path, json.dumps(labels) + "\n")
+            atomic_write_text(self.documents_path, json.dumps(found) + "\n")
+            atomic_write_text(self.settings_path, settings.to_json())
+        elif self.settings() != settings:
+            self.evaluation_path.unlink(missing_ok=True)
+            self.model_path.unlink(missing_ok=True)
+            atomic_write_text(self.settings_path, settings.to_json())
+
+    def _is_new(self) -> bool:
+        return not self.path.exists() or not any(self.path.iterdir())
+
+    def _has_checkpoint(self) -> bool:
+        return Checkpoint(self.checkpoints_path).latest_step() > 0
+
+    def settings(self) -> ClassifierSettings:
         """Returns the `ClassifierSettings` of the training."""
         try:
             text = self.settings_path.read_text()
@@ -110,15 +161,15 @@ class RunFolder:
                 f"{self.settings_path} does not hold settings of this version: {error}"
             ) from error
 
-    def labels(self):
+    def labels(self) -> tuple[str, ...]:
         """Returns the names of the classes."""
         return tuple(_read_json(self.labels_path))
 
-    def save_vocabulary(self, vocabulary):
+    def save_vocabulary(self, vocabulary: Sequence[str]) -> None:
         """Writes the vocabulary."""
         save_vocabulary(vocabulary, self.vocabulary_path)
 
-    def tokenizer(self):
+    def tokenizer(self) -> Tokenizer:
         """Returns the tokenizer of the training."""
         if self.settings().tokenizer == "bytes":
             return ByteTokenizer(name="tokenizer")
@@ -126,12 +177,12 @@ class RunFolder:
             load_vocabulary(self.vocabulary_path), name="tokenizer"
         )
 
-    def save_model(self, model):
+    def save_model(self, model: keras.Model) -> None:
         """Writes the trained model, which completes the training."""
-        with whole_file(self.model_path, room_for(model)) as aside:
-            model.save(aside)
+        with atomic_write(self.model_path, room_for(model)) as temporary:
+            model.save(temporary)
 
-    def model(self):
+    def model(self) -> keras.Model:
         """Returns the trained model.
 
         Raises:
@@ -148,16 +199,15 @@ class RunFolder:
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise ValueError(
                 f"{self.model_path} is damaged: {error}. Remove the folder and train "
-                "anew."
+                "again."
             ) from error
 
-    def history(self):
+    def history(self) -> list[dict[str, float]]:
         """Returns a dictionary of floats for each epoch, in order.
 
-        An epoch that ran twice, as the process was killed before its backup, counts as
-        it ran last.
+        In a file of an older version an epoch may stand twice; the last one counts.
         """
-        with open(self.history_path, newline="") as file:
+        with self.history_path.open(newline="") as file:
             rows = {int(row["epoch"]): row for row in csv.DictReader(file)}
         return [
             {name: float(x) for name, x in rows[epoch].items() if x != "NA"}
@@ -165,7 +215,7 @@ class RunFolder:
         ]
 
 
-def fingerprint(documents):
+def fingerprint(documents: Documents) -> dict[str, Any]:
     """What tells one set of documents from another: paths, sizes and labels.
 
     Args:
@@ -176,18 +226,18 @@ def fingerprint(documents):
     """
     root = os.path.commonpath(documents.paths)
     rows = [
-        f"{os.path.relpath(path, root)} {os.path.getsize(path)} {label}"
+        f"{os.path.relpath(path, root)} {pathlib.Path(path).stat().st_size} {label}"
         for path, label in zip(documents.paths, documents.label_ids, strict=True)
     ]
     digest = hashlib.sha256("\n".join([*documents.labels, *rows]).encode())
     return {"files": len(rows), "sha256": digest.hexdigest()}
 
 
-def _read_json(path):
+def _read_json(path: pathlib.Path) -> Any:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{path} cannot be read: {error}. The run folder is incomplete; remove it "
-            "and train anew."
+            "and train again."
         ) from error

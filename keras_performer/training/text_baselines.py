@@ -4,13 +4,14 @@ import bz2
 import lzma
 
 import numpy as np
+import numpy.typing as npt
 
 # A longer one costs memory: a compressor takes eleven times as much.
 _LARGEST_DICTIONARY = 2**27
 COMPRESSORS = ("xz", "bz2")
 
 
-def unigram_bits(token_counts):
+def unigram_bits(token_counts: npt.ArrayLike) -> np.ndarray:
     """Bits of each token by its frequency in a training text.
 
     Each count is raised by one, so that no token is impossible.
@@ -40,7 +41,9 @@ def unigram_bits(token_counts):
     return np.log2((counts + 1).sum()) - np.log2(counts + 1)
 
 
-def compressed_bits_per_byte(test, train=b"", compressor="xz"):
+def compressed_bits_per_byte(
+    test: bytes, train: bytes = b"", compressor: str = "xz"
+) -> float:
     """Bits per byte of a text, compressed by a general compressor.
 
     A model has read the training text. With `train` so has the compressor: what counts
@@ -76,7 +79,7 @@ def compressed_bits_per_byte(test, train=b"", compressor="xz"):
     return 8 * (size(train + test) - before) / len(test)
 
 
-def _xz_size(text):
+def _xz_size(text: bytes) -> int:
     dictionary = min(max(len(text), 2**16), _LARGEST_DICTIONARY)
     best = {
         "id": lzma.FILTER_LZMA2,
@@ -86,5 +89,5 @@ def _xz_size(text):
     return len(lzma.compress(text, filters=[best]))
 
 
-def _bz2_size(text):
+def _bz2_size(text: bytes) -> int:
     return len(bz2.compress(text, 9))

@@ -1,35 +1,59 @@
 """`train_classifier`: from a folder of documents to a trained model, resumable."""
 
-import shutil
+import os
+import warnings
 
 import keras
-import tensorflow as tf
 
 from keras_performer.callbacks import RedrawProjections
 from keras_performer.models import PerformerBackbone, PerformerTextClassifier
-from keras_performer.text.batches import evaluation_batches, training_batches
-from keras_performer.text.documents import find_train_test, hold_out
-from keras_performer.text.vocabulary import learn_vocabulary
-from keras_performer.training.backup import Backup
-from keras_performer.training.best_weights import BestWeights
-from keras_performer.training.epoch_state import EpochState
-from keras_performer.training.progress import ProgressLogger
+from keras_performer.text import (
+    DocumentBatches,
+    Documents,
+    Tokenizer,
+    WordPieceTokenizer,
+    find_train_test,
+    learn_vocabulary,
+    tokenize_each,
+    train_test_split,
+)
+from keras_performer.text.vocabulary import import_tensorflow_text
+from keras_performer.training.checkpoints.best_weights import BestWeights
+from keras_performer.training.classifier_settings import ClassifierSettings
+from keras_performer.training.history_file import HistoryFile
 from keras_performer.training.run_folder import RunFolder
+from keras_performer.training.train_steps import train_steps
+
+UNKNOWN_SHARE = 0.02  # of the bytes of words; above, `train_classifier` warns
+SAMPLED_DOCUMENTS, SAMPLED_BYTES = 200, 50_000  # to measure that share
+CHECKPOINT_EVERY = 100  # steps: half a minute to some minutes
 
 
-def train_classifier(settings, run_folder, verbose="auto"):
+def train_classifier(
+    settings: ClassifierSettings,
+    run_folder: str | os.PathLike[str],
+    verbose: int | str = "auto",
+) -> PerformerTextClassifier:
     """Trains a classifier of long documents.
 
     What it writes is described by `RunFolder`. Called again after an interruption, with
-    the same settings, it goes on after the last complete epoch: the weights, the
-    optimizer, the order of the documents and the draws of the projections are those of
-    an uninterrupted training. Called again on a complete training, it returns the
+    the same settings, it goes on after the last checkpoint with the very next batch:
+    the weights, the optimizer, the order of the documents and the projections are those
+    of an uninterrupted training. Called again on a complete training, it returns the
     model. Keras's global random seed is set from the settings.
+
+    An epoch is a number of steps, the same for each: as many as a pass over the
+    documents has on average, rounded up. With more `epochs` than before, the same
+    training goes on, complete or not, at the learning rate that the longer schedule has
+    there.
+
+    It warns where more than 2 % of the bytes of words, in a sample of the documents,
+    are unknown to the vocabulary.
 
     Args:
         settings: A `ClassifierSettings`.
         run_folder: Folder to write to; new, or of a training with the same settings.
-        verbose: As for `keras.Model.fit`; off a terminal, lines instead of a bar.
+        verbose: `verbose` of `keras.Model.fit`; off a terminal, lines instead of a bar.
 
     Returns:
         The trained `PerformerTextClassifier`, with the weights of the best epoch.
@@ -39,62 +63,53 @@ def train_classifier(settings, run_folder, verbose="auto"):
     """
     folder = RunFolder(run_folder)
     train, validation = _documents(settings)
-    # Before anything is written: raises what is wrong with the settings.
+    # Before anything is written: raises what is wrong with settings and documents.
     build_classifier(settings, vocabulary_size=2, num_classes=2)
+    folder.check(settings, train)
+    vocabulary = _vocabulary(settings, folder, train, verbose)
     folder.open(settings, train)
     if folder.model_path.exists():
         _say(verbose, f"Trained before: {folder.path}")
         return folder.model()
-    tokenizer = _tokenizer(settings, folder, train, verbose)
+    if vocabulary is not None:
+        folder.save_vocabulary(vocabulary)
+    tokenizer = folder.tokenizer()
+    warn_of_unknown(tokenizer, train)
 
     keras.utils.set_random_seed(settings.seed)
     model = build_classifier(settings, tokenizer.vocabulary_size, len(train.labels))
-    epoch = tf.Variable(0, dtype="int64", trainable=False)
-    _say(verbose, f"Counting the batches of {len(train)} documents")
-    batches = training_batches(
-        train,
-        tokenizer,
-        settings.context_length,
-        settings.tokens_per_batch,
-        epoch,
-        settings.seed,
-    )
-    # Epochs are cut differently, so their batches are not quite as many; Keras counts
-    # on the same number in each.
-    steps_per_epoch = _count(batches)
-    batches = batches.repeat().take(steps_per_epoch)
-    _compile(model, settings, steps_per_epoch * settings.epochs)
-
-    best = BestWeights(
-        folder.best_weights_path, "loss" if validation is None else "val_loss"
-    )
-    backup = Backup(folder.backup_path)
-    callbacks = [
-        EpochState(epoch),
-        keras.callbacks.CSVLogger(folder.history_path, append=True),
-        best,
-        # After the files above, so that an epoch that is backed up is complete in them.
-        backup,
-        ProgressLogger(),
-    ]
+    _say(verbose, f"Tokenizing {len(train)} documents")
+    batches = _batches(settings, train, tokenizer, settings.seed)
+    steps_per_epoch = _steps_per_epoch(settings, folder, batches)
+    num_steps = steps_per_epoch * settings.epochs
+    _compile(model, settings, num_steps)
+    callbacks = []
     if settings.redraw_interval and model.backbone.redraws:
-        callbacks.insert(0, RedrawProjections(settings.redraw_interval, settings.seed))
-    model.fit(
-        batches,
-        initial_epoch=backup.restore(model),
-        epochs=settings.epochs,
-        validation_data=_validation_batches(settings, validation, tokenizer),
+        callbacks.append(RedrawProjections(settings.redraw_interval, settings.seed))
+    validation_data = None
+    if validation is not None:
+        validation_data = _batches(settings, validation, tokenizer, seed=None).dataset()
+        validation_data = validation_data.map(lambda ids, labels, owners: (ids, labels))
+    train_steps(
+        model,
+        batches.dataset,
+        num_steps,
+        folder.path,
+        checkpoint_every=CHECKPOINT_EVERY,
+        steps_per_epoch=steps_per_epoch,
+        validation_data=validation_data,
+        monitor=("" if validation is None else "val_") + settings.monitor,
         callbacks=callbacks,
-        shuffle=False,
         verbose=verbose,
     )
-    best.load(model)
+    BestWeights(folder.best_weights_path).load(model)
     folder.save_model(model)
-    shutil.rmtree(folder.backup_path)
     return model
 
 
-def build_classifier(settings, vocabulary_size, num_classes):
+def build_classifier(
+    settings: ClassifierSettings, vocabulary_size: int, num_classes: int
+) -> PerformerTextClassifier:
     """Builds the model of some settings.
 
     Args:
@@ -123,7 +138,7 @@ def build_classifier(settings, vocabulary_size, num_classes):
     )
 
 
-def _documents(settings):
+def _documents(settings: ClassifierSettings) -> tuple[Documents, Documents | None]:
     train, _ = find_train_test(settings.data, max_bytes=settings.max_bytes)
     if not settings.validation_fraction:
         return train, None
@@ -132,26 +147,63 @@ def _documents(settings):
         raise ValueError(
             "A class has one training document only, so none can be held out for "
             "validation: add documents, or set `validation_fraction` to 0 to choose "
-            f"the best epoch by the training loss. Received: validation_fraction="
-            f"{settings.validation_fraction}"
+            f"the best epoch by the training documents. Received: "
+            f"validation_fraction={settings.validation_fraction}"
         )
-    return hold_out(train, settings.validation_fraction, seed=settings.seed)
+    return train_test_split(train, settings.validation_fraction, seed=settings.seed)
 
 
-def _tokenizer(settings, folder, train, verbose):
-    if settings.tokenizer == "wordpiece" and not folder.vocabulary_path.exists():
-        _say(verbose, f"Learning a vocabulary of {settings.vocabulary_size}")
-        texts = train.dataset().map(lambda text, label: text)
-        folder.save_vocabulary(learn_vocabulary(texts, settings.vocabulary_size))
-    return folder.tokenizer()
+def _vocabulary(
+    settings: ClassifierSettings,
+    folder: RunFolder,
+    train: Documents,
+    verbose: int | str,
+) -> list[str] | None:
+    """Learns the vocabulary, where one is needed and not there."""
+    if settings.tokenizer != "wordpiece" or folder.vocabulary_path.exists():
+        return None
+    import_tensorflow_text()
+    _say(verbose, f"Learning a vocabulary of {settings.vocabulary_size}")
+    texts = train.dataset().map(lambda text, label: text)
+    return learn_vocabulary(texts, settings.vocabulary_size)
 
 
-def _say(verbose, line):
+def warn_of_unknown(tokenizer: Tokenizer, documents: Documents) -> None:
+    """Warns where much of the text is not what the vocabulary can spell."""
+    if not isinstance(tokenizer, WordPieceTokenizer):
+        return
+    sample = documents.dataset().shard(-(-len(documents) // SAMPLED_DOCUMENTS), 0)
+    texts = [text.numpy()[:SAMPLED_BYTES] for text, _ in sample]
+    share = tokenizer.unknown_share(texts)
+    if share > UNKNOWN_SHARE:
+        warnings.warn(
+            f"{share:.1%} of the bytes of words are unknown to the vocabulary of "
+            f"{tokenizer.vocabulary_size} tokens: the model does not see what they "
+            "are. Expected at most "
+            f"{UNKNOWN_SHARE:.0%}: pass a larger `vocabulary_size`, or bytes, which "
+            "lose nothing (`--tokenizer bytes`).",
+            stacklevel=3,
+        )
+
+
+def _steps_per_epoch(
+    settings: ClassifierSettings, folder: RunFolder, batches: DocumentBatches
+) -> int:
+    """The length of the epochs before, if there are any: it depends on `epochs`."""
+    history = HistoryFile(folder.history_path).rows()
+    if history:
+        return int(history[-1]["step"] // (history[-1]["epoch"] + 1))
+    return -(-batches.first_step(settings.epochs) // settings.epochs)
+
+
+def _say(verbose: int | str, line: str) -> None:
     if verbose:
         print(line, flush=True)
 
 
-def _compile(model, settings, steps):
+def _compile(
+    model: PerformerTextClassifier, settings: ClassifierSettings, steps: int
+) -> None:
     warm_up = max(1, steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
@@ -172,15 +224,16 @@ def _compile(model, settings, steps):
     )
 
 
-def _validation_batches(settings, validation, tokenizer):
-    if validation is None:
-        return None
-    batches = evaluation_batches(
-        validation, tokenizer, settings.context_length, settings.tokens_per_batch
+def _batches(
+    settings: ClassifierSettings,
+    documents: Documents,
+    tokenizer: Tokenizer,
+    seed: int | None,
+) -> DocumentBatches:
+    return DocumentBatches(
+        tokenize_each(documents, tokenizer),
+        documents.label_ids,
+        settings.context_length,
+        settings.tokens_per_batch,
+        seed,
     )
-    batches = batches.map(lambda ids, labels, document: (ids, labels))
-    return batches.apply(tf.data.experimental.assert_cardinality(_count(batches)))
-
-
-def _count(batches):
-    return int(batches.reduce(0, lambda count, _: count + 1))

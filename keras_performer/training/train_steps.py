@@ -1,14 +1,19 @@
-"""`train_steps`: trains a model for a number of steps, resumable at each backup."""
+"""`train_steps`: trains a model for a number of steps, resumable at each checkpoint."""
 
 import collections.abc
+import os
 import pathlib
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
 from keras_performer.callbacks import RedrawProjections
 from keras_performer.layers.validation import check_size
-from keras_performer.training.backup import Backup
-from keras_performer.training.best_weights import BestWeights
+from keras_performer.training.checkpoints.best_weights import BestWeights
+from keras_performer.training.checkpoints.checkpoint import Checkpoint
 from keras_performer.training.history_file import HistoryFile
 from keras_performer.training.out_of_memory import (
     MAYBE_OUT_OF_MEMORY,
@@ -16,27 +21,32 @@ from keras_performer.training.out_of_memory import (
     is_out_of_memory,
 )
 from keras_performer.training.progress import ProgressLogger
-from keras_performer.training.step_record import StepRecord
+
+_SCORES = re.compile(r"acc(uracy)?$|auc$|precision|recall|f1")
 
 
 def train_steps(
-    model,
-    batches_from,
-    num_steps,
-    folder,
+    model: Any,
+    batches_from: Callable[[int], Any],
+    num_steps: int,
+    folder: str | os.PathLike[str],
     *,
-    backup_every=1000,
-    redraw_interval=None,
-    validation_data=None,
-    validate_every=None,
-    callbacks=(),
-    tensorboard=False,
-    verbose="auto",
-):
+    checkpoint_every: int = 1000,
+    steps_per_epoch: int | None = None,
+    redraw_interval: int | None = None,
+    validation_data: Any = None,
+    validate_every: int | None = None,
+    monitor: str = "val_loss",
+    monitor_mode: str = "auto",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    tensorboard: bool = False,
+    verbose: int | str = "auto",
+    backup_every: int | None = None,
+) -> list[dict[str, Any]]:
     """Trains a compiled model for a number of steps, where a kill loses no step twice.
 
     A step is a batch. Called again after a kill at any moment, with a model that is
-    made in the same way, it goes on after the last backup with the very next batch:
+    made in the same way, it goes on after the last checkpoint with the very next batch:
     weights, optimizer, projections and dropout become those of an uninterrupted
     training, bit for bit where the machine computes deterministically. Called on a
     complete training it loads its state and returns at once; called with more steps it
@@ -44,10 +54,10 @@ def train_steps(
 
     | file | what |
     |---|---|
-    | `history.csv` | losses and metrics, a row for each stretch between backups |
-    | `backup/` | the states of the last two backups |
-    | `best.weights.h5`, `best.json` | the weights of the lowest `val_loss`, its step |
-    | `tensorboard/` | event files, where asked for; an epoch is such a stretch |
+    | `history.csv` | losses and metrics, a row for each epoch |
+    | `checkpoints/` | the states after the last two checkpoints |
+    | `best.weights.h5`, `best.json` | the weights of the best `monitor`, its step |
+    | `tensorboard/` | event files, where asked for |
 
     Args:
         model: A built `keras.Model`, compiled, such as with `performer_optimizer`.
@@ -57,20 +67,30 @@ def train_steps(
             `num_steps`.
         num_steps: Number of steps of the whole training.
         folder: Folder to write to.
-        backup_every: Steps between two backups.
+        checkpoint_every: Steps between two checkpoints. There is one after each epoch.
+        steps_per_epoch: Steps of an epoch. By default an epoch is what lies between
+            two checkpoints.
         redraw_interval: Updates of the optimizer between two draws of the projections,
             or `None` for `callbacks` to say.
         validation_data: What `fit` takes as such, and can be read many times.
-        validate_every: Steps between two validations, which are made at backups.
-            Defaults to `backup_every`; the last step is always followed by one.
+        validate_every: Steps between two validations, which are made after epochs.
+            Defaults to each epoch; the last step is always followed by one.
+        monitor: Name of the loss or metric that says which weights are the best; where
+            an epoch does not measure it, none are written.
+        monitor_mode: `"min"` where the lowest value of `monitor` is the best, `"max"`
+            where the highest is, and of equal ones that of the lowest loss. `"auto"` is
+            `"max"` for accuracies, areas under a curve, precision, recall and F1 by
+            their names, and `"min"` for all others.
         callbacks: Further `keras.callbacks.Callback`s. What they keep outside of the
             model and the optimizer begins anew in each call.
         tensorboard: Whether to write event files for TensorBoard.
-        verbose: As for `keras.Model.fit`; off a terminal, lines instead of a bar.
+        verbose: `verbose` of `keras.Model.fit`; off a terminal, lines instead of a bar.
+        backup_every: Deprecated name of `checkpoint_every`.
 
     Returns:
-        The history, a list of dictionaries with `"step"`, `"loss"` and so on. The
-        model has the state after the last step.
+        The history, a list of dictionaries with `"step"`, `"loss"` and so on, and with
+        `"epoch"`, from 0, where `steps_per_epoch` was passed. The model has the state
+        after the last step.
 
     Raises:
         ValueError: If an argument is out of its range, the batches end too early, or
@@ -89,69 +109,178 @@ def train_steps(
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", "mse", jit_compile=False)
     >>> history = train_steps(
-    ...     model, batches_from, 50, "run", backup_every=20, verbose=0
+    ...     model, batches_from, 50, "run", checkpoint_every=20, verbose=0
     ... )
     >>> [row["step"] for row in history]
     [20, 40, 50]
     """
-    validate_every = _checked(
-        model, num_steps, backup_every, validation_data, validate_every
-    )
-    folder = pathlib.Path(folder)
-    backup = Backup(folder / "backup")
-    if backup.done() > num_steps:
-        raise ValueError(
-            f"The training in {str(folder)!r} has done {backup.done()} steps, and "
-            f"num_steps={num_steps} was passed. Expected at least as many: choose "
-            "another folder for a shorter training."
+    if backup_every is not None:
+        warnings.warn(
+            "`backup_every` of `train_steps` is now called `checkpoint_every`.",
+            DeprecationWarning,
+            stacklevel=2,
         )
+        checkpoint_every = backup_every
+    _check(
+        model,
+        validation_data,
+        num_steps=num_steps,
+        checkpoint_every=checkpoint_every,
+        steps_per_epoch=steps_per_epoch,
+        validate_every=validate_every,
+    )
+    is_score = best_when_high(monitor, monitor_mode)
+    length = steps_per_epoch or checkpoint_every
+    validate_every = validate_every or length
+    folder = pathlib.Path(folder)
+    if (folder / "backup").is_dir():  # its name in older versions
+        (folder / "backup").rename(folder / "checkpoints")
+    counter = _StepCounter(
+        folder, num_steps, checkpoint_every, steps_per_epoch, monitor, is_score
+    )
+    counter.resume(model)
     folder.mkdir(parents=True, exist_ok=True)
-    step = backup.restore(model)
-    history = HistoryFile(folder / "history.csv")
-    history.keep_until(step)
-    if step == num_steps:
-        return history.rows()
-
-    batches = batches_from(step)
-    _check_number(batches, step, num_steps)
-    best = BestWeights(folder / "best.weights.h5", monitor="val_loss")
-    record = StepRecord(step, num_steps, backup_every, history, best, backup)
     every = [*callbacks]
     if redraw_interval is not None:
         every.append(RedrawProjections(redraw_interval))
     if tensorboard:
         every.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
-    done_epochs = -(-step // backup_every)
-    ends = [*range(step + backup_every, num_steps, backup_every), num_steps]
     try:
-        model.fit(
-            batches,
-            initial_epoch=done_epochs,
-            epochs=done_epochs + len(ends),
-            steps_per_epoch=backup_every,
-            validation_data=validation_data,
-            # The epochs from 1 in which a multiple of `validate_every` lies.
-            validation_freq=[
-                done_epochs + index
-                for index, end in enumerate(ends, 1)
-                if end % validate_every < backup_every or end == num_steps
-            ],
-            callbacks=[*every, record, ProgressLogger()],
-            shuffle=False,
-            verbose=verbose,
-        )
+        while counter.step < num_steps and not counter.is_stopped:
+            # Twice, where it goes on within an epoch: Keras's epochs are equally long.
+            begun = counter.step % length if steps_per_epoch else 0
+            start = counter.step - begun
+            ends = [*range(start + length, num_steps, length), num_steps]
+            epoch = -(-start // length)
+            batches = batches_from(counter.step)
+            _check_number(batches, counter.step, num_steps)
+            model.fit(
+                batches,
+                initial_epoch=epoch,
+                epochs=epoch + len(ends),
+                steps_per_epoch=length - begun,
+                validation_data=validation_data,
+                # The epochs from 1 in which a multiple of `validate_every` lies.
+                validation_freq=[
+                    epoch + index
+                    for index, end in enumerate(ends, 1)
+                    if end % validate_every < length or end == num_steps
+                ],
+                callbacks=[*every, counter, ProgressLogger()],
+                shuffle=False,
+                verbose=verbose,
+            )
     except MAYBE_OUT_OF_MEMORY as error:
         if not is_out_of_memory(error):
             raise
-        when, data = f"step {record.step}", batches_from(record.step)
-        if record.validating:
+        when, data = f"step {counter.step}", batches_from(counter.step)
+        if counter.is_validating:
             when, data = f"the validation after {when}", validation_data
         raise OutOfMemory(model, _first(data), when) from error
-    return history.rows()
+    return counter.history.rows()
 
 
-def _checked(model, num_steps, backup_every, validation_data, validate_every):
-    """The interval of validation, where all is well."""
+class _StepCounter(keras.callbacks.Callback):
+    """Counts the steps; writes the history, the best weights and the checkpoints.
+
+    A checkpoint is written last: an epoch that it knows of is in the other files. What
+    stops between two checkpoints is done again.
+    """
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        num_steps: int,
+        checkpoint_every: int,
+        steps_per_epoch: int | None,
+        monitor: str,
+        is_score: bool,
+    ) -> None:
+        super().__init__()
+        self.step = 0
+        self.history = HistoryFile(folder / "history.csv")
+        self.is_stopped = False  # by another callback
+        self.is_validating = False
+        self._num_steps = num_steps
+        self._checkpoint_every = checkpoint_every
+        self._steps_per_epoch = steps_per_epoch
+        self._monitor = monitor
+        self._is_score = is_score
+        self._best = BestWeights(folder / "best.weights.h5")
+        self._checkpoint = Checkpoint(folder / "checkpoints")
+
+    def resume(self, model: Any) -> None:
+        """Loads the state after the last checkpoint, and forgets what came later."""
+        latest_step = self._checkpoint.latest_step()
+        if latest_step > self._num_steps:
+            raise ValueError(
+                f"The training in {str(self._checkpoint.path.parent)!r} has done "
+                f"{latest_step} steps, and num_steps={self._num_steps} was passed. "
+                "Expected at least as many: choose another folder for a shorter "
+                "training."
+            )
+        self.step = self._checkpoint.restore(model)
+        self.history.truncate(self.step)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        length = self._steps_per_epoch or self._checkpoint_every
+        self._begin = self.step
+        # Steps of this epoch that were done before, whose metrics are not there yet.
+        self._begun = self.step % length if self._steps_per_epoch else 0
+        self._end = min(self.step - self._begun + length, self._num_steps)
+        self._lacks_metrics = self._begun > 0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        done = batch + 1
+        self.step = self._begin + done
+        if self._lacks_metrics:
+            self._checkpoint.add_metrics(self.model)
+            self._lacks_metrics = False
+        if self.step >= self._num_steps:
+            self.model.stop_training = True
+        elif self.step < self._end and done % self._checkpoint_every == 0:
+            self._checkpoint.save(self.model, self.step)
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self.is_validating = True
+
+    def on_test_end(self, logs: Any = None) -> None:
+        self.is_validating = False
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.is_stopped = self.model.stop_training
+        if self.step < self._end:
+            if self.is_stopped:
+                return
+            raise ValueError(
+                f"`batches_from({self._begin})` or an earlier call had no batch for "
+                f"step {self.step}. Expected batches up to step {self._num_steps}: "
+                "repeat the data, or lower `num_steps`."
+            )
+        place = {} if self._steps_per_epoch is None else {"epoch": epoch}
+        self.history.append(self.step, place | logs)
+        if self._monitor in logs:
+            loss, score = logs[self._monitor], None
+            if self._is_score:
+                validated = self._monitor.startswith("val_")
+                loss, score = logs["val_loss" if validated else "loss"], loss
+            self._best.keep(self.model, loss, score, step=self.step, **place)
+        self._checkpoint.save(self.model, self.step)
+        if self._begun:
+            self.model.stop_training = True  # the next `fit` has whole epochs
+
+
+def best_when_high(monitor: str, mode: str) -> bool:
+    """Whether a higher value is better."""
+    if mode not in ("auto", "min", "max"):
+        raise ValueError(
+            "`monitor_mode` must be 'auto', 'min' or 'max'. Received: monitor_mode="
+            f"{mode!r}"
+        )
+    return mode == "max" or (mode == "auto" and bool(_SCORES.search(monitor)))
+
+
+def _check(model: Any, validation_data: Any, **intervals: int | None) -> None:
     if not model.compiled or not model.built:
         raise ValueError(
             f"The model {model.name!r} is not "
@@ -164,34 +293,31 @@ def _checked(model, num_steps, backup_every, validation_data, validate_every):
             "dataset or arrays. Received: validation_data="
             f"{type(validation_data).__name__}"
         )
-    if validate_every is None:
-        validate_every = backup_every
-    elif validation_data is None:
-        raise ValueError(
-            "`validate_every` needs `validation_data`. Received: validate_every="
-            f"{validate_every!r}, validation_data=None"
-        )
-    for name, value in (
-        ("num_steps", num_steps),
-        ("backup_every", backup_every),
-        ("validate_every", validate_every),
-    ):
+    given = {name: value for name, value in intervals.items() if value is not None}
+    for name, value in given.items():
         check_size(name, value)
         if value % model.steps_per_execution:
             raise ValueError(
                 f"`{name}` must be a multiple of the model's `steps_per_execution`, "
                 f"{model.steps_per_execution}. Received: {name}={value}"
             )
-    if validate_every < backup_every:
+    if "validate_every" not in given:
+        return
+    validate_every = given["validate_every"]
+    if validation_data is None:
         raise ValueError(
-            "Validations are made at backups: `validate_every` must be at least "
-            f"`backup_every`. Received: validate_every={validate_every}, backup_every="
-            f"{backup_every}"
+            "`validate_every` needs `validation_data`. Received: validate_every="
+            f"{validate_every!r}, validation_data=None"
         )
-    return validate_every
+    name = "steps_per_epoch" if "steps_per_epoch" in given else "checkpoint_every"
+    if validate_every < given[name]:
+        raise ValueError(
+            f"Validations are made after epochs: `validate_every` must be at least "
+            f"`{name}`. Received: validate_every={validate_every}, {name}={given[name]}"
+        )
 
 
-def _check_number(batches, step, num_steps):
+def _check_number(batches: Any, step: int, num_steps: int) -> None:
     """Refuses what is known to end too early: Keras would begin it anew."""
     number = getattr(batches, "num_batches", None)  # of a `PyDataset`
     if number is None:
@@ -206,7 +332,7 @@ def _check_number(batches, step, num_steps):
         )
 
 
-def _first(batches):
+def _first(batches: Any) -> Any:
     """The first batch, for its shapes."""
     if isinstance(batches, tuple):  # of arrays, as validation data may be
         return batches

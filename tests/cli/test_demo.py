@@ -2,6 +2,8 @@
 
 import pathlib
 
+import pytest
+
 from keras_performer.cli import main as command_line
 
 WORDS = {
@@ -23,6 +25,7 @@ def write_corpus(directory):
     (directory / "test" / "sea" / "long.txt").write_text(WORDS["sea"] * 1300)
 
 
+@pytest.mark.slow
 def test_the_demo_on_given_documents(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_corpus(tmp_path / "data")

@@ -88,6 +88,7 @@ def test_where_pip_fails_it_says_what_to_do(installed):
         installed(returncode=1)
 
 
+@pytest.mark.slow
 def test_it_runs_from_top_to_bottom_without_a_tpu(tmp_path, monkeypatch):
     pytest.importorskip("jax")
     nbformat = pytest.importorskip("nbformat")

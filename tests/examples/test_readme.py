@@ -35,6 +35,18 @@ def commands(page):
     ]
 
 
+def make_targets(page):
+    """The targets that a page's commands and code name, as in `make test`."""
+    text = page.read_text(encoding="utf-8")
+    inline = re.findall(r"`make ([a-z][a-z-]*)", text)
+    return set(
+        inline
+        + re.findall(
+            r"^ *make ([a-z][a-z-]*)", "\n".join(code(page, "sh")), re.MULTILINE
+        )
+    )
+
+
 def links(page):
     """Where the links and pictures of a page lead, those to other sites left out."""
     targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
@@ -67,6 +79,13 @@ def test_the_stream_of_the_guide_runs():
 def test_commands_parse(page):
     for arguments in commands(page):
         parser().parse_args(arguments)
+
+
+def test_make_has_the_targets():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    there = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
+    named = {target for page in PAGES for target in make_targets(page)}
+    assert {"demo", "test"} <= named <= there
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -18,8 +18,8 @@ JAX_SCRIPT = """
 import re
 import sys
 
-model_code, data_parallel, layout_code, model_parallel = sys.argv[1:]
-exec(model_code + layout_code)
+model_code, data_parallel, model_parallel = sys.argv[1:]
+exec(model_code)
 
 from tolerances import assert_close
 
@@ -184,10 +184,10 @@ def test_keras_distributions_train_as_one_device_does(script, expected):
     pytest.importorskip("jax")
     (model,) = code_of("")
     (data_parallel,) = code_of("JAX: each device a part of the batch")
-    layout, model_parallel = code_of("JAX: each device a part of the heads")
+    (model_parallel,) = code_of("JAX: each device a part of the heads")
     printed = run(
         script,
-        *(model, data_parallel, layout, model_parallel),
+        *(model, data_parallel, model_parallel),
         KERAS_BACKEND="jax",
         JAX_ENABLE_X64="0",
         # The second and third: compiling, not running, is what takes the time.

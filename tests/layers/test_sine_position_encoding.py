@@ -92,3 +92,15 @@ def test_the_wavelength_is_checked(max_wavelength):
 def test_an_odd_feature_size_is_refused():
     with pytest.raises(ValueError, match=r"must be even.*\(2, 3, 5\)"):
         SinePositionEncoding()(draw(2, 3, 5))
+
+
+def test_padding_takes_no_position():
+    x = np.zeros((2, 7, 10), "float32")
+    mask = np.array([[0, 0, 0, 1, 1, 1, 1], [1, 1, 0, 0, 1, 1, 0]], "bool")
+    output = numpy(SinePositionEncoding()(x, mask=mask))
+    for row, kept in zip(output, mask, strict=True):
+        assert np.allclose(row[kept], table(4, 10), atol=1e-5)
+    # Each row from a position of its own.
+    output = numpy(SinePositionEncoding()(x, mask=mask, start_index=np.array([5, 9])))
+    for row, kept, start in zip(output, mask, (5, 9), strict=True):
+        assert np.allclose(row[kept], table(4, 10, start=start), atol=1e-5)

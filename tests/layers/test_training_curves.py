@@ -32,6 +32,8 @@ CURVES = [
         [2.050824087, 2.11227366, 2.151548481, 2.016418676],
     ),
 ]
+# Causal with resampling, and a map that adapts: between them all that a step does.
+OFTEN = (1, 4)
 
 
 def model_of(dtype, use_causal_mask=False, **arguments):
@@ -72,7 +74,11 @@ def curve(dtype, arguments):
 
 @pytest.mark.parametrize(
     ("arguments", "losses", "dtype"),
-    [(*case, "float32") for case in CURVES] + [(*CURVES[-1], "float64")],
+    [
+        pytest.param(*case, "float32", marks=[] if i in OFTEN else pytest.mark.slow)
+        for i, case in enumerate(CURVES)
+    ]
+    + [pytest.param(*CURVES[-1], "float64", marks=pytest.mark.slow)],
     ids=str,
 )
 def test_losses(arguments, losses, dtype):

@@ -72,6 +72,19 @@ def test_positions_count():
     assert not np.allclose(output, run(other, ids), atol=0.01)
 
 
+@pytest.mark.parametrize("positions", ["sinusoidal", "rotary", "learned"])
+def test_padding_takes_no_position(positions):
+    """On the left, between tokens, and on the right."""
+    longest = {"max_sequence_length": 12} if positions == "learned" else {}
+    model = randomize(backbone(num_layers=1, positions=positions, **longest))
+    ids = draw_ids(1, 5)
+    alone = run(model, ids)
+    for places in ([3, 4, 5, 6, 7], [0, 1, 4, 6, 7], [0, 1, 2, 3, 4]):
+        padded = np.zeros((1, 8), "int32")
+        padded[:, places] = ids
+        assert_close(run(model, padded)[:, places], alone)
+
+
 @pytest.mark.parametrize("length", [0, 1, 700])
 def test_any_length(length):
     output = run(backbone(), draw_ids(2, length))

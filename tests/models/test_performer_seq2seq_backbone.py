@@ -90,6 +90,14 @@ def test_padding_changes_nothing(arguments):
     assert_close(batch[:1, :T], alone)
 
 
+def test_padding_on_the_left_changes_nothing(model):
+    source, target = draw_ids(1, S), draw_ids(1, T, seed=1)
+    alone = run(model, source, target)
+    left = [(0, 0), (3, 0)]
+    padded = run(model, np.pad(source, left), np.pad(target, left))
+    assert_close(padded[:, 3:], alone)
+
+
 def test_a_target_position_sees_only_what_came_before(model):
     source, target = draw_ids(1, S), draw_ids(1, T, seed=1)
     hidden_states = run(model, source, target)

@@ -5,11 +5,12 @@ import pathlib
 
 import pytest
 
+from keras_performer import text as text_package
 from keras_performer.text import (
     Documents,
     find_documents,
     find_train_test,
-    hold_out,
+    train_test_split,
 )
 
 
@@ -119,7 +120,7 @@ def test_a_folder_without_classes(tmp_path, tree):
 
 def test_one_class(tmp_path):
     write_tree(tmp_path, {"only": numbered(3)})
-    with pytest.raises(ValueError, match="one class folder, 'only'.* at least two"):
+    with pytest.raises(ValueError, match=r"one class folder, 'only'.* at least two"):
         find_documents(tmp_path)
 
 
@@ -178,7 +179,7 @@ def test_an_undecodable_file_is_named_with_the_offset(tmp_path, content, offset)
 
 def test_a_file_larger_than_the_limit(tmp_path):
     write_tree(tmp_path, {"a": {"big": "x" * 11}, "b": {"fits": "x" * 10}})
-    with pytest.raises(ValueError, match="big has 11 bytes.* max_bytes=10"):
+    with pytest.raises(ValueError, match=r"big has 11 bytes.* max_bytes=10"):
         find_documents(tmp_path, max_bytes=10)
     assert len(find_documents(tmp_path, max_bytes=11)) == 2
 
@@ -233,9 +234,9 @@ def fixed(*counts, root="/data"):
     return Documents(tuple(paths), tuple(label_ids), tuple("abc"[: len(counts)]))
 
 
-def test_hold_out_takes_the_same_share_of_each_class():
+def test_train_test_split_takes_the_same_share_of_each_class():
     documents = fixed(10, 20, 2)
-    kept, held = hold_out(documents, 0.3, seed=0)
+    kept, held = train_test_split(documents, 0.3, seed=0)
     assert [held.label_ids.count(label_id) for label_id in range(3)] == [3, 6, 1]
     assert sorted(kept.paths + held.paths) == sorted(documents.paths)
     assert kept.labels == held.labels == documents.labels
@@ -244,40 +245,40 @@ def test_hold_out_takes_the_same_share_of_each_class():
             assert path.split("/")[-2] == part.labels[label_id]
 
 
-def test_hold_out_keeps_and_holds_at_least_one():
+def test_train_test_split_keeps_and_holds_at_least_one():
     for fraction in (0.01, 0.99):
-        kept, held = hold_out(fixed(2, 3), fraction)
+        kept, held = train_test_split(fixed(2, 3), fraction)
         assert set(kept.label_ids) == set(held.label_ids) == {0, 1}
 
 
-def test_hold_out_depends_on_the_seed_and_not_on_place_or_order():
+def test_train_test_split_depends_on_the_seed_and_not_on_place_or_order():
     documents = fixed(30, 30)
-    kept, held = hold_out(documents, 0.2, seed=1)
-    assert (kept, held) == hold_out(documents, 0.2, seed=1)
-    assert held != hold_out(documents, 0.2, seed=2)[1]
-    _, moved = hold_out(fixed(30, 30, root="/else/where"), 0.2, seed=1)
+    kept, held = train_test_split(documents, 0.2, seed=1)
+    assert (kept, held) == train_test_split(documents, 0.2, seed=1)
+    assert held != train_test_split(documents, 0.2, seed=2)[1]
+    _, moved = train_test_split(fixed(30, 30, root="/else/where"), 0.2, seed=1)
     assert [p[-8:] for p in moved.paths] == [p[-8:] for p in held.paths]
     backwards = Documents(
         documents.paths[::-1], documents.label_ids[::-1], documents.labels
     )
-    assert hold_out(backwards, 0.2, seed=1)[1].paths == held.paths[::-1]
+    assert train_test_split(backwards, 0.2, seed=1)[1].paths == held.paths[::-1]
 
 
-def test_hold_out_hardly_changes_when_a_file_is_added():
-    _, before = hold_out(fixed(40, 40), 0.25)
-    _, after = hold_out(fixed(41, 40), 0.25)
+def test_train_test_split_hardly_changes_when_a_file_is_added():
+    _, before = train_test_split(fixed(40, 40), 0.25)
+    _, after = train_test_split(fixed(41, 40), 0.25)
     assert len(set(before.paths) ^ set(after.paths)) <= 2
 
 
-def test_hold_out_needs_two_documents_of_a_class():
-    with pytest.raises(ValueError, match="'b' has one document, /data/b/0.txt"):
-        hold_out(fixed(3, 1), 0.5)
+def test_train_test_split_needs_two_documents_of_a_class():
+    with pytest.raises(ValueError, match=r"'b' has one document, /data/b/0.txt"):
+        train_test_split(fixed(3, 1), 0.5)
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5])
-def test_hold_out_needs_a_fraction(fraction):
+def test_train_test_split_needs_a_fraction(fraction):
     with pytest.raises(ValueError, match="fraction="):
-        hold_out(fixed(3, 3), fraction)
+        train_test_split(fixed(3, 3), fraction)
 
 
 def test_train_and_test_folders_are_used(tmp_path):
@@ -311,7 +312,7 @@ def test_a_test_class_that_training_lacks(tmp_path):
 def test_without_train_and_test_a_part_is_held_out(tmp_path):
     write_tree(tmp_path, {"a": numbered(8), "b": numbered(4)})
     train, test = find_train_test(tmp_path, fraction=0.25, seed=3)
-    assert (train, test) == hold_out(find_documents(tmp_path), 0.25, seed=3)
+    assert (train, test) == train_test_split(find_documents(tmp_path), 0.25, seed=3)
     assert (len(train), len(test)) == (9, 3)
 
 
@@ -326,3 +327,8 @@ def test_the_limit_holds_for_train_and_test(tmp_path):
     write_tree(tmp_path, {"test": {"a": {"big": "x" * 100}}})
     with pytest.raises(ValueError, match="big has 100 bytes"):
         find_train_test(tmp_path, max_bytes=50)
+
+
+def test_the_old_name_of_train_test_split_warns():
+    with pytest.warns(DeprecationWarning, match="hold_out. is now called .*_split"):
+        assert text_package.hold_out is train_test_split

@@ -10,10 +10,13 @@ from keras_performer.text import (
     AminoAcidTokenizer,
     ByteTokenizer,
     Documents,
+    TokenArrays,
     Tokenizer,
     tokenize_documents,
+    tokenize_each,
     tokenize_texts,
 )
+from keras_performer.text.token_arrays import cut_windows
 
 BYTES = ByteTokenizer()
 
@@ -102,3 +105,54 @@ def test_refuses_special_ids_that_are_none(name, token_id):
     documents = Documents(("missing",), (0,), ("a",))
     with pytest.raises(ValueError, match=f"separator_id={token_id!r} was passed"):
         tokenize_documents(documents, BYTES, separator_id=token_id)
+
+
+def test_each_document_has_its_ids_on_disk(tmp_path):
+    texts = [b"abc", b"", b"d" * 1000]
+    arrays = tokenize_each(write_documents(tmp_path, texts), BYTES)
+    assert isinstance(arrays.token_ids, np.memmap)
+    assert arrays.token_ids.dtype == np.uint16
+    assert [(ids - 1).astype(np.uint8).tobytes() for ids in arrays] == texts
+    (tmp_path / "2.txt").unlink()
+    assert len(arrays[2]) == 1000, "they were read once and for all"
+
+
+def test_documents_without_ids_are_no_error(tmp_path):
+    arrays = tokenize_each(write_documents(tmp_path, [b"", b""]), BYTES)
+    assert [ids.tolist() for ids in arrays] == [[], []]
+
+
+def test_a_corpus_is_not_in_memory(tmp_path):
+    documents = write_documents(tmp_path, [b"a" * 500_000] * 10)
+    tracemalloc.start()
+    arrays = tokenize_each(documents, BYTES)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert arrays.lengths.sum() == 5_000_000
+    # The ids of a document: int32, small integers, and those as bytes.
+    assert peak < 5 * 8 * 500_000
+
+
+def test_a_missing_document_is_named(tmp_path):
+    documents = write_documents(tmp_path, [b"a", b"b"])
+    (tmp_path / "1.txt").unlink()
+    with pytest.raises(tf.errors.NotFoundError, match=r"1.txt"):
+        tokenize_each(documents, BYTES)
+
+
+def test_lengths_that_do_not_add_up_are_refused():
+    with pytest.raises(ValueError, match="has 5 ids, and lengths add up to 6"):
+        TokenArrays(np.arange(5), [2, 4])
+
+
+@pytest.mark.parametrize("first_cut", [1, 3, 5])
+def test_windows_follow_each_other_to_the_end(first_cut):
+    lengths = np.array([0, 1, 4, 5, 6, 23])
+    owners, starts, sizes = cut_windows(lengths, 5, first_cut)
+    for owner, length in enumerate(lengths):
+        mine = owners == owner
+        ends = starts[mine] + sizes[mine]
+        assert starts[mine].tolist() == [0, *ends[:-1]]
+        assert ends[-1] == length
+        assert sizes[mine][0] == min(first_cut, length)
+        assert (sizes[mine][1:-1] == 5).all()

@@ -49,9 +49,9 @@ def test_indices_are_those_of_a_sequence():
 
 
 def test_a_text_shorter_than_a_window_is_refused():
-    with pytest.raises(ValueError, match="has 5 ids. Expected at least 6"):
+    with pytest.raises(ValueError, match=r"has 5 ids. Expected at least 6"):
         TokenWindows(np.arange(1, 6), 5)
-    with pytest.raises(ValueError, match="has 0 ids. Expected at least 2"):
+    with pytest.raises(ValueError, match=r"has 0 ids. Expected at least 2"):
         TokenWindows([], 1)
 
 
@@ -73,7 +73,7 @@ def test_ids_out_of_range_are_refused_with_their_place(
 )
 def test_what_is_no_row_of_integers_is_refused(ids):
     with pytest.raises(
-        ValueError, match="token_ids has shape .* 1-D array of integers"
+        ValueError, match=r"token_ids has shape .* 1-D array of integers"
     ):
         TokenWindows(ids, 2)
 

@@ -107,7 +107,7 @@ def test_sequence_length_cuts_what_follows(make):
 @each_tokenizer
 @pytest.mark.parametrize("sequence_length", [0, -1, 2.5, "8", True])
 def test_refuses_a_sequence_length_that_is_none(make, sequence_length):
-    with pytest.raises(ValueError, match="sequence_length=.* positive integer"):
+    with pytest.raises(ValueError, match=r"sequence_length=.* positive integer"):
         make(sequence_length=sequence_length)
 
 
@@ -120,7 +120,7 @@ def test_refuses_what_is_not_a_batch_of_strings(make):
         tokenizer.tokenize(tf.constant([1, 2]))
     with pytest.raises(ValueError, match=r"pass \[text\]"):
         tokenizer.tokenize("one text")
-    with pytest.raises(ValueError, match="tf.reshape"):
+    with pytest.raises(ValueError, match=r"tf.reshape"):
         tokenizer.tokenize([["a"], ["b"]])
 
 

@@ -9,8 +9,8 @@ from keras_performer.layers import FastAttention
 from keras_performer.training import performer_optimizer, train_steps
 
 VOCABULARY_SIZE = 11
-# A draw of projections and an update fall between two backups, and on none.
-SETTINGS = dict(num_steps=10, backup_every=4, redraw_interval=2, verbose=0)
+# A draw of projections and an update fall between two checkpoints, and on none.
+SETTINGS = {"num_steps": 10, "checkpoint_every": 4, "redraw_interval": 2, "verbose": 0}
 
 
 def small_model(seed=0, mode="eager"):

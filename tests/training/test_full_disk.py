@@ -1,8 +1,5 @@
 """A full disk while a training saves: an error says so, and all before it is whole."""
 
-import errno
-import os
-
 import keras
 import numpy as np
 import pytest
@@ -15,9 +12,8 @@ from small_language_model import (
 )
 
 from keras_performer.training import RunFolder, train_steps
-from keras_performer.training.backup import Backup
-from keras_performer.training.best_weights import BestWeights
-from keras_performer.training.whole_file import whole_file, write_text
+from keras_performer.training.checkpoints.best_weights import BestWeights
+from keras_performer.training.checkpoints.checkpoint import Checkpoint
 
 MESSAGE = "could not be written: .*Nothing is lost.*Make room.*run the same training"
 
@@ -43,17 +39,17 @@ def all_files(folder):
 @pytest.mark.parametrize(
     "save",
     [
-        lambda model, folder: Backup(folder).save(model, 2),
-        lambda model, folder: BestWeights(folder / "best.weights.h5", "loss").keep(
+        lambda model, folder: Checkpoint(folder).save(model, 2),
+        lambda model, folder: BestWeights(folder / "best.weights.h5").keep(
             model, 1.0, step=2
         ),
         lambda model, folder: RunFolder(folder).save_model(model),
     ],
-    ids=["backup", "best weights", "model"],
+    ids=["checkpoint", "best weights", "model"],
 )
 def test_what_was_saved_before_stays_whole(model, tmp_path, save, largest):
-    Backup(tmp_path).save(model, 1)
-    BestWeights(tmp_path / "best.weights.h5", "loss").keep(model, 2.0, step=1)
+    Checkpoint(tmp_path).save(model, 1)
+    BestWeights(tmp_path / "best.weights.h5").keep(model, 2.0, step=1)
     RunFolder(tmp_path).save_model(model)
     before = all_files(tmp_path)
     with full_disk(largest), pytest.raises(OSError, match=MESSAGE):
@@ -71,105 +67,8 @@ def test_a_training_goes_on_when_there_is_room_again(tmp_path):
     train_steps(model, batches_from, folder=run, **SETTINGS | {"num_steps": 4})
     with full_disk(1_000), pytest.raises(OSError, match=r"after_8\.npz could not"):
         train_steps(model, batches_from, folder=run, **SETTINGS)
-    assert [path.name for path in (run / "backup").iterdir()] == ["after_4.npz"]
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["after_4.npz"]
     model = small_model(seed=5)
     assert train_steps(model, batches_from, folder=run, **SETTINGS) == history
     for ours, theirs in zip(state(model), state(whole), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-
-
-def test_the_error_is_that_of_the_system(tmp_path):
-    path = tmp_path / "text"
-    write_text(path, "before")
-    with pytest.raises(OSError, match=f"{path} could not") as caught, whole_file(path):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert caught.value.errno == errno.ENOSPC
-    assert path.read_text() == "before"
-    # What is no matter of the disk passes, and leaves the file alone as well.
-    with pytest.raises(ZeroDivisionError), whole_file(path) as aside:
-        aside.write_text("half")
-        1 / 0  # noqa: B018
-    assert path.read_text() == "before"
-
-
-def test_damaged_backups_are_named_and_the_one_before_is_there(tmp_path):
-    model = small_model()
-    train_steps(model, batches_from, folder=tmp_path, **SETTINGS)
-    after_8, after_10 = sorted(
-        (tmp_path / "backup").iterdir(), key=lambda p: len(p.name)
-    )
-    whole = after_10.read_bytes()
-    rng = np.random.default_rng(0)
-    damaged = [b"", whole[:100], whole[:-1], whole[: len(whole) // 2], b"\0" * 5000]
-    for place in rng.integers(0, len(whole), 30):
-        flipped = bytearray(whole)
-        flipped[place] ^= 1 << rng.integers(8)
-        damaged.append(bytes(flipped))
-    other, refused = small_model(seed=5), 0
-    before = state(other)
-    for content in damaged:
-        after_10.write_bytes(content)
-        try:
-            Backup(tmp_path / "backup").restore(other)
-        except ValueError as error:
-            refused += 1
-            assert str(after_10) in str(error)
-            assert "Remove this file" in str(error) and "goes on after 8" in str(error)
-            for ours, theirs in zip(state(other), before, strict=False):
-                np.testing.assert_array_equal(ours, theirs)
-        else:
-            # Nothing but the archive's dates and the like: all numbers are right.
-            for ours, theirs in zip(state(other), state(model), strict=True):
-                np.testing.assert_array_equal(ours, theirs)
-            for variable, array in zip(
-                [*other.variables, *other.optimizer.variables], before, strict=False
-            ):
-                variable.assign(array)
-    assert refused > len(damaged) // 2
-    after_10.unlink()
-    assert Backup(tmp_path / "backup").restore(other) == 8
-    after_8.write_bytes(b"")
-    with pytest.raises(ValueError, match="after_8.npz is damaged.*begins anew"):
-        train_steps(other, batches_from, folder=tmp_path, **SETTINGS)
-
-
-def test_backups_of_other_models_are_named(model, tmp_path):
-    Backup(tmp_path).save(model, 3)
-    wider = keras.Sequential([keras.Input((64,)), keras.layers.Dense(65)])
-    deeper = keras.Sequential([*model.layers, keras.layers.Dense(64)])
-    for other, message in (
-        (wider, r".*/kernel has the shape \(64, 64\) there and \(64, 65\)"),
-        (deeper, "it has 8 variables and not 14"),
-    ):
-        other.compile("adam", "mse")
-        other.build((None, 64))
-        with pytest.raises(ValueError, match=f"another model or .*: {message}"):
-            Backup(tmp_path).restore(other)
-
-
-@pytest.mark.parametrize("content", [b"", b"damaged", None], ids=["", "text", "half"])
-def test_damaged_weights_models_and_records_are_named(model, tmp_path, content):
-    def damage(path):
-        path.write_bytes(path.read_bytes()[:5000] if content is None else content)
-
-    best = BestWeights(tmp_path / "best.weights.h5", "loss")
-    best.keep(model, 1.0, step=2)
-    damage(best.path)
-    with pytest.raises(ValueError, match="best.weights.h5 is damaged.*backup"):
-        best.load(model)
-    best.record_path.write_bytes(b'{"loss": ' if content is None else content)
-    with pytest.raises(ValueError, match="best.json is damaged.*Remove it"):
-        best.load(model)
-    folder = RunFolder(tmp_path)
-    folder.settings_path.write_text('{"data": "d"}')
-    folder.save_model(model)
-    damage(folder.model_path)
-    with pytest.raises(ValueError, match="model.keras is damaged.*train anew"):
-        folder.model()
-
-
-def test_damaged_histories_are_named(tmp_path):
-    for content in ("epoch,loss\n1,2\n", "step,loss\nx,2\n", "step,loss\n1,2,3\n"):
-        (tmp_path / "history.csv").write_text(content)
-        with pytest.raises(ValueError, match="history.csv is damaged, or not"):
-            train_steps(small_model(), batches_from, folder=tmp_path, **SETTINGS)

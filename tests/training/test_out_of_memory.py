@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_performer.layers import FastAttention
 from keras_performer.training import OutOfMemory, train_steps
-from keras_performer.training.backup import Backup
+from keras_performer.training.checkpoints.checkpoint import Checkpoint
 from keras_performer.training.out_of_memory import is_out_of_memory
 
 
@@ -47,7 +47,7 @@ def batches_from(step):
 def test_a_step_that_does_not_fit_is_explained(tmp_path, run_eagerly):
     model = model_of(Enormous(), run_eagerly=run_eagerly)
     with pytest.raises(OutOfMemory) as caught:
-        train_steps(model, batches_from, 9, tmp_path, backup_every=2, verbose=0)
+        train_steps(model, batches_from, 9, tmp_path, checkpoint_every=2, verbose=0)
     assert isinstance(caught.value.__cause__, tf.errors.ResourceExhaustedError)
     message = str(caught.value)
     assert "at step 4, with a batch of the shapes ((3, 7, 4), (3, 7, 1))" in message
@@ -65,7 +65,7 @@ def test_a_step_that_does_not_fit_is_explained(tmp_path, run_eagerly):
     ]
     assert places == sorted(places)
     assert "FastAttention" not in message
-    assert Backup(tmp_path / "backup").done() == 4
+    assert Checkpoint(tmp_path / "checkpoints").latest_step() == 4
 
 
 @pytest.mark.slow
@@ -78,7 +78,7 @@ def test_a_validation_that_does_not_fit_is_explained(tmp_path):
             batches_from,
             9,
             tmp_path,
-            backup_every=2,
+            checkpoint_every=2,
             validation_data=validation,
             verbose=0,
         )

@@ -91,10 +91,10 @@ def test_other_verbosities_are_those_of_keras(model, verbose, num_lines, capsys)
     assert len(lines_of(capsys.readouterr().out)) == num_lines
 
 
-def test_train_steps_prints_a_line_for_each_backup(model, tmp_path, capsys):
+def test_train_steps_prints_a_line_for_each_checkpoint(model, tmp_path, capsys):
     def batches_from(step):
         while True:
             yield X[:1], X[:1]
 
-    train_steps(model, batches_from, NUM_STEPS, tmp_path, backup_every=20)
+    train_steps(model, batches_from, NUM_STEPS, tmp_path, checkpoint_every=20)
     assert len(lines_of(capsys.readouterr().out)) == 2

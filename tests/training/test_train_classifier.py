@@ -1,41 +1,33 @@
 """Training end to end on a small corpus: it learns, resumes exactly and keeps."""
 
+import contextlib
 import dataclasses
 import json
-import os
+import pathlib
+import shutil
+import sys
 
 import keras
 import numpy as np
 import pytest
+from killed import run_killed
+from small_classifier import SMALL
 from small_corpus import write_corpus
 
-from keras_performer.text import find_train_test
+from keras_performer.text import (
+    Documents,
+    WordPieceTokenizer,
+    find_train_test,
+    train_test_split,
+)
 from keras_performer.training import (
     ClassifierSettings,
     RunFolder,
     evaluate_classifier,
     train_classifier,
 )
-from keras_performer.training.backup import Backup
-from keras_performer.training.best_weights import BestWeights
-
-SMALL = dict(
-    tokenizer="bytes",
-    context_length=128,
-    tokens_per_batch=1024,
-    epochs=3,
-    learning_rate=5e-3,
-    num_layers=1,
-    num_heads=2,
-    hidden_dim=16,
-    intermediate_dim=16,
-    num_features=8,
-    redraw_interval=3,
-)
-
-
-class Killed(BaseException):
-    """Ends a training as a signal would: nothing catches it."""
+from keras_performer.training.checkpoints.checkpoint import Checkpoint
+from keras_performer.training.train_classifier import warn_of_unknown
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +53,7 @@ def test_what_a_complete_run_leaves(complete, settings):
     assert files == [
         "best.json",
         "best.weights.h5",
+        "checkpoints",
         "documents.json",
         "history.csv",
         "labels.json",
@@ -72,8 +65,10 @@ def test_what_a_complete_run_leaves(complete, settings):
     history = complete.history()
     assert [row["epoch"] for row in history] == [0, 1, 2]
     best = json.loads((complete.path / "best.json").read_text())
-    assert best["loss"] == pytest.approx(min(row["val_loss"] for row in history))
-    assert history[int(best["epoch"])]["val_loss"] == pytest.approx(best["loss"])
+    highest = max(history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    assert best["epoch"] == highest["epoch"]
+    assert best["score"] == pytest.approx(highest["val_accuracy"])
+    assert best["loss"] == pytest.approx(highest["val_loss"])
 
 
 def test_the_model_learns_and_is_measured(complete, settings):
@@ -87,52 +82,55 @@ def test_the_model_learns_and_is_measured(complete, settings):
     assert measured.whole >= 0.9
 
 
-def kill_at(patch, owner, name, when):
-    """Lets a method raise `Killed` at its `when`-th call, in the middle of its work."""
-    method, calls = getattr(owner, name), []
-
-    def killed(*arguments, **options):
-        calls.append(arguments)
-        if len(calls) == when:
-            raise Killed
-        return method(*arguments, **options)
-
-    patch.setattr(owner, name, killed)
+SLOW = pytest.mark.slow
 
 
-# Keras's logger closes its file at the end of a training, which a kill is not.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+STEPS = 17  # of an epoch
+
+
+# 4 steps lie between two checkpoints, or an epoch's end.
 @pytest.mark.parametrize(
-    ("owner", "name", "when"),
+    ("owner", "name", "when", "latest_step"),
     [
-        # Nothing is backed up yet; a file is written aside and not renamed; all is done
-        # but the last backup.
-        pytest.param(BestWeights, "on_epoch_end", 1, marks=pytest.mark.slow),
-        (os, "replace", 8),
-        pytest.param(Backup, "on_epoch_end", 3, marks=pytest.mark.slow),
+        # Within the second epoch.
+        ("Callbacks", "on_train_batch_end", STEPS + 7, STEPS + 4),
+        # Before any checkpoint; while one is written; before the second epoch's
+        # validation; before the row of the last; when all is done but the model.
+        pytest.param("Callbacks", "on_train_batch_end", 3, 0, marks=SLOW),
+        pytest.param("os", "replace", 6, 8, marks=SLOW),
+        pytest.param("Callbacks", "on_test_begin", 2, STEPS + 16, marks=SLOW),
+        pytest.param("Callbacks", "on_epoch_end", 3, 2 * STEPS + 16, marks=SLOW),
+        pytest.param("Callbacks", "on_train_end", 1, 3 * STEPS, marks=SLOW),
     ],
-    ids=["first epoch", "rename", "last epoch"],
 )
 def test_a_killed_training_resumes_to_the_same_weights(
-    complete, settings, tmp_path, monkeypatch, owner, name, when
+    complete, settings, tmp_path, owner, name, when, latest_step
 ):
+    assert complete.history()[0]["step"] == STEPS
     path = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        kill_at(patch, owner, name, when)
-        with pytest.raises(Killed):
-            train_classifier(settings, path, verbose=0)
+    run_killed("small_classifier.py", [settings.data, path, 4], owner, name, when)
+    assert Checkpoint(path / "checkpoints").latest_step() == latest_step
     assert not RunFolder(path).model_path.exists()
 
     train_classifier(settings, path, verbose=0)
     resumed = RunFolder(path)
-    assert [row["epoch"] for row in resumed.history()] == [0, 1, 2]
     for ours, theirs in zip(
         resumed.model().weights, complete.model().weights, strict=True
     ):
         np.testing.assert_array_equal(ours, theirs, err_msg=ours.path)
-    for ours, theirs in zip(resumed.history(), complete.history(), strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-6)
+    # Means over an epoch, half of which was before the kill, too.
+    assert resumed.history() == complete.history()
+    assert resumed.history_path.read_text() == complete.history_path.read_text()
+    best = [(run.path / "best.json").read_text() for run in (resumed, complete)]
+    assert best[0] == best[1]
+
+
+def test_an_incomplete_run_of_an_older_version_is_refused(settings, tmp_path):
+    documents, _ = train_test_split(find_train_test(settings.data)[0], 0.1)
+    RunFolder(tmp_path).open(settings, documents)
+    (tmp_path / "backup").mkdir()
+    with pytest.raises(ValueError, match=r"older version.*Choose another folder"):
+        train_classifier(settings, tmp_path, verbose=0)
 
 
 @pytest.mark.slow
@@ -160,7 +158,7 @@ def test_word_pieces_relu_and_no_validation(corpus, tmp_path):
     train_classifier(settings, tmp_path / "run", verbose=0)
     folder = RunFolder(tmp_path / "run")
     assert folder.tokenizer().vocabulary_size <= 200
-    assert set(folder.history()[0]) == {"epoch", "accuracy", "loss"}
+    assert set(folder.history()[0]) == {"step", "epoch", "accuracy", "loss"}
 
 
 def test_a_complete_run_is_not_trained_again(complete, settings, monkeypatch):
@@ -170,22 +168,38 @@ def test_a_complete_run_is_not_trained_again(complete, settings, monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_other_settings_do_not_go_on(complete, settings):
-    other = dataclasses.replace(settings, epochs=99)
-    with pytest.raises(ValueError, match="epochs: 3 there, 99 now"):
+@pytest.mark.parametrize(("name", "value"), [("epochs", 2), ("seed", 5)])
+def test_other_settings_do_not_go_on(complete, settings, name, value):
+    other = dataclasses.replace(settings, **{name: value})
+    before = getattr(settings, name)
+    with pytest.raises(ValueError, match=f"{name}: {before} there, {value} now"):
         train_classifier(other, complete.path, verbose=0)
 
 
-def test_other_documents_do_not_go_on(tmp_path):
-    data = write_corpus(tmp_path / "data", files=2)
-    settings = ClassifierSettings(data=str(data), **SMALL)
-    documents, _ = find_train_test(data)
-    folder = RunFolder(tmp_path / "run")
-    folder.open(settings, documents)
-    folder.open(settings, documents)
-    (data / "train" / "sea" / "0.txt").write_text("another text")
-    with pytest.raises(ValueError, match="documents have changed"):
-        folder.open(settings, documents)
+def test_a_complete_run_goes_on_with_more_epochs(complete, settings, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(complete.path, path)
+    (path / "evaluation.json").write_text("{}")
+    more = dataclasses.replace(settings, epochs=4, monitor=settings.monitor)
+    train_classifier(more, path, verbose=0)
+    run = RunFolder(path)
+    assert run.settings() == more
+    assert run.history()[:3] == complete.history()
+    assert run.history()[3]["step"] == 4 * STEPS
+    assert run.model_path.exists() and not run.evaluation_path.exists()
+
+
+def test_a_complete_run_without_checkpoints_says_why_it_does_not_go_on(
+    complete, settings, tmp_path
+):
+    path = tmp_path / "run"
+    shutil.copytree(complete.path, path)
+    shutil.rmtree(path / "checkpoints")
+    more = dataclasses.replace(settings, epochs=4)
+    with pytest.raises(ValueError, match=r"no checkpoint.*Choose another folder"):
+        train_classifier(more, path, verbose=0)
+    assert RunFolder(path).settings() == settings
+    assert RunFolder(path).model_path.exists()
 
 
 def test_a_folder_of_something_else_is_left_alone(settings, tmp_path):
@@ -212,69 +226,33 @@ def test_a_mistake_leaves_no_run_folder(settings, tmp_path, change):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_vocabulary_that_cannot_be_learnt_leaves_no_run_folder(
+    settings, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "tensorflow_text", None)
+    words = dataclasses.replace(settings, tokenizer="wordpiece", vocabulary_size=200)
+    with pytest.raises(ImportError, match="tensorflow-text"):
+        train_classifier(words, tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("text", "warns"), [("way " * 97 + "w", False), ("ß" * 9, 1)])
+def test_much_unknown_text_is_warned_of(tmp_path, text, warns):
+    paths = [str(tmp_path / f"{index}.txt") for index in range(2)]
+    for path in paths:
+        pathlib.Path(path).write_text(f"{text} way", encoding="utf-8")
+    documents = Documents(tuple(paths), (0, 1), ("a", "b"))
+    tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "way"])
+    warned = pytest.warns(UserWarning, match=r"85.7% of the bytes.*--tokenizer bytes")
+    with warned if warns else contextlib.nullcontext():
+        warn_of_unknown(tokenizer, documents)
+
+
 def test_a_class_of_one_document_leaves_none_to_validate_on(tmp_path):
     data = write_corpus(tmp_path / "data", files=1)
     settings = ClassifierSettings(data=str(data), **SMALL)
     with pytest.raises(ValueError, match="validation_fraction"):
         train_classifier(settings, tmp_path / "run", verbose=0)
-
-
-def test_an_incomplete_run_has_no_model(settings, tmp_path):
-    documents, _ = find_train_test(settings.data)
-    RunFolder(tmp_path).open(settings, documents)
-    with pytest.raises(ValueError, match="not complete"):
-        RunFolder(tmp_path).model()
-    with pytest.raises(ValueError, match="no run folder"):
-        RunFolder(tmp_path / "nowhere").model()
-
-
-@pytest.mark.parametrize("text", ["not json", '{"data": "d", "no_such": 1}'])
-def test_settings_of_another_kind_are_named(tmp_path, text):
-    (tmp_path / "settings.json").write_text(text)
-    with pytest.raises(ValueError, match="settings.json"):
-        RunFolder(tmp_path).settings()
-
-
-def test_a_damaged_model_is_named(settings, tmp_path):
-    documents, _ = find_train_test(settings.data)
-    folder = RunFolder(tmp_path)
-    folder.open(settings, documents)
-    folder.model_path.write_bytes(b"PK damaged")
-    with pytest.raises(ValueError, match="model.keras is damaged"):
-        folder.model()
-
-
-def test_losses_that_are_no_numbers_are_not_the_best(tmp_path):
-    best = BestWeights(tmp_path / "best.weights.h5", "loss")
-    best.set_model(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
-    for epoch, loss in enumerate([float("nan"), float("inf")]):
-        best.on_epoch_end(epoch, {"loss": loss})
-    assert not best.path.exists()
-    with pytest.raises(ValueError, match="diverged"):
-        best.load(best.model)
-    best.on_epoch_end(2, {"loss": 1.0})
-    best.on_epoch_end(3, {"loss": float("nan")})
-    assert best.best() == {"loss": 1.0, "epoch": 2}
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("tokenizer", "letters"),
-        ("epochs", 0),
-        ("context_length", -1),
-        ("num_heads", 1.5),
-        ("hidden_dim", 17),
-        ("max_bytes", 0),
-        ("tokens_per_batch", 64),
-        ("dropout", 1.0),
-        ("validation_fraction", -0.1),
-        ("learning_rate", -1.0),
-    ],
-)
-def test_settings_out_of_range_are_named(name, value):
-    with pytest.raises(ValueError, match=name):
-        ClassifierSettings(data="d", **{**SMALL, name: value})
 
 
 @pytest.mark.slow

@@ -1,16 +1,12 @@
 """Training by steps: exact wherever it was killed, clear where something is amiss."""
 
 import functools
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from killed import run_killed
 from small_language_model import (
     SETTINGS,
     batch_of,
@@ -19,33 +15,12 @@ from small_language_model import (
     state,
 )
 
-import keras_performer
 from keras_performer.training import train_steps
-from keras_performer.training.backup import Backup
-from keras_performer.training.best_weights import BestWeights
+from keras_performer.training.checkpoints.best_weights import BestWeights
+from keras_performer.training.checkpoints.checkpoint import Checkpoint
+from keras_performer.training.train_steps import best_when_high
 
 VALIDATION = batch_of(10**6)
-
-# Kills its own process with the signal that nothing catches, at a call of a function.
-KILLED = """
-import os, runpy, signal, sys
-import keras
-from keras_performer.training.backup import Backup
-
-script, folder, mode, owner, name, when = sys.argv[1:]
-owner = {"os": os, "Backup": Backup, "Callbacks": keras.callbacks.CallbackList}[owner]
-function, calls = getattr(owner, name), []
-
-def killed(*arguments, **options):
-    calls.append(arguments)
-    if len(calls) == int(when):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return function(*arguments, **options)
-
-setattr(owner, name, killed)
-sys.argv = [script, folder, mode]
-runpy.run_path(script, run_name="__main__")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -67,31 +42,19 @@ def assert_equal_states(ours, theirs):
         np.testing.assert_array_equal(mine, other)
 
 
-def train_killed(folder, mode, owner, name, when):
-    """Trains in another process until it kills itself."""
-    script = Path(__file__).with_name("small_language_model.py")
-    paths = [str(script.parent), str(Path(keras_performer.__file__).parents[1])]
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, script, folder, mode, owner, name, str(when)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        timeout=300,
-    )
-    assert done.returncode == -signal.SIGKILL
-
-
 SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
     ("mode", "owner", "name", "when", "done"),
     [
-        # Between the history's row after step 8 and the backup there.
+        # Between the history's row after step 8 and the checkpoint there.
         ("eager", "os", "replace", 4, 4),
         pytest.param("graph", "os", "replace", 4, 4, marks=SLOW),
-        # Before any backup, and within a stretch.
+        # Before any checkpoint, and within a stretch.
         pytest.param("graph", "Callbacks", "on_train_batch_end", 3, 0, marks=SLOW),
         pytest.param("graph", "Callbacks", "on_train_batch_end", 7, 4, marks=SLOW),
-        # Before the history; before the last backup; when all is done.
+        # Before the history; before the last checkpoint; when all is done.
         pytest.param("graph", "os", "replace", 3, 4, marks=SLOW),
         pytest.param("graph", "os", "replace", 6, 8, marks=SLOW),
         pytest.param("graph", "Callbacks", "on_train_end", 1, 10, marks=SLOW),
@@ -100,8 +63,8 @@ SLOW = pytest.mark.slow
 def test_a_killed_training_resumes_to_the_same_state(
     complete, tmp_path, mode, owner, name, when, done
 ):
-    train_killed(tmp_path, mode, owner, name, when)
-    assert Backup(tmp_path / "backup").done() == done
+    run_killed("small_language_model.py", [tmp_path, mode], owner, name, when)
+    assert Checkpoint(tmp_path / "checkpoints").latest_step() == done
     asked = []
 
     def recorded(step):
@@ -116,8 +79,71 @@ def test_a_killed_training_resumes_to_the_same_state(
     assert history == complete(mode)[1]
 
 
+@pytest.mark.parametrize("checkpoint_every", [1, 3, 5, 100])
+def test_an_epoch_goes_on_where_it_was_left(tmp_path, checkpoint_every):
+    class Stopped(Exception):
+        pass
+
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 3 and int(self.model.optimizer.iterations) > 6:
+                raise Stopped
+
+    def train(name, callbacks=()):
+        keras.utils.set_random_seed(0)
+        model, seen = recording_model()
+        history = train_steps(
+            model,
+            numbers_from,
+            17,
+            tmp_path / name,
+            checkpoint_every=checkpoint_every,
+            steps_per_epoch=7,
+            validation_data=numbers(3),
+            callbacks=callbacks,
+            verbose=0,
+        )
+        return state(model), history, seen
+
+    def numbers_from(step):
+        # Batches of unequal size, so that a mean over an epoch is one over rows.
+        for n in range(step, 1000):
+            yield tuple(array[: 1 + n % 2] for array in numbers(n % 5))
+
+    whole, history, _ = train("whole")
+    assert [row["step"] for row in history] == [7, 14, 17]
+    assert [row["epoch"] for row in history] == [0, 1, 2]
+    assert all("val_loss" in row for row in history)
+    with pytest.raises(Stopped):
+        train("stopped", [Stop()])
+    resumed, resumed_history, seen = train("stopped")
+    assert resumed_history == history
+    # It was stopped at step 11, before a checkpoint there.
+    last = 7 + 3 // checkpoint_every * checkpoint_every
+    assert seen[0] == last % 5
+    assert_equal_states(resumed, whole)
+
+
+def test_the_old_name_of_checkpoint_every_warns(tmp_path):
+    model, _ = recording_model()
+    with pytest.warns(DeprecationWarning, match="now called `checkpoint_every`"):
+        history = train_steps(
+            model, generator_from, 4, tmp_path, backup_every=2, verbose=0
+        )
+    assert [row["step"] for row in history] == [2, 4]
+
+
+def test_a_training_of_an_older_version_goes_on(tmp_path):
+    model, _ = recording_model()
+    train_steps(model, generator_from, 4, tmp_path, checkpoint_every=2, verbose=0)
+    (tmp_path / "checkpoints").rename(tmp_path / "backup")
+    model, seen = recording_model()
+    train_steps(model, generator_from, 6, tmp_path, checkpoint_every=2, verbose=0)
+    assert seen == [4, 5]
+
+
 def test_other_intervals_and_longer_trainings_change_no_step(complete, tmp_path):
-    settings = SETTINGS | {"num_steps": 7, "backup_every": 5}
+    settings = SETTINGS | {"num_steps": 7, "checkpoint_every": 5}
     model = small_model()
     first = train_steps(model, batches_from, folder=tmp_path, **settings)
     assert [row["step"] for row in first] == [5, 7]
@@ -229,7 +255,9 @@ def generator_from(step):
 def test_each_batch_is_seen_once_in_order(tmp_path, numbers_from):
     for num_steps, expected in ((5, range(5)), (11, range(5, 11))):
         model, seen = recording_model()
-        train_steps(model, numbers_from, num_steps, tmp_path, backup_every=3, verbose=0)
+        train_steps(
+            model, numbers_from, num_steps, tmp_path, checkpoint_every=3, verbose=0
+        )
         assert seen == [*expected]
 
 
@@ -237,16 +265,19 @@ def test_each_batch_is_seen_once_in_order(tmp_path, numbers_from):
 @pytest.mark.parametrize("last", [5, 6, 8])
 def test_data_that_ends_too_early_is_named(tmp_path, last):
     model, _ = recording_model()
-    with pytest.raises(ValueError, match="no batch for step .*lower `num_steps`"):
+    with pytest.raises(ValueError, match=r"no batch for step .*lower `num_steps`"):
         train_steps(
             model,
             lambda step: (numbers(n) for n in range(step, last)),
             9,
             tmp_path / "generator",
-            backup_every=3,
+            checkpoint_every=3,
             verbose=0,
         )
-    assert Backup(tmp_path / "generator" / "backup").done() == last // 3 * 3
+    assert (
+        Checkpoint(tmp_path / "generator" / "checkpoints").latest_step()
+        == last // 3 * 3
+    )
     for index, finite in enumerate(
         (
             lambda step: Numbers(step, last),
@@ -264,7 +295,7 @@ def test_validation_the_best_weights_and_tensorboard(tmp_path):
         batches_from,
         11,
         tmp_path,
-        backup_every=2,
+        checkpoint_every=2,
         validation_data=VALIDATION,
         validate_every=4,
         tensorboard=True,
@@ -273,7 +304,7 @@ def test_validation_the_best_weights_and_tensorboard(tmp_path):
     validated = [row["step"] for row in history if "val_loss" in row]
     assert [row["step"] for row in history] == [2, 4, 6, 8, 10, 11]
     assert validated == [4, 8, 11]
-    best = BestWeights(tmp_path / "best.weights.h5", "val_loss")
+    best = BestWeights(tmp_path / "best.weights.h5")
     lowest = min(row["val_loss"] for row in history if "val_loss" in row)
     assert best.best()["loss"] == pytest.approx(lowest)
     assert best.best()["step"] in validated
@@ -289,6 +320,43 @@ def test_validation_the_best_weights_and_tensorboard(tmp_path):
         if value.tag == "epoch_loss"
     }
     assert [*losses.values()] == pytest.approx([row["loss"] for row in history])
+
+
+@pytest.mark.parametrize(("mode", "choose"), [("min", min), ("max", max)])
+def test_the_best_weights_by_another_measure(tmp_path, mode, choose):
+    model = small_model()
+    history = train_steps(
+        model,
+        batches_from,
+        4,
+        tmp_path,
+        checkpoint_every=1,
+        monitor="loss",
+        monitor_mode=mode,
+        verbose=0,
+    )
+    best = BestWeights(tmp_path / "best.weights.h5").best()
+    assert best["loss"] == choose(row["loss"] for row in history)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "expected"),
+    [
+        ("val_accuracy", "auto", True),
+        ("acc", "auto", True),
+        ("val_auc", "auto", True),
+        ("val_loss", "auto", False),
+        ("perplexity", "auto", False),
+        ("val_accuracy", "min", False),
+    ],
+)
+def test_which_measures_are_best_when_high(name, mode, expected):
+    assert best_when_high(name, mode) is expected
+
+
+def test_a_mode_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="monitor_mode='highest'"):
+        best_when_high("loss", "highest")
 
 
 @pytest.fixture
@@ -315,17 +383,17 @@ def test_mixed_precision_trains_and_resumes(tmp_path, policy):
     assert_equal_states(state(loaded), state(model))
 
 
-def test_a_callback_that_stops_within_a_stretch_leaves_the_backup(tmp_path):
+def test_a_callback_that_stops_within_a_stretch_leaves_the_checkpoint(tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             self.model.stop_training = batch == 1
 
     model, seen = recording_model()
     history = train_steps(
-        model, generator_from, 9, tmp_path, backup_every=3, callbacks=[Stop()]
+        model, generator_from, 9, tmp_path, checkpoint_every=3, callbacks=[Stop()]
     )
     assert history == []
-    train_steps(model, generator_from, 9, tmp_path, backup_every=3, verbose=0)
+    train_steps(model, generator_from, 9, tmp_path, checkpoint_every=3, verbose=0)
     assert seen == [0, 1, *range(9)]
 
 
@@ -334,11 +402,11 @@ def test_a_callback_that_stops_within_a_stretch_leaves_the_backup(tmp_path):
     [
         ({"num_steps": 0}, "`num_steps` must be a positive integer.*num_steps=0"),
         ({"num_steps": True}, "num_steps=True"),
-        ({"backup_every": 2.5}, "backup_every=2.5"),
+        ({"checkpoint_every": 2.5}, "checkpoint_every=2.5"),
         ({"validate_every": 3}, "`validate_every` needs `validation_data`"),
         (
             {"validate_every": 1, "validation_data": VALIDATION},
-            "at least `backup_every`.*validate_every=1, backup_every=2",
+            "at least `checkpoint_every`.*validate_every=1, checkpoint_every=2",
         ),
         ({"validation_data": iter([VALIDATION])}, "read many times"),
         ({"redraw_interval": 0}, "`interval` must be a positive"),
@@ -346,7 +414,7 @@ def test_a_callback_that_stops_within_a_stretch_leaves_the_backup(tmp_path):
 )
 def test_arguments_out_of_range_are_named(tmp_path, change, message):
     model, seen = recording_model()
-    arguments = {"num_steps": 4, "backup_every": 2, "verbose": 0} | change
+    arguments = {"num_steps": 4, "checkpoint_every": 2, "verbose": 0} | change
     with pytest.raises(ValueError, match=message):
         train_steps(model, generator_from, folder=tmp_path, **arguments)
     assert seen == []
@@ -360,5 +428,5 @@ def test_models_that_cannot_be_trained_are_named(tmp_path):
     with pytest.raises(ValueError, match="not built: call it on a batch"):
         train_steps(model, generator_from, 1, tmp_path)
     model, _ = recording_model(steps_per_execution=2)
-    with pytest.raises(ValueError, match="`num_steps` must be a multiple of .*, 2"):
-        train_steps(model, generator_from, 3, tmp_path, backup_every=2)
+    with pytest.raises(ValueError, match=r"`num_steps` must be a multiple of .*, 2"):
+        train_steps(model, generator_from, 3, tmp_path, checkpoint_every=2)

@@ -19,7 +19,9 @@ def restored_policy():
 @pytest.mark.slow
 def test_the_guide_runs(tmp_path, monkeypatch, capsys, restored_policy):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.S)
+    blocks = re.findall(
+        r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL
+    )
     assert len(blocks) == 3
     names = {}
     for block in blocks:
@@ -32,6 +34,6 @@ def test_the_guide_runs(tmp_path, monkeypatch, capsys, restored_policy):
     assert names["measured"].bits_per_token < 7  # of 8 before
     assert names["measured"].num_tokens == 999
     files = {path.name for path in (tmp_path / "run").iterdir()}
-    assert files == {"backup", "best.json", "best.weights.h5", "history.csv"} | {
+    assert files == {"checkpoints", "best.json", "best.weights.h5", "history.csv"} | {
         "tensorboard"
     }

@@ -1,10 +1,11 @@
 """Accuracy of a classifier by window, by document, and of documents read whole."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
-from keras_performer.text.batches import evaluation_batches
+from keras_performer.text import DocumentBatches, Documents, Tokenizer, tokenize_each
 
 WHOLE = 2**30
 
@@ -29,7 +30,13 @@ class Evaluation:
     num_documents: int
 
 
-def evaluate_classifier(model, tokenizer, documents, context_length, tokens_per_batch):
+def evaluate_classifier(
+    model: Any,
+    tokenizer: Tokenizer,
+    documents: Documents,
+    context_length: int,
+    tokens_per_batch: int,
+) -> Evaluation:
     """Measures a classifier by window, by document, and on whole documents.
 
     Args:
@@ -42,14 +49,21 @@ def evaluate_classifier(model, tokenizer, documents, context_length, tokens_per_
     Returns:
         An `Evaluation`.
     """
-    probabilities, labels, owners = _predict(
-        model,
-        evaluation_batches(documents, tokenizer, context_length, tokens_per_batch),
-    )
+    token_arrays = tokenize_each(documents, tokenizer)
+
+    def predict(longest: int) -> tuple[np.ndarray, ...]:
+        batches = DocumentBatches(
+            token_arrays, documents.label_ids, longest, tokens_per_batch
+        )
+        parts = [
+            (np.asarray(model.predict_on_batch(ids)), labels, owners)
+            for ids, labels, owners in batches.dataset().as_numpy_iterator()
+        ]
+        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+    probabilities, labels, owners = predict(context_length)
     by_document = mean_log_probabilities(probabilities, owners, len(documents))
-    whole, _, whole_owners = _predict(
-        model, evaluation_batches(documents, tokenizer, WHOLE, tokens_per_batch)
-    )
+    whole, _, whole_owners = predict(WHOLE)
     truth = np.asarray(documents.label_ids)
     return Evaluation(
         windows=float(np.mean(probabilities.argmax(-1) == labels)),
@@ -60,7 +74,9 @@ def evaluate_classifier(model, tokenizer, documents, context_length, tokens_per_
     )
 
 
-def mean_log_probabilities(probabilities, owners, number):
+def mean_log_probabilities(
+    probabilities: np.ndarray, owners: np.ndarray, number: int
+) -> np.ndarray:
     """Averages log probabilities of windows by the document they belong to.
 
     Args:
@@ -83,11 +99,3 @@ def mean_log_probabilities(probabilities, owners, number):
     np.add.at(sums, owners, logs)
     counts = np.bincount(owners, minlength=number)
     return sums / np.maximum(counts, 1)[:, None]
-
-
-def _predict(model, batches):
-    parts = [
-        (np.asarray(model.predict_on_batch(ids)), labels.numpy(), owners.numpy())
-        for ids, labels, owners in batches
-    ]
-    return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))

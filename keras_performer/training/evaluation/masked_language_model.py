@@ -1,11 +1,13 @@
 """Accuracy and perplexity of a masked language model, beside those of frequencies."""
 
 import dataclasses
-import math
+from collections.abc import Iterable
+from typing import Any
 
-import keras
 import numpy as np
+import numpy.typing as npt
 
+from keras_performer.training.evaluation.token_bits import token_bits
 from keras_performer.training.text_baselines import unigram_bits
 
 
@@ -28,7 +30,9 @@ class MaskedEvaluation:
     num_tokens: int
 
 
-def evaluate_masked_language_model(model, batches, token_counts):
+def evaluate_masked_language_model(
+    model: Any, batches: Iterable[Any], token_counts: npt.ArrayLike
+) -> MaskedEvaluation:
     """Measures a masked model at the chosen positions of batches.
 
     Args:
@@ -46,6 +50,7 @@ def evaluate_masked_language_model(model, batches, token_counts):
 
     Example:
 
+    >>> import keras
     >>> import numpy as np
     >>> inputs = keras.Input((None,), dtype="int32")
     >>> zeros = keras.layers.Embedding(32, 32, embeddings_initializer="zeros")
@@ -61,7 +66,7 @@ def evaluate_masked_language_model(model, batches, token_counts):
     sums = np.zeros(5)  # weights; bits and right ones of model and of frequencies
     num_tokens = 0
     for inputs, targets, weights in batches:
-        logits = np.asarray(model.predict_on_batch(inputs), "float32")
+        logits = np.asarray(model.predict_on_batch(inputs))
         targets = np.asarray(targets)
         weights = np.asarray(weights, "float64")
         expected = (*targets.shape, len(token_counts))
@@ -72,14 +77,12 @@ def evaluate_masked_language_model(model, batches, token_counts):
                 f"{len(token_counts)} `token_counts`. Expected logits of shape "
                 f"{expected} and weights for each target."
             )
-        nats = keras.ops.convert_to_numpy(
-            keras.ops.sparse_categorical_crossentropy(targets, logits, from_logits=True)
-        )
+        bits, is_right = token_bits(logits, targets)
         num_tokens += np.count_nonzero(weights)
         sums += [
             weights.sum(),
-            np.sum(weights * nats) / math.log(2),
-            np.sum(weights * (logits.argmax(-1) == targets)),
+            np.sum(weights * bits),
+            np.sum(weights * is_right),
             np.sum(weights * baseline[targets]),
             np.sum(weights * (token_counts.argmax() == targets)),
         ]
@@ -87,10 +90,10 @@ def evaluate_masked_language_model(model, batches, token_counts):
         raise ValueError(
             "The batches choose no position: all weights are 0, or there is no batch."
         )
-    bits, right, unigram, unigram_right = (float(x) for x in sums[1:] / sums[0])
+    mean_bits, right, unigram, unigram_right = (float(x) for x in sums[1:] / sums[0])
     return MaskedEvaluation(
         accuracy=right,
-        perplexity=2**bits,
+        perplexity=2**mean_bits,
         unigram_accuracy=unigram_right,
         unigram_perplexity=2**unigram,
         num_tokens=num_tokens,

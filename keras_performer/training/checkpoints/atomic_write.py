@@ -1,9 +1,11 @@
-"""`whole_file`: a file that is written as a whole or not at all."""
+"""`atomic_write`: a file that is written as a whole or not at all."""
 
 import contextlib
 import math
 import os
 import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -11,11 +13,11 @@ _OVERHEAD = 2048  # bytes that HDF5 writes beside a variable
 
 
 @contextlib.contextmanager
-def whole_file(path, room=0):
-    """Gives a path to write to, and renames it when all of it is on the disk.
+def atomic_write(path: str | os.PathLike[str], room: int = 0) -> Iterator[pathlib.Path]:
+    """Gives a temporary path to write to, and renames it when all is on the disk.
 
-    A kill or a full disk leaves what was at `path` before. The name to write to ends
-    as `path` does, since Keras tells formats by the ending.
+    A kill or a full disk leaves what was at `path` before. The temporary name ends as
+    `path` does, since Keras tells formats by the ending.
 
     Args:
         path: Where the file shall be.
@@ -29,33 +31,47 @@ def whole_file(path, room=0):
 
     Example:
 
-    >>> with whole_file("greeting.txt") as aside:
-    ...     _ = aside.write_text("hello")
+    >>> with atomic_write("greeting.txt") as temporary:
+    ...     _ = temporary.write_text("hello")
     >>> pathlib.Path("greeting.txt").read_text()
     'hello'
     """
     path = pathlib.Path(path)
-    aside = path.with_name(f"incomplete.{path.name}")
+    temporary = path.with_name(f"incomplete.{path.name}")
     try:
         # Where the disk is full HDF5 ends the process, without an error to catch.
         if room and hasattr(os, "posix_fallocate"):
-            with open(aside, "wb") as file:
+            with temporary.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, room)
-        yield aside
-        with open(aside, "rb+") as file:
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())  # before the name: a power cut may keep one alone
-        os.replace(aside, path)
+        temporary.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise OSError(
             error.errno,
             f"{path} could not be written: {error}. Nothing is lost: what was there "
             "before is whole. Make room on the disk, or permit writing, and run the "
-            "same training again: it goes on after its last backup",
+            "same training again: it goes on after its last checkpoint",
         ) from error
 
 
-def room_for(model):
+def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a text file as a whole or not at all.
+
+    Args:
+        path: Path of the file.
+        text: What to write.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    with atomic_write(path) as temporary:
+        temporary.write_text(text)
+
+
+def room_for(model: Any) -> int:
     """Returns how many bytes a file of a model and its optimizer may have, about.
 
     Args:
@@ -69,17 +85,3 @@ def room_for(model):
         for variable in variables
     )
     return _OVERHEAD + sum(sizes)
-
-
-def write_text(path, text):
-    """Writes a text file as a whole or not at all.
-
-    Args:
-        path: Path of the file.
-        text: What to write.
-
-    Raises:
-        OSError: If the file cannot be written.
-    """
-    with whole_file(path) as aside:
-        aside.write_text(text)

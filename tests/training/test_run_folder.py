@@ -1,0 +1,51 @@
+"""Run folders of other documents, that are not complete, or damaged."""
+
+import pytest
+from small_classifier import SMALL
+from small_corpus import write_corpus
+
+from keras_performer.text import find_train_test
+from keras_performer.training import ClassifierSettings, RunFolder
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    data = write_corpus(tmp_path_factory.mktemp("corpus"), files=2)
+    return ClassifierSettings(data=str(data), **SMALL)
+
+
+def test_other_documents_do_not_go_on(tmp_path):
+    data = write_corpus(tmp_path / "data", files=2)
+    settings = ClassifierSettings(data=str(data), **SMALL)
+    documents, _ = find_train_test(data)
+    folder = RunFolder(tmp_path / "run")
+    folder.open(settings, documents)
+    folder.open(settings, documents)
+    (data / "train" / "sea" / "0.txt").write_text("another text")
+    with pytest.raises(ValueError, match="documents have changed"):
+        folder.open(settings, documents)
+
+
+def test_an_incomplete_run_has_no_model(settings, tmp_path):
+    documents, _ = find_train_test(settings.data)
+    RunFolder(tmp_path).open(settings, documents)
+    with pytest.raises(ValueError, match="not complete"):
+        RunFolder(tmp_path).model()
+    with pytest.raises(ValueError, match="no run folder"):
+        RunFolder(tmp_path / "nowhere").model()
+
+
+@pytest.mark.parametrize("text", ["not json", '{"data": "d", "no_such": 1}'])
+def test_settings_of_another_kind_are_named(tmp_path, text):
+    (tmp_path / "settings.json").write_text(text)
+    with pytest.raises(ValueError, match=r"settings.json"):
+        RunFolder(tmp_path).settings()
+
+
+def test_a_damaged_model_is_named(settings, tmp_path):
+    documents, _ = find_train_test(settings.data)
+    folder = RunFolder(tmp_path)
+    folder.open(settings, documents)
+    folder.model_path.write_bytes(b"PK damaged")
+    with pytest.raises(ValueError, match=r"model.keras is damaged"):
+        folder.model()
