@@ -110,7 +110,8 @@ benchmark-attention: $(INSTALLED)
 
 benchmark-crossovers: $(INSTALLED)
 	$(BIN)/python -m benchmarks.attention.compare --measures time \
-	  --lengths 512 768 1024 1536 2048 3072 4096 --peers keras_exact torch_exact
+	  --lengths 512 768 1024 1536 2048 3072 4096 --peers keras_exact torch_exact \
+	  --output crossover.json
 
 benchmark-approximation: $(INSTALLED)
 	$(BIN)/python -m benchmarks.approximation.error --output approximation_error.png

@@ -15,7 +15,8 @@ class RedrawProjections(keras.callbacks.Callback):
     Transformer (section 4.2 of arXiv 2009.14794). A sample is a function of the seed,
     the optimizer's step and the index of the layer in the model. So every replica has
     the same samples, and a training that resumes from a checkpoint has those of an
-    uninterrupted one. Nothing is resampled outside of training.
+    uninterrupted one. Nothing is resampled outside of training, nor in a layer that is
+    not `trainable`.
 
     Args:
         interval: Steps of the optimizer between two samples.
@@ -69,7 +70,8 @@ class RedrawProjections(keras.callbacks.Callback):
         before, self._samples = self._samples, step // self.interval
         if self._samples > before:
             for index, layer in enumerate(self._layers()):
-                layer.redraw_projection((self.seed, step, index))
+                if layer.trainable:
+                    layer.redraw_projection((self.seed, step, index))
 
     def _step(self) -> int:
         # As a tensor first: under a strategy it is a variable of several devices.

@@ -5,6 +5,7 @@ import pathlib
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,7 +44,8 @@ def export_classifier(
 
     Text becomes ids inside the graph, so that rows may be of any lengths. No signature
     is compiled by XLA, which a stock server disables. Warm-up requests for the
-    signatures that take text are written where TensorFlow Serving looks for them.
+    signatures that take text are written where TensorFlow Serving looks for them; they
+    are left out, with a warning, where the extra `serving` is not installed.
 
     Args:
         model: A `keras_performer.models.PerformerTextClassifier`.
@@ -58,16 +60,14 @@ def export_classifier(
     Raises:
         ValueError: If the labels are not as many as the model's classes, the name is
             no folder name, or the vocabularies differ.
-        ImportError: If the extra `serving` is not installed.
     """
     _check(model, tokenizer, labels, name)
-    protocol = _import_protocol()
     base = pathlib.Path(directory) / name
     base.mkdir(parents=True, exist_ok=True)
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=".incomplete-", dir=base))
     try:
         _write_saved_model(model, tokenizer, labels, temporary)
-        _write_warm_up(protocol, temporary / WARM_UP_FILE, name)
+        _write_warm_up(temporary / WARM_UP_FILE, name)
         temporary.chmod(0o755)  # `mkdtemp` shuts out other users, so servers too
         return _rename_to_next_version(temporary, base)
     except BaseException:
@@ -154,19 +154,17 @@ def _write_saved_model(
     archive.write_out(path, verbose=False)
 
 
-def _import_protocol() -> tuple[Any, Any]:
+def _write_warm_up(path: pathlib.Path, name: str) -> None:
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
-    except ImportError as error:
-        raise ImportError(
-            "Warm-up requests are written with TensorFlow Serving's protocol: "
-            f"{pip_line('serving')}"
-        ) from error
-    return predict_pb2, prediction_log_pb2
-
-
-def _write_warm_up(protocol: tuple[Any, Any], path: pathlib.Path, name: str) -> None:
-    predict_pb2, prediction_log_pb2 = protocol
+    except ImportError:
+        warnings.warn(
+            f"No warm-up requests are in the exported model {name!r}, so its first "
+            "answers take longer. They are written with the protocol of TensorFlow "
+            f"Serving: {pip_line('serving')}",
+            stacklevel=3,
+        )
+        return
     path.parent.mkdir()
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature in ("serving_default", "embed"):

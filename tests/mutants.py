@@ -241,8 +241,8 @@ MUTANTS = (
     ),
     Mutant(
         "layers/fast_attention.py",
-        "if self.feature_map.adapts and training:",
-        "if self.feature_map.adapts:",
+        "if self.feature_map.adapts and training and self.trainable:",
+        "if self.feature_map.adapts and self.trainable:",
         "layers/test_feature_weights.py::test_inference_changes_no_weight",
     ),
     Mutant(

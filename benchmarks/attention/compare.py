@@ -2,8 +2,10 @@
 
     python -m benchmarks.attention.compare --output attention.json
 
-Prints Markdown. B = 1, H = 8, D = 64, M = 256, float32. Peers that cannot share the
-project's environment get their own, made at the first run: see `environments.py`.
+Each point is printed and written as soon as it is measured, and the same command goes
+on after the last one where it was ended. Prints Markdown. B = 1, H = 8, D = 64,
+M = 256, float32. Peers that cannot share the project's environment get their own, made
+at the first run: see `environments.py`.
 """
 
 import argparse
@@ -25,21 +27,14 @@ MEASURES = ("time", "memory", "trace", "limits")
 
 def main():
     arguments = parse()
-    results = {
-        "processor": processor(),
-        "threads": arguments.threads,
-        "lengths": sorted(arguments.lengths),
-        "forms": {},
-    }
+    results = started(arguments)
     try:
         for form in arguments.forms:
-            results["forms"][form] = measure(form, arguments)
+            measure(form, arguments, results)
     except (WrongAnswer, OverLimit, WorkerFailed) as error:
         # Beside wrong answers these are failures of ours; a peer's are reported.
         sys.exit(f"No figures: {error}")
     print(report.markdown(results))
-    if arguments.output:
-        write(arguments.output, results)
 
 
 def parse():
@@ -71,15 +66,42 @@ def parse():
         default=0.8 * memory.available() / 2**30,
         help="most memory of a process (default: 80 %% of what is available)",
     )
-    parser.add_argument("--output", type=pathlib.Path, help="JSON file to write")
+    parser.add_argument(
+        "--output",
+        type=pathlib.Path,
+        default="attention.json",
+        help="JSON file to write, after each point; remove it to begin anew "
+        "(default: %(default)s)",
+    )
     arguments = parser.parse_args()
     if min(arguments.lengths) < 2 or min(arguments.threads, arguments.rounds) < 1:
         parser.error("--lengths must be at least 2; --threads and --rounds at least 1")
     return arguments
 
 
-def measure(form, arguments):
-    """Returns all that is measured of one form, as a dictionary that JSON can hold."""
+def started(arguments):
+    """Returns what was measured before by the same command, or the empty results."""
+    lengths = sorted(arguments.lengths)
+    of_command = {
+        "processor": processor(),
+        "threads": arguments.threads,
+        "lengths": lengths,
+        "peers": sorted(arguments.peers),
+        "measures": sorted(arguments.measures),
+    }
+    if not arguments.output.exists():
+        return {**of_command, "forms": {}}
+    results = json.loads(arguments.output.read_text())
+    if any(results.get(name) != value for name, value in of_command.items()):
+        sys.exit(
+            f"{arguments.output} holds figures of another command or machine. Remove "
+            "it, or name another file with --output."
+        )
+    return results
+
+
+def measure(form, arguments, results):
+    """Measures one form: adds to `results`, and prints and writes, point by point."""
     sweep = Sweep(
         form,
         ("ours", *arguments.peers),
@@ -90,28 +112,45 @@ def measure(form, arguments):
         limit_bytes=int(arguments.limit_gib * 2**30),
     )
     lengths = sorted(arguments.lengths)
+    places = [(name, n) for name in arguments.passes for n in lengths]
+    measured = results["forms"].setdefault(form, {"points": []})
+    points = measured["points"]
+    done = {(point["pass"], point["length"]) for point in points}
+    untimed = [place for place in places if place not in done]
+    if "time" not in arguments.measures:
+        untimed = []
+    traces = measured.setdefault("traces", {})
+    untraced = [name for name in arguments.passes if name not in traces]
+    if "trace" not in arguments.measures:
+        untraced = []
+    for point in points:
+        for name, times in point["times"].items():
+            if "missing" in times:
+                sweep.over[name, point["pass"]] = times["missing"]
     with sweep:
-        sweep.open()
-        results = {"versions": sweep.versions, "absent": sweep.absent, "points": []}
-        if "limits" in arguments.measures:
-            results["rates"] = sweep.limits()
-        if "trace" in arguments.measures:
-            results["traces"] = {
-                pass_name: sweep.traces(pass_name, lengths)
-                for pass_name in arguments.passes
-            }
-        if "time" in arguments.measures:
-            for pass_name in arguments.passes:
-                for length in lengths:
-                    times = sweep.times(pass_name, length)
-                    point = {"pass": pass_name, "length": length, "times": times}
-                    results["points"].append(point)
+        if untimed or untraced or "versions" not in measured:
+            sweep.open()
+            measured |= {"versions": sweep.versions, "absent": sweep.absent}
+        sweep.absent = measured["absent"]
+        if "limits" in arguments.measures and "rates" not in measured:
+            measured["rates"] = sweep.limits()
+        for pass_name in untraced:
+            traces[pass_name] = sweep.traces(pass_name, lengths)
+        write(arguments.output, results)
+        for pass_name, length in untimed:
+            times = sweep.times(pass_name, length)
+            points.append({"pass": pass_name, "length": length, "times": times})
+            print(report.table(points[-1:], arguments.threads), flush=True)
+            write(arguments.output, results)
     # After the timed workers have gone, with the machine's memory free.
-    if "memory" in arguments.measures:
-        for point in results["points"]:
+    if "memory" not in arguments.measures:
+        return
+    for point in points:
+        if "memory" not in point:
             timed = {k for k, v in point["times"].items() if "missing" not in v}
             point["memory"] = sweep.memory(point["pass"], point["length"], timed)
-    return results
+            print(report.table([point], arguments.threads), flush=True)
+            write(arguments.output, results)
 
 
 def processor():

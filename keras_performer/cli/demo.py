@@ -27,11 +27,11 @@ NUM_NEIGHBOURS = 3
 TIMEOUT = 600.0  # seconds for one request, of whole books on a small machine
 
 
-def add_parser(commands: Commands) -> None:
-    """Adds the command to an `argparse` subparsers object."""
+def add_parser(commands: Commands, summary: str) -> None:
+    """Adds the command to an `argparse` subparsers object, with a line about it."""
     parser = commands.add_parser(
         "demo",
-        help="run all steps on documents that every machine has",
+        help=summary,
         description="Trains a classifier, measures it beside baselines, exports it, "
         "starts the server and sends a document of more than "
         f"{LONG_DOCUMENT:,} bytes in one request. The documents are the Python sources "

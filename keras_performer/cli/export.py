@@ -7,11 +7,11 @@ from keras_performer.export import export_classifier
 from keras_performer.training import RunFolder
 
 
-def add_parser(commands: Commands) -> None:
-    """Adds the command to an `argparse` subparsers object."""
+def add_parser(commands: Commands, summary: str) -> None:
+    """Adds the command to an `argparse` subparsers object, with a line about it."""
     parser = commands.add_parser(
         "export",
-        help="write a trained classifier as a SavedModel that takes raw text",
+        help=summary,
         description="Writes SAVED_MODELS/NAME/VERSION/ under the next free version: a "
         "SavedModel with the signatures serving_default (text to label and "
         "probabilities), tokens (ids to the same), embed (text to a vector) and labels "

@@ -30,11 +30,11 @@ OF_MODEL = {
 }
 
 
-def add_parser(commands: Commands) -> None:
-    """Adds the command to an `argparse` subparsers object."""
+def add_parser(commands: Commands, summary: str) -> None:
+    """Adds the command to an `argparse` subparsers object, with a line about it."""
     parser = commands.add_parser(
         "plan",
-        help="compile a training step for TPU chips, without a TPU",
+        help=summary,
         description="Compiles the whole step of a model (forward, loss, gradients, "
         "Adam's update) ahead of time with the compiler of TPUs, and prints what it "
         "takes of each device. No TPU is needed. Exit status 1: it does not compile, "

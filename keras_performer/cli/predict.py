@@ -4,17 +4,15 @@ import argparse
 import os
 import pathlib
 
-import numpy as np
-
 from keras_performer.cli.flags import Commands, HelpFormatter
 from keras_performer.server import ServerAnswerError, predict
 
 
-def add_parser(commands: Commands) -> None:
-    """Adds the command to an `argparse` subparsers object."""
+def add_parser(commands: Commands, summary: str) -> None:
+    """Adds the command to an `argparse` subparsers object, with a line about it."""
     parser = commands.add_parser(
         "predict",
-        help="ask a running server for the labels of files",
+        help=summary,
         description="Sends each file as one document to a running server, this one or "
         "TensorFlow Serving, and prints its label and the label's probability.",
         epilog="example: keras-performer predict --model_name documents book.txt",
@@ -47,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
                 "`probabilities`, so it is no document classifier. Name one with "
                 f"--model_name. It answered: {str(row)[:200]}"
             )
-        print(f"{path}\t{row['label']}\t{np.max(row['probabilities']):.4f}")
+        print(f"{path}\t{row['label']}\t{max(row['probabilities']):.4f}")
 
 
 def read_text(path: str | os.PathLike[str]) -> str:

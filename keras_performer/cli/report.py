@@ -18,6 +18,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measures a trained classifier on its test documents and prints a table.
 
+    The figures of the model are printed and saved before the baselines are measured.
+
     Measured once: the figures are kept in the run folder. Baselines that were left out
     then are measured when they are asked for.
 
@@ -46,11 +48,20 @@ def evaluate(
         )
         measured["context_length"] = settings.context_length
         measured["performer"] = dataclasses.asdict(evaluation)
-    if baselines and "baselines" not in measured:
-        measured |= _measure_baselines(train, test, tokenizer, settings.context_length)
-    atomic_write_text(folder.evaluation_path, json.dumps(measured, indent=2) + "\n")
+        _save(folder, measured)
+    # Before the baselines, which take time and memory of their own.
     _print(measured)
+    if baselines and "baselines" not in measured:
+        found = _measure_baselines(train, test, tokenizer, settings.context_length)
+        if found:
+            measured |= found
+            _save(folder, measured)
+            _print(measured)
     return measured
+
+
+def _save(folder: RunFolder, measured: dict[str, Any]) -> None:
+    atomic_write_text(folder.evaluation_path, json.dumps(measured, indent=2) + "\n")
 
 
 def _measure_baselines(
@@ -95,6 +106,10 @@ def _print(measured: dict[str, Any]) -> None:
         "(document: the mean of its windows' log probabilities; whole: the document "
         "read in one piece)\n"
     )
+    baselines = measured.get("baselines", {})
+    sampled = baselines.get("num_test_documents", performer["num_documents"])
+    if sampled < performer["num_documents"]:
+        print(f"(TF-IDF on a sample of {sampled} of these documents)\n")
 
 
 def _row(name: str, *shares: float) -> None:

@@ -25,11 +25,11 @@ HELP = {
 }
 
 
-def add_parser(commands: Commands) -> None:
-    """Adds the command to an `argparse` subparsers object."""
+def add_parser(commands: Commands, summary: str) -> None:
+    """Adds the command to an `argparse` subparsers object, with a line about it."""
     parser = commands.add_parser(
         "serve",
-        help="serve exported models over HTTP, as TensorFlow Serving does",
+        help=summary,
         description="Serves SavedModel folders with TensorFlow Serving's REST API and "
         "flag names. New versions are picked up while it runs. It listens on this "
         "machine only, unless told otherwise. For more than one machine, run "

@@ -27,17 +27,19 @@ HELP = {
     "num_features": "random features of a head (default: D log D)",
     "redraw_interval": "steps between two draws of the random projections; 0: never",
     "validation_fraction": "share of the training documents held out to choose the "
-    "best epoch; 0: choose by the training loss (for few, long documents)",
+    "best epoch; 0: choose by the training documents (for few, long documents)",
+    "monitor": "what chooses the best epoch: 'accuracy' (of equal ones the lowest "
+    "loss) or 'loss'",
     "max_bytes": "largest size of a document, in bytes",
     "seed": "seeds weights, projections, dropout and the order of documents",
 }
 
 
-def add_parser(commands: Commands) -> None:
-    """Adds the command to an `argparse` subparsers object."""
+def add_parser(commands: Commands, summary: str) -> None:
+    """Adds the command to an `argparse` subparsers object, with a line about it."""
     parser = commands.add_parser(
         "train",
-        help="train a classifier on a folder of documents",
+        help=summary,
         description="Trains a linear-time classifier on a folder of text files, "
         "DATA/CLASS/..., or DATA/train/CLASS/... and DATA/test/CLASS/... (without "
         "these two, a fifth of the files is held out as test). Documents may be of any "

@@ -2,17 +2,24 @@
 
 import contextlib
 import functools
+import math
 
+import keras
+import numpy as np
 from keras import ops
 
 from keras_performer.layers.attention_axes import compatible
 from keras_performer.ops import count_positions
-from keras_performer.ops.backend.keras_internals import get_keras_mask, set_keras_mask
+from keras_performer.ops.backend.keras_internals import (
+    get_keras_mask,
+    is_traced,
+    set_keras_mask,
+)
 from keras_performer.ops.segments import number_segments, same_segment
 
 
 def check_masks(axes, query, value, query_mask, value_mask, key_mask, attention_mask):
-    """Raises a `ValueError` where the shape of a mask does not fit.
+    """Raises a `ValueError` where a mask does not fit, in shape or in values.
 
     Args:
         axes: The layer's `AttentionAxes`.
@@ -21,9 +28,9 @@ def check_masks(axes, query, value, query_mask, value_mask, key_mask, attention_
         query_mask: Boolean tensor of shape (B, *axes), or `None`.
         value_mask: Boolean tensor of shape (B, *axes), or `None`.
         key_mask: Boolean tensor of shape (B, *axes), or `None`.
-        attention_mask: A key mask: of shape (B, *axes), or of the shape of the
-            attention scores, with or without that of the heads, and 1 for the heads
-            and for each axis of the queries; or `None`.
+        attention_mask: A key mask, of the shape of the attention scores, with or
+            without that of the heads, and 1 for the heads and for each axis of the
+            queries; or `None`.
     """
     masks = (
         ("query_mask", query_mask, "query", query),
@@ -31,36 +38,86 @@ def check_masks(axes, query, value, query_mask, value_mask, key_mask, attention_
         ("key_mask", key_mask, "key", value),
     )
     for name, mask, of, x in masks:
-        if mask is not None and not _mask_fits(axes, mask.shape, x.shape[:-1]):
+        if mask is None:
+            continue
+        if not _mask_fits(axes, mask.shape, x.shape[:-1]):
             raise ValueError(
                 f"`{name}` must have the shape of `{of}` without its features: "
                 f"{tuple(x.shape[:-1])}. Received: {name}.shape={tuple(mask.shape)}"
             )
+        check_mask_values(name, mask)
     if attention_mask is None:
         return
     shape = tuple(attention_mask.shape)
     squeezed = _key_mask_shape(axes, shape)
     if squeezed is None or not _mask_fits(axes, squeezed, value.shape[:-1]):
         raise ValueError(
-            "`attention_mask` must be a key mask, of shape (batch, source length) or "
-            "(batch, 1, source length): linear attention never forms the matrix of "
-            "queries by keys that another mask would act on. For padding pass "
-            "`value_mask`, for causality `use_causal_mask=True`. Received: "
-            f"attention_mask.shape={shape}, value.shape={tuple(value.shape)}"
+            "`attention_mask` must be a key mask, of shape (batch, 1, source length): "
+            "linear attention never forms the matrix of queries by keys that another "
+            "mask would act on, and a mask without an axis of queries could be such a "
+            "matrix for the whole batch, as it is for Keras. For padding pass "
+            "`value_mask`, of shape (batch, source length), for causality "
+            f"`use_causal_mask=True`. Received: attention_mask.shape={shape}, "
+            f"value.shape={tuple(value.shape)}"
         )
+    check_mask_values("attention_mask", attention_mask)
 
 
-def check_sequences(query, value, segment_ids, positions):
+def check_mask_values(name, mask):
+    """Raises a `ValueError` where a mask of numbers is not one of zeros and ones.
+
+    Of two conventions that share a shape: a mask that is added to attention scores has
+    0 where this one is true. A boolean mask, and one whose values are not known while
+    a function is traced, are taken as they are.
+
+    Args:
+        name: The argument's name.
+        mask: A tensor.
+
+    Example:
+
+    >>> check_mask_values("mask", np.array([0.0, 1.0]))
+    >>> check_mask_values("mask", np.array([0.0, -1e9]))
+    Traceback (most recent call last):
+    ...
+    ValueError: `mask` must be boolean, or 1 at ... mask.dtype=float64, with values ...
+    """
+    dtype = keras.backend.standardize_dtype(mask.dtype)
+    is_symbol = isinstance(mask, keras.KerasTensor) or getattr(mask, "is_meta", False)
+    if dtype == "bool" or is_symbol or is_traced(mask):
+        return
+    values = ops.convert_to_numpy(mask).astype("float64")
+    if np.all((values >= 0) & (values <= 1)):
+        return
+    raise ValueError(
+        f"`{name}` must be boolean, or 1 at the positions that count and 0 at the "
+        "others. A mask that is added to attention scores, 0 where a position counts "
+        "and large and negative where not, is `mask == 0` here; token ids are `ids != "
+        f"0`. Received: {name}.dtype={dtype}, with values from {np.min(values)} to "
+        f"{np.max(values)}"
+    )
+
+
+def check_sequences(axes, query, value, segment_ids, positions, rotary_base):
     """Raises a `ValueError` where segments or positions do not fit the inputs.
 
     Args:
+        axes: The layer's `AttentionAxes`.
         query: Tensor of shape (B, *axes, F).
         value: Tensor of shape (B, *axes, Fv).
         segment_ids: Integer tensor of shape (B, *axes), or `None`.
-        positions: Integer tensor of shape (B, *axes) or (T,), or `None`.
+        positions: Integer tensor of shape (B, *axes) or (T,), T the product of the axes
+            of attention, or `None`.
+        rotary_base: The layer's.
     """
     if segment_ids is positions is None:
         return
+    if positions is not None and rotary_base is None:
+        raise ValueError(
+            "`positions` are for rotary positions, which this layer has not: give it a "
+            "`rotary_base`, or leave them out. Received: positions.shape="
+            f"{tuple(positions.shape)}"
+        )
     shape, source = tuple(query.shape[:-1]), tuple(value.shape[:-1])
     if not compatible(shape, source):
         raise ValueError(
@@ -68,11 +125,22 @@ def check_sequences(query, value, segment_ids, positions):
             f"query. Received: query.shape={tuple(query.shape)}, value.shape="
             f"{tuple(value.shape)}"
         )
+    attended = [shape[axis] for axis in axes.attended]
+    length = None if None in attended else math.prod(attended)
     given = {"segment_ids": segment_ids, "positions": positions}
     for name, x in given.items():
-        if x is None or (name == "positions" and has_shape(x, shape[-1:])):
+        if x is None:
             continue
-        if not has_shape(x, shape):
+        dtype = keras.backend.standardize_dtype(x.dtype)
+        if "int" not in dtype:
+            raise ValueError(
+                f"`{name}` must be of integers: a layer of half precision would round "
+                "others, so that neighbours become equal. Cast them, or declare them "
+                f'by `keras.Input(shape, dtype="int32")`. Received: {name}.dtype='
+                f"{dtype}"
+            )
+        is_for_all = name == "positions" and has_shape(x, (length,))
+        if not is_for_all and not has_shape(x, shape):
             raise ValueError(
                 f"`{name}` must have the shape of `query` without its features: "
                 f"{shape}. Received: {name}.shape={tuple(x.shape)}"
@@ -133,31 +201,33 @@ def block_key_mask(name, padding_mask, attention_mask):
     Args:
         name: `"decoder"` or `"encoder"`, as in the names of the masks.
         padding_mask: Boolean tensor of shape (B, T), or `None`.
-        attention_mask: Boolean tensor of shape (B, T) or (B, 1, T), or `None`.
+        attention_mask: Boolean tensor of shape (B, 1, T), or `None`.
 
     Returns:
         Boolean tensor of shape (B, T), or `None` where all positions count.
 
     Raises:
-        ValueError: If a mask is of another shape.
+        ValueError: If a mask is of another shape, or not of zeros and ones.
     """
-    if padding_mask is not None and len(padding_mask.shape) != 2:
-        raise ValueError(
-            f"`{name}_padding_mask` must have the shape (batch, length). Received: "
-            f"{name}_padding_mask.shape={tuple(padding_mask.shape)}"
-        )
+    if padding_mask is not None:
+        if len(padding_mask.shape) != 2:
+            raise ValueError(
+                f"`{name}_padding_mask` must have the shape (batch, length). Received: "
+                f"{name}_padding_mask.shape={tuple(padding_mask.shape)}"
+            )
+        check_mask_values(f"{name}_padding_mask", padding_mask)
     if attention_mask is not None:
         shape = tuple(attention_mask.shape)
-        if len(shape) == 3 and shape[1] == 1:
-            attention_mask = ops.squeeze(attention_mask, axis=1)
-        elif len(shape) != 2:
+        if len(shape) != 3 or shape[1] != 1:
             raise ValueError(
-                f"`{name}_attention_mask` must be a key mask, of shape (batch, length) "
-                "or (batch, 1, length): linear attention never forms the matrix of "
-                "queries by keys that another mask would act on. Causality is "
-                f"`use_causal_mask=True`. Received: {name}_attention_mask.shape="
-                f"{shape}"
+                f"`{name}_attention_mask` must be a key mask, of shape (batch, 1, "
+                "length): linear attention never forms the matrix of queries by keys "
+                f"that another mask would act on. Padding is `{name}_padding_mask`, of "
+                "shape (batch, length), causality `use_causal_mask=True`. Received: "
+                f"{name}_attention_mask.shape={shape}"
             )
+        check_mask_values(f"{name}_attention_mask", attention_mask)
+        attention_mask = ops.squeeze(attention_mask, axis=1)
     masks = [mask for mask in (padding_mask, attention_mask) if mask is not None]
     return _all_of([ops.cast(mask, "bool") for mask in masks])
 
@@ -262,8 +332,6 @@ def _mask_fits(axes, mask_shape, shape):
 
 def _key_mask_shape(axes, shape):
     """What an attention mask has as a key mask, (B, *axes), or `None` if it is none."""
-    if len(shape) == axes.rank - 1:
-        return shape
     batch, attended = len(axes.batch), len(axes.attended)
     between = shape[batch : len(shape) - attended]
     if len(between) not in (attended, attended + 1) or set(between) != {1}:
@@ -275,7 +343,5 @@ def _key_mask_shape(axes, shape):
 
 def _squeeze_queries(axes, mask):
     """An attention mask that `check_masks` took, as (B, *axes)."""
-    if len(mask.shape) == axes.rank - 1:
-        return mask
     between = range(len(axes.batch), len(mask.shape) - len(axes.attended))
     return axes.in_order(ops.squeeze(mask, axis=tuple(between)))

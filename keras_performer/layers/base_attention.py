@@ -80,7 +80,9 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
 
     Constructor, call, names, shapes and paths of the weights are those of
     `keras.layers.MultiHeadAttention`, so that weights move from one layer to the
-    other. A subclass has `_attend` and `_scores`; the one call is here.
+    other. A subclass has `_attend` and `_scores`; the one call is here. A subclass that
+    overrides another method of Keras's layer, such as `_compute_attention`, is refused
+    when it is made, since nothing would call it.
 
     Args:
         num_heads: H, the number of heads.
@@ -119,8 +121,8 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         query_mask: Boolean tensor of shape (B, *axes), or `None`.
         value_mask: Boolean tensor of shape (B, *axes), or `None`.
         key_mask: Boolean tensor of shape (B, *axes), or `None`.
-        attention_mask: A key mask, of shape (B, *axes) or of that of the scores with 1
-            for the queries, or `None`.
+        attention_mask: A key mask, of the shape of the scores with 1 for the queries,
+            or `None`.
         return_attention_scores: Whether to return the attention matrix too.
         training: Whether dropout is active.
         use_causal_mask: Whether a query sees only the keys at and before its position.
@@ -189,6 +191,10 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         self._bias_constraint = constraints.get(bias_constraint)
         self.seed = seed
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        validation.refuse_ignored_methods(cls, BaseAttention)
+
     @abc.abstractmethod
     def _attend(self, inputs, training):
         """The attention.
@@ -233,7 +239,8 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
     def output_dense(self):
         return self._output_dense
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape, value_shape=None, key_shape=None):
+        validation.refuse_one_input(query_shape, value_shape)
         key_shape = value_shape if key_shape is None else key_shape
         self._axes = AttentionAxes(len(query_shape), self._attention_axes)
         self._axes.check_shapes(query_shape, value_shape, key_shape)
@@ -319,8 +326,7 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
 
     def compute_output_shape(self, query_shape, value_shape, key_shape=None):
         key_shape = value_shape if key_shape is None else key_shape
-        axes = self._axes_of(query_shape)
-        axes.check_shapes(query_shape, value_shape, key_shape)
+        self._axes_of(query_shape).check_shapes(query_shape, value_shape, key_shape)
         return (*query_shape[:-1], *(self._output_shape or query_shape[-1:]))
 
     def compute_output_spec(
@@ -401,15 +407,11 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         axes = self._axes_of(query.shape)
         axes.check_shapes(query.shape, value.shape, key.shape)
         masks.check_masks(axes, query, value, *given_masks)
-        masks.check_sequences(query, value, segment_ids, positions)
+        masks.check_sequences(
+            axes, query, value, segment_ids, positions, self.rotary_base
+        )
         if use_causal_mask:
             axes.check_causal(query.shape)
-        if positions is not None and self.rotary_base is None:
-            raise ValueError(
-                "`positions` are for rotary positions, which this layer has not: give "
-                "it a `rotary_base`, or leave them out. Received: positions.shape="
-                f"{tuple(positions.shape)}"
-            )
 
     def _axes_of(self, query_shape):
         if self.built and len(query_shape) != self._axes.rank:

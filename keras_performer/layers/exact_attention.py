@@ -34,7 +34,7 @@ class ExactAttention(BaseAttention):
             or `None`.
         key_mask: Boolean tensor of shape (B, S), True at the positions that count, or
             `None`.
-        attention_mask: A key mask, of shape (B, S) or (B, 1, S), or `None`.
+        attention_mask: A key mask of shape (B, 1, S), or `None`.
         return_attention_scores: Whether to return the matrix (B, H, T, S) too.
         training: Whether dropout is active.
         use_causal_mask: Whether a query sees only the keys at and before its position.

@@ -70,7 +70,8 @@ class FastAttention(BaseAttention):
         feature_map: `"softmax"` (FAVOR+), `"relu"`, `"favor_sharp"`, `"learned"` or
             another name that `feature_maps.get` knows, or a
             `keras_performer.feature_maps.FeatureMap`. Maps that adapt to the data
-            gather its moments in training, or by `calibration.adapt`.
+            gather its moments in training, while the layer is `trainable`, or by
+            `calibration.adapt`.
         num_features: M, the number of random features, where the map draws a
             projection. Defaults to `D log D`, rounded to a multiple of 64.
         projection: How the projection is drawn: `"orthogonal"`, `"simplex"`,
@@ -96,7 +97,7 @@ class FastAttention(BaseAttention):
             Keras mask.
         value_mask: Boolean tensor of shape (B, S), True at the positions that count.
         key_mask: Boolean tensor of shape (B, S), True at the positions that count.
-        attention_mask: A key mask, of shape (B, S) or (B, 1, S). A mask of (B, T, S)
+        attention_mask: A key mask of shape (B, 1, S). A mask of (B, T, S), or (T, S),
             is refused: linear attention never forms the matrix it would act on.
         return_attention_scores: Whether to return the attention matrix
             `D⁻¹ φ(Q) φ(K)ᵀ` too, of shape (B, H, T, S). It costs O(T·S).
@@ -110,8 +111,10 @@ class FastAttention(BaseAttention):
             keys for `rotary_base`. By default they are counted.
 
     Where inputs have more axes of length, (B, *axes, F), masks have their shape
-    without the features, an `attention_mask` may have that of the scores with 1 for
-    the queries, and scores have the shape (*batch axes, H, *T axes, *S axes).
+    without the features, an `attention_mask` has that of the scores with 1 for the
+    queries, and scores have the shape (*batch axes, H, *T axes, *S axes). A mask of
+    numbers is of ones and zeros: one that is added to scores (0 and -1e9) is refused
+    where its values are known, which in a traced function they are not.
 
     Returns:
         Tensor of shape (B, T, F), or (B, T, *output_shape); with
@@ -176,7 +179,7 @@ class FastAttention(BaseAttention):
         """Whether the layer has a random projection that can be resampled."""
         return self.feature_map.draws_projection and not self.feature_map.trainable
 
-    def build(self, query_shape, value_shape, key_shape=None):
+    def build(self, query_shape, value_shape=None, key_shape=None):
         super().build(query_shape, value_shape, key_shape)
         self._feature_weights = FeatureWeights(
             self,
@@ -343,8 +346,8 @@ class FastAttention(BaseAttention):
         True
         """
         self._check_summaries(value)
+        key_mask = _checked("key_mask", key_mask, "value", value)
         keys, values = self._key_value_heads(value if key is None else key, value)
-        key_mask = None if key_mask is None else ops.cast(key_mask, "bool")
         parameters = self._parameters(keys)
         return attention_ops.summarize(
             keys, values, self.feature_map, parameters, key_mask
@@ -405,7 +408,7 @@ class FastAttention(BaseAttention):
             window_size=self.exact_window,
             window_log_weight=self._window_log_weight,
         )
-        if self.feature_map.adapts and training:
+        if self.feature_map.adapts and training and self.trainable:
             moments = Moments.of(queries, keys, query_mask, key_mask)
             self._feature_weights.gather(moments)
         return output
@@ -425,12 +428,7 @@ class FastAttention(BaseAttention):
         """The output (B, T, F) of causal attention from a state, and the next state."""
         self._check_streams(x)
         self._check_state(state)
-        if mask is not None and not masks.has_shape(mask, x.shape[:2]):
-            raise ValueError(
-                f"`mask` must have the shape of `x` without its features: "
-                f"{tuple(x.shape[:2])}. Received: mask.shape={tuple(mask.shape)}"
-            )
-        mask = None if mask is None else ops.cast(mask, "bool")
+        mask = _checked("mask", mask, "x", x)
         queries, gate = self._query_heads(x)
         keys, values = self._key_value_heads(x, x)
         counted = ops.ones(ops.shape(x)[:2], "bool") if mask is None else mask
@@ -499,6 +497,19 @@ class FastAttention(BaseAttention):
                 "`summarize` and `attend` are for layers without. Received: "
                 f"rotary_base={self.rotary_base}, exact_window={self.exact_window}"
             )
+
+
+def _checked(name, mask, of, x):
+    """The mask (B, T) of a tensor (B, T, F), as a boolean one, or `None`."""
+    if mask is None:
+        return None
+    if not masks.has_shape(mask, x.shape[:2]):
+        raise ValueError(
+            f"`{name}` must have the shape of `{of}` without its features: "
+            f"{tuple(x.shape[:2])}. Received: {name}.shape={tuple(mask.shape)}"
+        )
+    masks.check_mask_values(name, mask)
+    return ops.cast(mask, "bool")
 
 
 def default_num_features(head_dim):

@@ -3,6 +3,9 @@
 import keras
 from keras import ops
 
+from keras_performer.layers.attention_axes import compatible
+from keras_performer.layers.attention_masks import check_mask_values
+
 
 @keras.saving.register_keras_serializable(package="keras_performer")
 class MaskedAveragePooling(keras.layers.Layer):
@@ -14,10 +17,15 @@ class MaskedAveragePooling(keras.layers.Layer):
 
     Call arguments:
         inputs: Tensor of shape (B, T, F).
-        mask: Boolean tensor of shape (B, T). Defaults to the Keras mask of `inputs`.
+        mask: Boolean tensor of shape (B, T), or (1, T) for the whole batch. Defaults
+            to the Keras mask of `inputs`.
 
     Returns:
         Tensor of shape (B, F).
+
+    Raises:
+        ValueError: If `inputs` or `mask` is of another shape, or a mask of numbers has
+            others than 0 and 1.
 
     Example:
 
@@ -33,6 +41,7 @@ class MaskedAveragePooling(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs, mask=None):
+        _check(inputs, mask)
         dtype = "float64" if self.compute_dtype == "float64" else "float32"
         x = ops.cast(inputs, dtype)
         if mask is None:
@@ -48,3 +57,30 @@ class MaskedAveragePooling(keras.layers.Layer):
 
     def compute_output_shape(self, inputs_shape):
         return (inputs_shape[0], inputs_shape[2])
+
+    def compute_output_spec(self, inputs, mask=None):
+        _check(inputs, mask)
+        shape = self.compute_output_shape(inputs.shape)
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+
+def _check(inputs, mask):
+    """Raises a `ValueError` where a mask is not one of the positions of a sequence."""
+    shape = tuple(inputs.shape)
+    if len(shape) != 3:
+        raise ValueError(
+            "`inputs` must have the shape (batch, length, features). Received: "
+            f"inputs.shape={shape}"
+        )
+    if mask is None:
+        return
+    is_for_all = len(mask.shape) == 2 and mask.shape[0] == 1
+    expected = (1, shape[1]) if is_for_all else shape[:2]
+    if len(mask.shape) != 2 or not compatible(mask.shape, expected):
+        raise ValueError(
+            "`mask` must have the shape of `inputs` without its features: "
+            f"{shape[:2]}. A layer that shortens a sequence, such as a strided "
+            "convolution, shortens its mask as well. Received: mask.shape="
+            f"{tuple(mask.shape)}"
+        )
+    check_mask_values("mask", mask)

@@ -66,9 +66,9 @@ class PerformerDecoder(TransformerBlock):
         encoder_sequence: Tensor of shape (B, S, Fs), if there is cross-attention.
         decoder_padding_mask: Boolean tensor of shape (B, T), True at the positions
             that count, or its Keras mask. What it hides leaves a cache as it is.
-        decoder_attention_mask: A key mask of shape (B, T) or (B, 1, T).
+        decoder_attention_mask: A key mask of shape (B, 1, T).
         encoder_padding_mask: Boolean tensor of shape (B, S), or its Keras mask.
-        encoder_attention_mask: A key mask of shape (B, S) or (B, 1, S).
+        encoder_attention_mask: A key mask of shape (B, 1, S).
         self_attention_cache: State from `initial_state` or the call before.
         self_attention_cache_update_index: Position of `decoder_sequence[:, 0]`: how
             many positions were given before. The state knows it by itself, so it may

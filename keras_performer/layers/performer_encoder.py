@@ -52,7 +52,7 @@ class PerformerEncoder(TransformerBlock):
         inputs: Tensor of shape (B, T, F).
         padding_mask: Boolean tensor of shape (B, T), True at the positions that count.
             Defaults to the Keras mask of `inputs`.
-        attention_mask: A key mask of shape (B, T) or (B, 1, T).
+        attention_mask: A key mask of shape (B, 1, T).
         training: Whether dropout is active.
         return_attention_scores: Whether to return the attention matrix too, of shape
             (B, H, T, T). It costs O(T²).

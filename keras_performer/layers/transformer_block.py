@@ -227,6 +227,7 @@ class TransformerBlock(CompositeLayer):
             dropout=self.dropout,
             seed=self._seed(seed_index),
             dtype=self.dtype_policy,  # a map as it is: for the sublayers
+            trainable=self.trainable,  # of a block that is frozen before it is built
             name=name,
         )
         if self.attention == "exact":

@@ -1,5 +1,9 @@
 """Checks of arguments, with errors that say what was expected and what to do."""
 
+import inspect
+
+import keras
+
 
 def check_sizes(num_heads, key_dim, value_dim):
     """Raises a `ValueError` where a size is not a positive integer."""
@@ -126,6 +130,49 @@ def check_rotary_base(rotary_base, key_dim):
             "Rotary positions need an even `key_dim`: components turn in pairs. "
             f"Received: key_dim={key_dim}, rotary_base={rotary_base}"
         )
+
+
+def refuse_one_input(query_shape, value_shape):
+    """Raises a `ValueError` where a wrapper builds attention with one shape alone."""
+    if value_shape is None:
+        raise ValueError(
+            "Attention is built for a query and a value, and a wrapper such as "
+            "`keras.layers.TimeDistributed` has one input alone. Give the layer the "
+            "inputs themselves, of shape (batch, time, length, features), with "
+            "`attention_axes=2`: it then attends along the length, for each time by "
+            f"itself. Received: query_shape={tuple(query_shape)}, value_shape=None"
+        )
+
+
+def refuse_ignored_methods(cls, base):
+    """Raises a `ValueError` where a class overrides what nothing would call.
+
+    Args:
+        cls: A subclass of `base`.
+        base: The attention layer that takes the place of Keras's.
+    """
+    methods = _private_methods(keras.layers.MultiHeadAttention)
+    methods |= _private_methods(keras.layers.GroupQueryAttention)
+    own = methods - set(dir(base))
+    ignored = sorted(name for name in own if getattr(cls, name, None) is not None)
+    if ignored:
+        raise ValueError(
+            f"The class {cls.__name__!r} overrides {', '.join(ignored)}, which "
+            "`keras.layers.MultiHeadAttention` calls and this layer never does: "
+            "linear attention forms no matrix of scores. Another kernel of attention "
+            "is a `feature_map`; a mask is `value_mask`, `key_mask` or "
+            "`use_causal_mask`; for another exact attention derive from "
+            "`keras.layers.MultiHeadAttention`."
+        )
+
+
+def _private_methods(cls):
+    """The names of a class's own methods that are not public."""
+    return {
+        name
+        for name, value in vars(cls).items()
+        if inspect.isfunction(value) and name.startswith("_") and name[1] != "_"
+    }
 
 
 def _is_positive(size):

@@ -16,9 +16,18 @@ from keras_performer.text.tokenizer import string_batch
 PAD_TOKEN = "[PAD]"
 UNKNOWN_TOKEN = "[UNK]"
 
-# Bounds the cost of the learner, which is quadratic in the length of each distinct
-# word. Rarer words are spelt with the pieces of more frequent ones.
+# Bound the cost of the learner, which is quadratic in the length of each distinct
+# word. Rarer words are spelt with the pieces of more frequent ones. The square of a
+# word's length is about 80 on average in prose and program code.
 _DISTINCT_WORDS = 10_000
+_SQUARED_LENGTH = 100
+# Longer ones, of scripts without spaces or DNA, are learnt from in parts.
+_WORD_LENGTH = 50
+_PART_LENGTH = 8
+_OR_BYTES = (
+    ", or bytes, which need no vocabulary: `keras-performer train --tokenizer bytes`, "
+    "`ByteTokenizer`."
+)
 
 
 def learn_vocabulary(
@@ -31,11 +40,13 @@ def learn_vocabulary(
 
     Uses the learner of tensorflow-text, which is pure Python and slow; so it sees no
     more than `max_bytes` of text, and of these the 10,000 most frequent words (or half
-    as many again as `vocabulary_size`, if that is more). The sample is the same in each
-    run: from the middle of each document the same number of bytes, and short documents
-    whole. So a long document has no more say than another, and title pages and licence
-    headers, which stand at the ends, have little. With the default it takes about 10
-    seconds on one core.
+    as many again as `vocabulary_size`, if that is more; fewer where they are long, as
+    in minified code). What has no spaces is learnt too: Chinese characters are words of
+    their own, and words of more than 50 letters are cut into parts of 8. The sample is
+    the same in each run: from the middle of each document the same number of bytes, and
+    short documents whole. So a long document has no more say than another, and title
+    pages and licence headers, which stand at the ends, have little. With the default it
+    takes about 10 seconds on one core.
 
     Args:
         texts: Texts to learn from: a `tf.data.Dataset` of scalar strings, such as
@@ -53,7 +64,8 @@ def learn_vocabulary(
 
     Raises:
         ImportError: If tensorflow-text is not installed.
-        ValueError: If an argument is not as described, or if `texts` has no word.
+        ValueError: If an argument is not as described, if `texts` has no word, or if
+            the vocabulary is too small to spell one.
 
     Example:
 
@@ -76,11 +88,18 @@ def learn_vocabulary(
     if not counts:
         raise ValueError(
             "texts has no word to learn a vocabulary from. Expected documents with "
-            "text in them."
+            f"text in them{_OR_BYTES}"
         )
-    distinct_words = max(_DISTINCT_WORDS, vocabulary_size * 3 // 2)
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return _learn_at_most(ranked[:distinct_words], vocabulary_size)
+    vocabulary = _learn_at_most(
+        _most_frequent(counts, max(_DISTINCT_WORDS, vocabulary_size * 3 // 2)),
+        vocabulary_size,
+    )
+    if set(vocabulary) <= {PAD_TOKEN, UNKNOWN_TOKEN}:
+        raise ValueError(
+            f"No vocabulary of vocabulary_size={vocabulary_size} can spell a word of "
+            f"texts. Expected a larger one{_OR_BYTES}"
+        )
+    return vocabulary
 
 
 def save_vocabulary(vocabulary: Sequence[str], path: str | os.PathLike[str]) -> None:
@@ -233,7 +252,20 @@ def _count_words(texts: tf.data.Dataset, lowercase: bool) -> dict[str, int]:
         lambda text: splitter.tokenize(normalizer.normalize([text])).flat_values
     ).as_numpy_iterator():
         counts.update(words.tolist())
-    return {word.decode("utf-8"): count for word, count in counts.items()}
+    parts: collections.Counter[str] = collections.Counter()
+    for encoded, count in counts.items():
+        word = encoded.decode("utf-8")
+        length = len(word) if len(word) <= _WORD_LENGTH else _PART_LENGTH
+        for start in range(0, len(word), length):
+            parts[word[start : start + length]] += count
+    return parts
+
+
+def _most_frequent(counts: dict[str, int], number: int) -> list[tuple[str, int]]:
+    """The most frequent words: so many, and not longer than words are on average."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:number]
+    costs = np.cumsum([len(word) ** 2 for word, _ in ranked])
+    return ranked[: max(1, int(np.searchsorted(costs, _SQUARED_LENGTH * number)))]
 
 
 def _learn_at_most(
@@ -256,7 +288,7 @@ def _learn_at_most(
         lower_thresh=None,
         num_iterations=4,
         max_input_tokens=-1,
-        max_token_length=50,
+        max_token_length=_WORD_LENGTH,
         # A character is two tokens, `a` and `##a`; half of the vocabulary is for more.
         max_unique_chars=vocabulary_size // 4 - 1,
         vocab_size=vocabulary_size,

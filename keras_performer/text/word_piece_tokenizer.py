@@ -13,6 +13,8 @@ from keras_performer.text.vocabulary import (
     import_tensorflow_text,
 )
 
+_NO_LIMIT = 2**31 - 1
+
 
 @keras.saving.register_keras_serializable(package="keras_performer")
 class WordPieceTokenizer(Tokenizer):
@@ -20,9 +22,9 @@ class WordPieceTokenizer(Tokenizer):
 
     A sequence is several times shorter than one of bytes. Each word is cut from the
     left into the longest pieces that the vocabulary has (Song et al., 2021, "Fast
-    WordPiece Tokenization", https://arxiv.org/abs/2012.15524); a word that cannot
-    be cut so, or of more than 100 bytes, becomes one `"[UNK]"`. Punctuation marks
-    and Chinese characters are words of their own.
+    WordPiece Tokenization", https://arxiv.org/abs/2012.15524), however long it is; a
+    word that cannot be cut so becomes one `"[UNK]"`. Punctuation marks and Chinese
+    characters are words of their own.
 
     Text that is not valid UTF-8 is no error, since a served model cannot refuse one
     row of a request: each invalid sequence is read as U+FFFD, the replacement
@@ -81,6 +83,8 @@ class WordPieceTokenizer(Tokenizer):
                 vocab=list(self.vocabulary),
                 token_out_type=tf.int32,
                 unknown_token=UNKNOWN_TOKEN,
+                # A line of DNA, or a sentence of a script without spaces, is one word.
+                max_bytes_per_word=_NO_LIMIT,
                 lower_case_nfd_strip_accents=lowercase,
             )
 
@@ -88,11 +92,28 @@ class WordPieceTokenizer(Tokenizer):
     def vocabulary_size(self) -> int:
         return len(self.vocabulary)
 
+    def unknown_share(self, texts: Any) -> float:
+        """Returns the share of the bytes of words that become `"[UNK]"`.
+
+        Args:
+            texts: Strings of shape `(B,)`: a tensor, an array or a list.
+
+        Returns:
+            A float from 0 to 1; 0 where there is no word.
+
+        Example:
+
+        >>> tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "a", "way"])
+        >>> tokenizer.unknown_share(["a way", "away"])
+        0.5
+        """
+        ids, starts, ends = self._tokenizer.tokenize_with_offsets(_valid_utf8(texts))
+        lengths = (ends - starts).flat_values.numpy()
+        is_unknown = ids.flat_values.numpy() == self.vocabulary.index(UNKNOWN_TOKEN)
+        return float(lengths[is_unknown].sum() / max(lengths.sum(), 1))
+
     def tokenize(self, texts: Any) -> Any:
-        texts = tf.strings.unicode_transcode(
-            string_batch(texts), "UTF-8", "UTF-8", errors="replace"
-        )
-        sequences = self._tokenizer.tokenize(texts)
+        sequences = self._tokenizer.tokenize(_valid_utf8(texts))
         if self.sequence_length is not None:
             sequences = sequences[:, : self.sequence_length]
         return sequences
@@ -103,3 +124,9 @@ class WordPieceTokenizer(Tokenizer):
             "vocabulary": list(self.vocabulary),
             "lowercase": self.lowercase,
         }
+
+
+def _valid_utf8(texts: Any) -> Any:
+    return tf.strings.unicode_transcode(
+        string_batch(texts), "UTF-8", "UTF-8", errors="replace"
+    )

@@ -6,6 +6,7 @@ import json
 from keras_performer.text.documents import MAX_BYTES
 
 TOKENIZERS = ("wordpiece", "bytes")
+MONITORS = ("accuracy", "loss")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,9 @@ class ClassifierSettings:
         num_features: Random features of a head, or `None` for the layer's default.
         redraw_interval: Steps between two draws of the projections; 0 for never.
         validation_fraction: Share of the training documents that is held out to choose
-            the best weights; 0 to choose by the training loss.
+            the best weights; 0 to choose by what the training itself measures.
+        monitor: `"accuracy"`, to keep the weights of the epoch of highest accuracy, and
+            of equal ones that of the lowest loss; or `"loss"`, the lowest alone.
         max_bytes: Largest size of a document, in bytes; each is in memory as a whole.
         seed: Seeds weights, projections, dropout and the order of the documents.
 
@@ -64,15 +67,17 @@ class ClassifierSettings:
     num_features: int | None = None
     redraw_interval: int = 100
     validation_fraction: float = 0.1
+    monitor: str = "accuracy"
     max_bytes: int = MAX_BYTES
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.tokenizer not in TOKENIZERS:
-            raise ValueError(
-                f"`tokenizer` must be one of {TOKENIZERS}. Received: "
-                f"tokenizer={self.tokenizer!r}"
-            )
+        for name, known in (("tokenizer", TOKENIZERS), ("monitor", MONITORS)):
+            value = getattr(self, name)
+            if value not in known:
+                raise ValueError(
+                    f"`{name}` must be one of {known}. Received: {name}={value!r}"
+                )
         for name in (
             "vocabulary_size",
             "context_length",

@@ -1,6 +1,7 @@
 """`RunFolder`: the folder of one training, all that it takes to resume or export."""
 
 import csv
+import dataclasses
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ from keras_performer.training.checkpoints.atomic_write import (
     atomic_write_text,
     room_for,
 )
+from keras_performer.training.checkpoints.checkpoint import Checkpoint
 from keras_performer.training.classifier_settings import ClassifierSettings
 
 
@@ -36,7 +38,7 @@ class RunFolder:
     | `labels.json` | the names of the classes |
     | `vocabulary.txt` | the learnt vocabulary, a token a line (word pieces) |
     | `history.csv` | losses and accuracies, a row an epoch |
-    | `checkpoints/` | where a killed training goes on; gone at the end |
+    | `checkpoints/` | where a killed training goes on, or one with more epochs |
     | `best.weights.h5`, `best.json` | the best weights so far, and their epoch |
     | `model.keras` | the model with the best weights: the training is complete |
     | `evaluation.json` | accuracies on the test documents |
@@ -62,8 +64,8 @@ class RunFolder:
         self.model_path = self.path / "model.keras"
         self.evaluation_path = self.path / "evaluation.json"
 
-    def open(self, settings: ClassifierSettings, documents: Documents) -> None:
-        """Starts a training here, or goes on with the one that is here.
+    def check(self, settings: ClassifierSettings, documents: Documents) -> None:
+        """Checks that a training can start here, or go on. Nothing is written.
 
         Args:
             settings: The `ClassifierSettings` of the training.
@@ -71,16 +73,9 @@ class RunFolder:
 
         Raises:
             ValueError: If the folder holds something else than a training with the
-                same settings on the same documents.
+                same settings on the same documents. Only `epochs` may be more.
         """
-        found = fingerprint(documents)
-        if not self.path.exists() or not any(self.path.iterdir()):
-            self.path.mkdir(parents=True, exist_ok=True)
-            atomic_write_text(
-                self.labels_path, json.dumps(list(documents.labels)) + "\n"
-            )
-            atomic_write_text(self.documents_path, json.dumps(found) + "\n")
-            atomic_write_text(self.settings_path, settings.to_json())
+        if self._is_new():
             return
         if not self.settings_path.exists():
             raise ValueError(
@@ -93,7 +88,8 @@ class RunFolder:
                 "whose batches were others, and is not complete. Choose another folder."
             )
         before = self.settings()
-        if before != settings:
+        more_epochs = max(before.epochs, settings.epochs)
+        if dataclasses.replace(before, epochs=more_epochs) != settings:
             differences = [
                 f"{name}: {getattr(before, name)!r} there, {value!r} now"
                 for name, value in vars(settings).items()
@@ -101,15 +97,52 @@ class RunFolder:
             ]
             raise ValueError(
                 f"The run folder {str(self.path)!r} holds a training with other "
-                f"settings ({'; '.join(differences)}). Pass the same settings to go on "
-                "with it, or choose another folder."
+                f"settings ({'; '.join(differences)}). Pass the same settings, or more "
+                "`epochs`, to go on with it, or choose another folder."
             )
-        if _read_json(self.documents_path) != found:
+        if _read_json(self.documents_path) != fingerprint(documents):
             raise ValueError(
                 f"The documents have changed since the training in {str(self.path)!r} "
                 "began: other files, or other sizes. Choose another folder to train "
                 "on them as they are now."
             )
+        is_complete = self.model_path.exists()
+        if more_epochs > before.epochs and is_complete and not self._has_checkpoint():
+            raise ValueError(
+                f"The training in {str(self.path)!r} is complete and has no checkpoint "
+                f"to go on from to epochs={settings.epochs}: an older version removed "
+                "it at the end. Choose another folder."
+            )
+
+    def open(self, settings: ClassifierSettings, documents: Documents) -> None:
+        """Starts a training here, or goes on with the one that is here.
+
+        With more `epochs` than before, a complete training is incomplete again.
+
+        Args:
+            settings: The `ClassifierSettings` of the training.
+            documents: The `Documents` to train on.
+
+        Raises:
+            ValueError: As `check` does.
+        """
+        self.check(settings, documents)
+        if self._is_new():
+            self.path.mkdir(parents=True, exist_ok=True)
+            labels, found = list(documents.labels), fingerprint(documents)
+            atomic_write_text(self.labels_path, json.dumps(labels) + "\n")
+            atomic_write_text(self.documents_path, json.dumps(found) + "\n")
+            atomic_write_text(self.settings_path, settings.to_json())
+        elif self.settings() != settings:
+            self.evaluation_path.unlink(missing_ok=True)
+            self.model_path.unlink(missing_ok=True)
+            atomic_write_text(self.settings_path, settings.to_json())
+
+    def _is_new(self) -> bool:
+        return not self.path.exists() or not any(self.path.iterdir())
+
+    def _has_checkpoint(self) -> bool:
+        return Checkpoint(self.checkpoints_path).latest_step() > 0
 
     def settings(self) -> ClassifierSettings:
         """Returns the `ClassifierSettings` of the training."""

@@ -1,7 +1,7 @@
 """`train_classifier`: from a folder of documents to a trained model, resumable."""
 
 import os
-import shutil
+import warnings
 
 import keras
 
@@ -11,16 +11,21 @@ from keras_performer.text import (
     DocumentBatches,
     Documents,
     Tokenizer,
+    WordPieceTokenizer,
     find_train_test,
     learn_vocabulary,
     tokenize_each,
     train_test_split,
 )
+from keras_performer.text.vocabulary import import_tensorflow_text
 from keras_performer.training.checkpoints.best_weights import BestWeights
 from keras_performer.training.classifier_settings import ClassifierSettings
+from keras_performer.training.history_file import HistoryFile
 from keras_performer.training.run_folder import RunFolder
 from keras_performer.training.train_steps import train_steps
 
+UNKNOWN_SHARE = 0.02  # of the bytes of words; above, `train_classifier` warns
+SAMPLED_DOCUMENTS, SAMPLED_BYTES = 200, 50_000  # to measure that share
 CHECKPOINT_EVERY = 100  # steps: half a minute to some minutes
 
 
@@ -38,7 +43,12 @@ def train_classifier(
     model. Keras's global random seed is set from the settings.
 
     An epoch is a number of steps, the same for each: as many as a pass over the
-    documents has on average, rounded up.
+    documents has on average, rounded up. With more `epochs` than before, the same
+    training goes on, complete or not, at the learning rate that the longer schedule has
+    there.
+
+    It warns where more than 2 % of the bytes of words, in a sample of the documents,
+    are unknown to the vocabulary.
 
     Args:
         settings: A `ClassifierSettings`.
@@ -53,19 +63,24 @@ def train_classifier(
     """
     folder = RunFolder(run_folder)
     train, validation = _documents(settings)
-    # Before anything is written: raises what is wrong with the settings.
+    # Before anything is written: raises what is wrong with settings and documents.
     build_classifier(settings, vocabulary_size=2, num_classes=2)
+    folder.check(settings, train)
+    vocabulary = _vocabulary(settings, folder, train, verbose)
     folder.open(settings, train)
     if folder.model_path.exists():
         _say(verbose, f"Trained before: {folder.path}")
         return folder.model()
-    tokenizer = _tokenizer(settings, folder, train, verbose)
+    if vocabulary is not None:
+        folder.save_vocabulary(vocabulary)
+    tokenizer = folder.tokenizer()
+    warn_of_unknown(tokenizer, train)
 
     keras.utils.set_random_seed(settings.seed)
     model = build_classifier(settings, tokenizer.vocabulary_size, len(train.labels))
     _say(verbose, f"Tokenizing {len(train)} documents")
     batches = _batches(settings, train, tokenizer, settings.seed)
-    steps_per_epoch = -(-batches.first_step(settings.epochs) // settings.epochs)
+    steps_per_epoch = _steps_per_epoch(settings, folder, batches)
     num_steps = steps_per_epoch * settings.epochs
     _compile(model, settings, num_steps)
     callbacks = []
@@ -83,13 +98,12 @@ def train_classifier(
         checkpoint_every=CHECKPOINT_EVERY,
         steps_per_epoch=steps_per_epoch,
         validation_data=validation_data,
-        monitor="loss" if validation is None else "val_loss",
+        monitor=("" if validation is None else "val_") + settings.monitor,
         callbacks=callbacks,
         verbose=verbose,
     )
     BestWeights(folder.best_weights_path).load(model)
     folder.save_model(model)
-    shutil.rmtree(folder.checkpoints_path)
     return model
 
 
@@ -133,23 +147,53 @@ def _documents(settings: ClassifierSettings) -> tuple[Documents, Documents | Non
         raise ValueError(
             "A class has one training document only, so none can be held out for "
             "validation: add documents, or set `validation_fraction` to 0 to choose "
-            f"the best epoch by the training loss. Received: validation_fraction="
-            f"{settings.validation_fraction}"
+            f"the best epoch by the training documents. Received: "
+            f"validation_fraction={settings.validation_fraction}"
         )
     return train_test_split(train, settings.validation_fraction, seed=settings.seed)
 
 
-def _tokenizer(
+def _vocabulary(
     settings: ClassifierSettings,
     folder: RunFolder,
     train: Documents,
     verbose: int | str,
-) -> Tokenizer:
-    if settings.tokenizer == "wordpiece" and not folder.vocabulary_path.exists():
-        _say(verbose, f"Learning a vocabulary of {settings.vocabulary_size}")
-        texts = train.dataset().map(lambda text, label: text)
-        folder.save_vocabulary(learn_vocabulary(texts, settings.vocabulary_size))
-    return folder.tokenizer()
+) -> list[str] | None:
+    """Learns the vocabulary, where one is needed and not there."""
+    if settings.tokenizer != "wordpiece" or folder.vocabulary_path.exists():
+        return None
+    import_tensorflow_text()
+    _say(verbose, f"Learning a vocabulary of {settings.vocabulary_size}")
+    texts = train.dataset().map(lambda text, label: text)
+    return learn_vocabulary(texts, settings.vocabulary_size)
+
+
+def warn_of_unknown(tokenizer: Tokenizer, documents: Documents) -> None:
+    """Warns where much of the text is not what the vocabulary can spell."""
+    if not isinstance(tokenizer, WordPieceTokenizer):
+        return
+    sample = documents.dataset().shard(-(-len(documents) // SAMPLED_DOCUMENTS), 0)
+    texts = [text.numpy()[:SAMPLED_BYTES] for text, _ in sample]
+    share = tokenizer.unknown_share(texts)
+    if share > UNKNOWN_SHARE:
+        warnings.warn(
+            f"{share:.1%} of the bytes of words are unknown to the vocabulary of "
+            f"{tokenizer.vocabulary_size} tokens: the model does not see what they "
+            "are. Expected at most "
+            f"{UNKNOWN_SHARE:.0%}: pass a larger `vocabulary_size`, or bytes, which "
+            "lose nothing (`--tokenizer bytes`).",
+            stacklevel=3,
+        )
+
+
+def _steps_per_epoch(
+    settings: ClassifierSettings, folder: RunFolder, batches: DocumentBatches
+) -> int:
+    """The length of the epochs before, if there are any: it depends on `epochs`."""
+    history = HistoryFile(folder.history_path).rows()
+    if history:
+        return int(history[-1]["step"] // (history[-1]["epoch"] + 1))
+    return -(-batches.first_step(settings.epochs) // settings.epochs)
 
 
 def _say(verbose: int | str, line: str) -> None:

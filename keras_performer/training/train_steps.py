@@ -3,6 +3,7 @@
 import collections.abc
 import os
 import pathlib
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,6 +22,8 @@ from keras_performer.training.out_of_memory import (
 )
 from keras_performer.training.progress import ProgressLogger
 
+_SCORES = re.compile(r"acc(uracy)?$|auc$|precision|recall|f1")
+
 
 def train_steps(
     model: Any,
@@ -34,6 +37,7 @@ def train_steps(
     validation_data: Any = None,
     validate_every: int | None = None,
     monitor: str = "val_loss",
+    monitor_mode: str = "auto",
     callbacks: Sequence[keras.callbacks.Callback] = (),
     tensorboard: bool = False,
     verbose: int | str = "auto",
@@ -52,7 +56,7 @@ def train_steps(
     |---|---|
     | `history.csv` | losses and metrics, a row for each epoch |
     | `checkpoints/` | the states after the last two checkpoints |
-    | `best.weights.h5`, `best.json` | the weights of the lowest `val_loss`, its step |
+    | `best.weights.h5`, `best.json` | the weights of the best `monitor`, its step |
     | `tensorboard/` | event files, where asked for |
 
     Args:
@@ -71,8 +75,12 @@ def train_steps(
         validation_data: What `fit` takes as such, and can be read many times.
         validate_every: Steps between two validations, which are made after epochs.
             Defaults to each epoch; the last step is always followed by one.
-        monitor: Name of the loss or metric whose lowest value says which weights are
-            the best; where an epoch does not measure it, none are written.
+        monitor: Name of the loss or metric that says which weights are the best; where
+            an epoch does not measure it, none are written.
+        monitor_mode: `"min"` where the lowest value of `monitor` is the best, `"max"`
+            where the highest is, and of equal ones that of the lowest loss. `"auto"` is
+            `"max"` for accuracies, areas under a curve, precision, recall and F1 by
+            their names, and `"min"` for all others.
         callbacks: Further `keras.callbacks.Callback`s. What they keep outside of the
             model and the optimizer begins anew in each call.
         tensorboard: Whether to write event files for TensorBoard.
@@ -121,13 +129,14 @@ def train_steps(
         steps_per_epoch=steps_per_epoch,
         validate_every=validate_every,
     )
+    is_score = best_when_high(monitor, monitor_mode)
     length = steps_per_epoch or checkpoint_every
     validate_every = validate_every or length
     folder = pathlib.Path(folder)
     if (folder / "backup").is_dir():  # its name in older versions
         (folder / "backup").rename(folder / "checkpoints")
     counter = _StepCounter(
-        folder, num_steps, checkpoint_every, steps_per_epoch, monitor
+        folder, num_steps, checkpoint_every, steps_per_epoch, monitor, is_score
     )
     counter.resume(model)
     folder.mkdir(parents=True, exist_ok=True)
@@ -185,6 +194,7 @@ class _StepCounter(keras.callbacks.Callback):
         checkpoint_every: int,
         steps_per_epoch: int | None,
         monitor: str,
+        is_score: bool,
     ) -> None:
         super().__init__()
         self.step = 0
@@ -195,6 +205,7 @@ class _StepCounter(keras.callbacks.Callback):
         self._checkpoint_every = checkpoint_every
         self._steps_per_epoch = steps_per_epoch
         self._monitor = monitor
+        self._is_score = is_score
         self._best = BestWeights(folder / "best.weights.h5")
         self._checkpoint = Checkpoint(folder / "checkpoints")
 
@@ -249,11 +260,24 @@ class _StepCounter(keras.callbacks.Callback):
         place = {} if self._steps_per_epoch is None else {"epoch": epoch}
         self.history.append(self.step, place | logs)
         if self._monitor in logs:
-            loss = logs[self._monitor]
-            self._best.keep(self.model, loss, step=self.step, **place)
+            loss, score = logs[self._monitor], None
+            if self._is_score:
+                validated = self._monitor.startswith("val_")
+                loss, score = logs["val_loss" if validated else "loss"], loss
+            self._best.keep(self.model, loss, score, step=self.step, **place)
         self._checkpoint.save(self.model, self.step)
         if self._begun:
             self.model.stop_training = True  # the next `fit` has whole epochs
+
+
+def best_when_high(monitor: str, mode: str) -> bool:
+    """Whether a higher value is better."""
+    if mode not in ("auto", "min", "max"):
+        raise ValueError(
+            "`monitor_mode` must be 'auto', 'min' or 'max'. Received: monitor_mode="
+            f"{mode!r}"
+        )
+    return mode == "max" or (mode == "auto" and bool(_SCORES.search(monitor)))
 
 
 def _check(model: Any, validation_data: Any, **intervals: int | None) -> None:

@@ -119,3 +119,15 @@ def test_the_interval_is_a_positive_number_of_steps(interval):
 def test_the_seed_is_a_non_negative_integer(seed):
     with pytest.raises(ValueError, match="`seed`"):
         RedrawProjections(seed=seed)
+
+
+def test_a_frozen_layer_keeps_its_projection():
+    first, second = layers()
+    model = model_of([first, second])
+    first.trainable = False
+    before = projection(first)
+    fit(model, 2, RedrawProjections(interval=2, seed=3))
+    assert np.array_equal(projection(first), before)
+    # The place of the other one is what it was.
+    expected = projections.orthogonal((3, 2, 1), M, D)
+    assert np.array_equal(projection(second), expected)

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import runpy
+import subprocess
 import sys
 
 import pytest
@@ -11,6 +12,8 @@ from keras_performer.cli import main as command_line
 from keras_performer.cli import serve, train
 from keras_performer.server import ServerOptions
 from keras_performer.training import ClassifierSettings
+
+FILE = "/no/such/file"
 
 
 def parse(*arguments):
@@ -39,8 +42,28 @@ def test_the_package_runs_as_the_command(monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("keras-performer serve: Nothing to serve")
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["predict", "--help"], ["predict", FILE]]
+)
+@pytest.mark.parametrize("how", ["module", "script"])
+def test_what_needs_no_tensorflow_does_not_import_it(arguments, how):
+    program = "import runpy, sys; sys.argv[0] = 'bin/keras-performer'\n"
+    program += "from keras_performer.cli.main import main; main()"
+    command = ["-c", program] if how == "script" else ["-m", "keras_performer"]
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *command, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode in (0, 2)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "keras_performer.cli.main" in imported
+    assert imported.isdisjoint({"tensorflow", "keras"})
+
+
 def test_every_setting_has_a_flag_that_acts():
-    values = {"tokenizer": "bytes", "feature_map": "relu"}
+    values = {"tokenizer": "bytes", "feature_map": "relu", "monitor": "loss"}
     arguments = ["train", "--data", "d", "--run", "r"]
     expected = {"data": None}
     for field in dataclasses.fields(ClassifierSettings):

@@ -151,6 +151,16 @@ def test_versions_count_up_and_a_failure_leaves_nothing(tmp_path, monkeypatch):
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["7", "8", "notes"]
 
 
+def test_without_the_extra_the_warm_up_requests_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
+    tokenizer = ByteTokenizer()
+    model = classifier(tokenizer.vocabulary_size)
+    with pytest.warns(UserWarning, match=r"warm-up.*pip install .*\[serving\]"):
+        path = export_classifier(model, tokenizer, LABELS, tmp_path, "m")
+    assert (path / "saved_model.pb").exists()
+    assert not (path / "assets.extra").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -6,6 +6,7 @@ import pytest
 from layer_inputs import B, D, H, attention, copy_weights, draw, numpy, weights
 from tolerances import EXACT, assert_close
 
+from keras_performer import layers
 from keras_performer.layers.attention_axes import AttentionAxes
 
 F, FV = 10, 14
@@ -157,15 +158,15 @@ KEY_MASK = np.random.default_rng(3).random((B, 3, 7)) < 0.65
 @pytest.mark.parametrize(
     ("axes", "masks"),
     [
-        (2, [KEY_MASK, KEY_MASK[:, :, None], KEY_MASK[:, :, None, None]]),
-        (1, [KEY_MASK, np.moveaxis(KEY_MASK, 2, 1)[:, :, None]]),
-        (None, [KEY_MASK, KEY_MASK[:, None, None], KEY_MASK[:, None, None, None]]),
-        ((2, 1), [KEY_MASK, np.moveaxis(KEY_MASK, 2, 1)[:, None, None]]),
+        (2, [KEY_MASK[:, :, None], KEY_MASK[:, :, None, None]]),
+        (1, [np.moveaxis(KEY_MASK, 2, 1)[:, :, None]]),
+        (None, [KEY_MASK[:, None, None], KEY_MASK[:, None, None, None]]),
+        ((2, 1), [np.moveaxis(KEY_MASK, 2, 1)[:, None, None]]),
     ],
     ids=["last", "first", "both", "both, turned"],
 )
 def test_an_attention_mask_that_is_a_key_mask(axes, masks):
-    """In the shape of the key, or of the scores with 1 for heads and queries."""
+    """In the shape of the scores, with 1 for heads and queries."""
     x = draw(B, 3, 7, F)
     layer = attention(attention_axes=axes)
     expected = numpy(layer(x, x, key_mask=KEY_MASK))
@@ -173,8 +174,9 @@ def test_an_attention_mask_that_is_a_key_mask(axes, masks):
     for mask in masks:
         assert np.array_equal(numpy(layer(x, x, attention_mask=mask)), expected)
     full = np.ones(numpy(layer(x, x, **{SCORES: True})[1]).shape, "bool")
-    with pytest.raises(ValueError, match="`attention_mask` must be a key mask"):
-        layer(x, x, attention_mask=full)
+    for other in (full, KEY_MASK):
+        with pytest.raises(ValueError, match="`attention_mask` must be a key mask"):
+            layer(x, x, attention_mask=other)
 
 
 def test_one_mask_for_a_whole_batch_axis():
@@ -288,3 +290,23 @@ def test_streams_have_one_axis():
     for stream in (layer.prefill, layer.step):
         with pytest.raises(ValueError, match="Streaming needs inputs of rank 3"):
             stream(draw(B, 3, 5, F), state)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_positions_for_all_rows_are_those_of_the_axis_of_attention(axis):
+    """Of 3 or 7, whichever of the two axes is the last one."""
+    x = draw(B, 3, 7, F)
+    layer = attention(attention_axes=axis, rotary_base=100.0, key_dim=4)
+    positions = np.arange(x.shape[axis])
+    expected = numpy(layer(x, x))
+    assert_close(numpy(layer(x, x, positions=positions)), expected)
+    with pytest.raises(ValueError, match="`positions` must have the shape"):
+        layer(x, x, positions=np.arange(x.shape[3 - axis]))
+
+
+@pytest.mark.parametrize("name", ["FastAttention", "ExactAttention"])
+def test_a_wrapper_of_one_input_is_told_of_the_axes(name):
+    x = draw(B, 3, 7, F)
+    layer = getattr(layers, name)(H, D)
+    with pytest.raises(ValueError, match="with `attention_axes=2`"):
+        keras.layers.TimeDistributed(layer)(x, x)

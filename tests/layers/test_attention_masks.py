@@ -6,6 +6,7 @@ import pytest
 from layer_inputs import B, F, H, S, T, attention, draw, draw_inputs, draw_mask, numpy
 from tolerances import assert_close
 
+from keras_performer import layers
 from keras_performer.layers import attention_masks
 
 MASK, OTHER = draw_mask(seed=1), draw_mask(seed=2)
@@ -41,13 +42,12 @@ def without(layer, mask, row):
     [
         {"value_mask": MASK},
         {"key_mask": MASK},
-        {"attention_mask": MASK},
         {"attention_mask": MASK[:, None]},
         {"attention_mask": MASK[:, None, None]},
         {"value_mask": MASK.astype("int32")},
         {"key_mask": MASK.astype("float32")},
         {"attention_mask": MASK[:, None].astype("int32")},
-        {"value_mask": MASK, "key_mask": MASK, "attention_mask": MASK},
+        {"value_mask": MASK, "key_mask": MASK, "attention_mask": MASK[:, None]},
     ],
     ids=lambda arguments: " ".join(f"{k}:{v.dtype}" for k, v in arguments.items()),
 )
@@ -66,18 +66,19 @@ def test_masked_keys_are_absent(layer, arguments):
     ],
 )
 def test_masks_are_combined(layer, first, second):
-    output = numpy(layer(*draw_inputs(), **{first: MASK, second: OTHER}))
+    other = OTHER[:, None] if second == "attention_mask" else OTHER
+    output = numpy(layer(*draw_inputs(), **{first: MASK, second: other}))
     for row in range(B):
         assert_close(output[row : row + 1], without(layer, MASK & OTHER, row))
 
 
 def test_one_mask_for_the_whole_batch(layer):
-    output = numpy(layer(*draw_inputs(), attention_mask=MASK[:1]))
+    output = numpy(layer(*draw_inputs(), attention_mask=MASK[:1, None]))
     both = np.repeat(MASK[:1], B, axis=0)
     assert np.array_equal(output, numpy(layer(*draw_inputs(), value_mask=both)))
 
 
-@pytest.mark.parametrize("shape", [(B, T, S), (B, H, T, S), (1, T, S), (S,)])
+@pytest.mark.parametrize("shape", [(B, T, S), (B, H, T, S), (1, T, S), (S,), (B, S)])
 def test_a_mask_of_queries_by_keys_is_refused(layer, shape):
     with pytest.raises(
         ValueError, match="`attention_mask` must be a key mask"
@@ -204,10 +205,9 @@ def test_explicit_masks_in_a_functional_model():
     assert_close(numpy(model([x, mask])), numpy(layer(x, x, value_mask=mask)))
 
 
-@pytest.mark.parametrize("shape", [(B, T), (B, 1, T)], ids=str)
-def test_both_masks_of_a_block_are_combined(shape):
+def test_both_masks_of_a_block_are_combined():
     padding, other = draw_mask(T, seed=1), draw_mask(T, seed=2)
-    given = other.reshape(shape).astype("int32")
+    given = other[:, None].astype("int32")
     merged = attention_masks.block_key_mask("decoder", padding, given)
     assert np.array_equal(numpy(merged), padding & other)
     merged = attention_masks.block_key_mask("decoder", None, given)
@@ -220,3 +220,50 @@ def test_masks_of_a_block_are_checked():
         attention_masks.block_key_mask("encoder", np.ones((B, 1, T), "bool"), None)
     with pytest.raises(ValueError, match="`encoder_attention_mask` must be a key mask"):
         attention_masks.block_key_mask("encoder", None, np.ones((B, T, T), "bool"))
+
+
+@pytest.mark.parametrize("name", ["FastAttention", "ExactAttention"])
+def test_a_causal_mask_of_as_many_rows_as_a_batch_is_no_key_mask(name):
+    """Batch, queries and keys of one size: two readings would fit."""
+    x, causal = draw(T, T, F), np.tril(np.ones((T, T), "bool"))
+    layer = getattr(layers, name)(H, 4)
+    with pytest.raises(ValueError, match="`attention_mask` must be a key mask"):
+        layer(x, x, attention_mask=causal)
+
+
+ADDED = np.where(MASK, 0.0, -1e9).astype("float32")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    ("name", "mask"),
+    [
+        ("value_mask", ADDED),
+        ("key_mask", ADDED.astype("float64")),
+        ("key_mask", 3 * MASK.astype("int32")),
+        ("attention_mask", ADDED[:, None]),
+        ("attention_mask", np.where(MASK, 0.0, np.nan)[:, None]),
+        ("query_mask", np.full((B, T), -np.inf)),
+    ],
+)
+def test_a_mask_that_is_added_to_scores_is_refused(name, mask, dtype):
+    with pytest.raises(ValueError, match=f"`{name}` must be boolean, or 1 at"):
+        attention(dtype=dtype)(*draw_inputs(), **{name: mask})
+
+
+def test_the_values_of_a_symbol_and_of_a_traced_mask_are_not_known():
+    x, mask = draw(B, T, F), draw_mask(T).astype("float32")
+    layer = attention()
+    inputs = keras.Input((T, F)), keras.Input((T,))
+    outputs = layer(inputs[0], inputs[0], value_mask=inputs[1])
+    model = keras.Model(inputs, outputs)
+    expected = numpy(layer(x, x, value_mask=mask))
+    assert_close(model.predict([x, mask], verbose=0), expected)
+
+
+@pytest.mark.parametrize("kind", ["padding", "attention"])
+def test_a_mask_of_a_block_that_is_added_to_scores_is_refused(kind):
+    added = np.where(draw_mask(T), 0.0, -1e9)
+    masks = (added, None) if kind == "padding" else (None, added[:, None])
+    with pytest.raises(ValueError, match=f"`decoder_{kind}_mask` must be boolean"):
+        attention_masks.block_key_mask("decoder", *masks)

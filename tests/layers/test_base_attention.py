@@ -11,6 +11,7 @@ from tolerances import assert_close
 
 from keras_performer.layers import ExactAttention, FastAttention
 from keras_performer.layers.base_attention import BaseAttention, with_arguments_of
+from keras_performer.layers.sublayer_state import CompositeLayer
 
 CHILDREN = pytest.mark.parametrize("child", [FastAttention, ExactAttention])
 
@@ -35,7 +36,7 @@ class MeanAttention(BaseAttention):
 @CHILDREN
 def test_no_class_stands_between(child):
     assert child.__bases__ == (BaseAttention,)
-    assert BaseAttention.__bases__ == (keras.layers.Layer,)
+    assert BaseAttention.__bases__ == (CompositeLayer,)
     for name in ("call", "compute_output_spec", "compute_output_shape"):
         assert name not in vars(child), name
 
@@ -115,3 +116,15 @@ def test_a_subclass_may_wrap_the_call(child):
     assert_close(numpy(doubled(x, x, **options)), 2 * numpy(plain(x, x, **options)))
     inputs = keras.Input((None, F))
     assert doubled(inputs, inputs).shape == (None, None, F)
+
+
+@CHILDREN
+@pytest.mark.parametrize("name", ["_compute_attention", "_masked_softmax"])
+def test_a_hook_of_keras_that_nothing_would_call_is_refused(child, name):
+    """When the class is made, whether it has the hook or inherits it."""
+    with pytest.raises(ValueError, match=f"'Child' overrides {name}, which"):
+        type("Child", (child,), {name: lambda self, *args, **kwargs: None})
+    mixin = type("Mixin", (), {name: lambda self: None})
+    with pytest.raises(ValueError, match=f"'Child' overrides {name}, which"):
+        type("Child", (mixin, child), {})
+    type("Child", (child,), {"call": child.call, "_own": lambda self: None})

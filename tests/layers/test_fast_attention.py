@@ -47,7 +47,9 @@ def test_the_signature_is_that_of_keras(method):
     assert [name for name in ours if name in theirs] == list(theirs)
     for name, parameter in theirs.items():
         assert ours[name].kind == parameter.kind, name
-        assert ours[name].default == parameter.default, name
+        # A wrapper that builds with one shape, as `TimeDistributed`, is told why not.
+        if (method, name) != ("build", "value_shape"):
+            assert ours[name].default == parameter.default, name
     for name in set(ours) - set(theirs) - ABSENT:
         assert ours[name].kind == inspect.Parameter.KEYWORD_ONLY, name
 

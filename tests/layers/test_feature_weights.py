@@ -22,6 +22,7 @@ from tolerances import assert_close
 
 from keras_performer.callbacks import RedrawProjections
 from keras_performer.feature_maps import Moments
+from keras_performer.layers import PerformerEncoder
 
 NAMES = ["favor_plus_plus", "favor_sharp", "sderf", "aderf"]
 MOMENTS = Moments._fields
@@ -126,6 +127,34 @@ def test_inference_changes_no_weight(name, use_causal_mask):
     assert not changed(before, values(layer))
     for output in outputs[1:]:
         assert_close(output, outputs[0])
+
+
+@pytest.mark.parametrize("frozen", ["layer", "model"])
+def test_a_frozen_layer_gathers_nothing(frozen):
+    layer = built("favor_sharp")
+    x = draw(B, T, F)
+    model = model_of(layer)
+    (layer if frozen == "layer" else model).trainable = False
+    before = values(layer)
+    model(x, training=True)
+    assert not changed(before, values(layer))
+    model.trainable = layer.trainable = True
+    model(x, training=True)
+    assert {"gathered"} < changed(before, values(layer))
+
+
+def test_attention_of_a_block_that_is_frozen_before_it_is_built_is_frozen():
+    block = PerformerEncoder(8, H, feature_map="favor_sharp")
+    block.trainable = False
+    x = draw(B, T, F)
+    block(x)
+    before = [to_numpy(weight) for weight in block.weights]
+    block(x, training=True)
+    after = [to_numpy(weight) for weight in block.weights]
+    assert all(map(np.array_equal, before, after))
+    block.trainable = True
+    block(x, training=True)
+    assert not all(map(np.array_equal, before, map(to_numpy, block.weights)))
 
 
 @pytest.mark.parametrize("name", NAMES)

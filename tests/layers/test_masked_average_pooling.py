@@ -32,6 +32,31 @@ def test_masks_of_any_dtype(dtype):
     )
 
 
+@pytest.mark.parametrize(
+    "shape", [(B, T - 1), (B, 1), (B, T, 1), (T,), (B + 1, T), (1, T - 1)], ids=str
+)
+@pytest.mark.parametrize("symbolic", [False, True])
+def test_a_mask_of_another_shape_is_refused(shape, symbolic):
+    x, mask = draw(B, T, F), np.ones(shape, "bool")
+    if symbolic:
+        x, mask = keras.KerasTensor(x.shape), keras.KerasTensor(shape, dtype="bool")
+    with pytest.raises(ValueError, match="`mask` must have the shape of `inputs`"):
+        MaskedAveragePooling()(x, mask=mask)
+
+
+def test_one_mask_for_the_whole_batch():
+    x, mask = draw(B, T, F), draw_mask(T)[:1]
+    expected = MaskedAveragePooling()(x, mask=np.repeat(mask, B, axis=0))
+    assert_close(numpy(MaskedAveragePooling()(x, mask=mask)), numpy(expected))
+
+
+def test_inputs_of_another_rank_and_masks_that_are_added_are_refused():
+    with pytest.raises(ValueError, match="`inputs` must have the shape"):
+        MaskedAveragePooling()(draw(T, F))
+    with pytest.raises(ValueError, match="`mask` must be boolean, or 1 at"):
+        MaskedAveragePooling()(draw(B, T, F), mask=np.where(draw_mask(T), 0, -1e9))
+
+
 @pytest.mark.parametrize("content", [1e30, np.inf, np.nan])
 def test_what_is_masked_has_no_influence(content):
     x, mask = draw(B, T, F), draw_mask(T)

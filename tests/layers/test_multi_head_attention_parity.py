@@ -1,13 +1,10 @@
 """What Keras tests of its multi-head attention, and what `FastAttention` makes of it.
 
-The table of `docs/multi_head_attention.md` has every test of Keras; these are those
-whose meaning no other file here has.
+`test_keras_own_tests.py` runs Keras's tests as they are installed; here is what they
+mean, where no other file has it.
 """
 
-import ast
-import re
 import warnings
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,55 +15,6 @@ from tolerances import assert_close
 from keras_performer.layers import FastAttention
 
 testing = pytest.importorskip("keras.src.testing", reason="Keras's wheel carries none")
-
-ROOT = Path(__file__).parents[2]
-TABLE = ROOT / "docs" / "multi_head_attention.md"
-KERAS_TESTS = Path(keras.__file__).parent / "src" / "layers" / "attention"
-
-
-def names_of_tests(source):
-    """The names of the test functions and methods of a module."""
-    return {
-        node.name
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
-    }
-
-
-def rows_of(text, heading):
-    """The rows of the table below a heading: Keras's test, and where it is here."""
-    section = text.split(f"## `{heading}`")[1].split("\n## ")[0]
-    cells = [line.split("|")[1:-1] for line in section.splitlines() if "|" in line]
-    return {row[0].strip(" `"): row[-1] for row in cells[2:]}
-
-
-@pytest.mark.parametrize(
-    "name", ["multi_head_attention_test.py", "grouped_query_attention_test.py"]
-)
-def test_the_table_has_every_test_of_keras(name):
-    path = KERAS_TESTS / name
-    if not path.exists():
-        pytest.skip(f"Keras {keras.__version__} comes without {name}")
-    missing = names_of_tests(path.read_text(encoding="utf-8"))
-    missing -= set(rows_of(TABLE.read_text(encoding="utf-8"), name))
-    assert not missing, f"{TABLE.name} does not say what becomes of {sorted(missing)}"
-
-
-def test_the_table_names_tests_that_exist():
-    references = re.findall(r"`(test_\w+\.py)::(test_\w+)`", TABLE.read_text("utf-8"))
-    assert len(references) > 30
-    for file, name in references:
-        source = (ROOT / "tests" / "layers" / file).read_text(encoding="utf-8")
-        assert name in names_of_tests(source), f"{file}::{name}"
-
-
-def test_a_missing_row_is_seen():
-    table = "## `a.py`\n| Keras | here |\n|---|---|\n| `test_b` | x |\n## `c.py`\n"
-    assert rows_of(table, "a.py") == {"test_b": " x "}
-    assert names_of_tests("class A:\n  def test_b(self): ...\n  def c(self): ...") == {
-        "test_b"
-    }
-
 
 BASICS = [
     ({}, 8),

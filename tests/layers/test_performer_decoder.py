@@ -95,7 +95,8 @@ def test_padded_is_as_unpadded(normalize_first, kind):
         output = block(*map(masked, sequences, hidden))
     else:
         names = (f"decoder_{kind}", f"encoder_{kind}")
-        output = block(*sequences, **dict(zip(names, hidden, strict=True)))
+        given = [m[:, None] if kind == "attention_mask" else m for m in hidden]
+        output = block(*sequences, **dict(zip(names, given, strict=True)))
     for row in range(B):
         pairs = zip(sequences, hidden, strict=True)
         alone = (x[row : row + 1, mask[row]] for x, mask in pairs)
@@ -115,6 +116,8 @@ def test_attention_masks_are_key_masks():
         assert np.array_equal(numpy(both), expected)
         with pytest.raises(ValueError, match=f"`{attention}` must be a key mask"):
             block(*inputs, **{attention: np.ones((B, T, length), "bool")})
+        with pytest.raises(ValueError, match=f"`{attention}` must be a key mask"):
+            block(*inputs, **{attention: mask})
         with pytest.raises(ValueError, match=f"`{padding}` must have the shape"):
             block(*inputs, **{padding: mask[:, None]})
 

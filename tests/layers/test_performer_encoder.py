@@ -72,7 +72,8 @@ def test_the_block_by_its_sublayers(normalize_first):
 def test_padded_is_as_unpadded(normalize_first, kind):
     block = encoder(normalize_first=normalize_first)
     x, mask = draw(B, T, F), draw_mask(T)
-    arguments = {} if kind == "implicit" else {kind: mask}
+    masks = {"padding_mask": mask, "attention_mask": mask[:, None]}
+    arguments = {} if kind == "implicit" else {kind: masks[kind]}
     output = numpy(block(x if arguments else masked(x, mask), **arguments))
     for row in range(B):
         alone = numpy(block(x[row : row + 1, mask[row]]))
@@ -85,10 +86,12 @@ def test_the_attention_mask_of_keras_hub():
     expected = numpy(block(x, padding_mask=mask))
     assert np.array_equal(numpy(block(x, attention_mask=mask[:, None])), expected)
     other = draw_mask(T, seed=1)
-    both = numpy(block(x, padding_mask=mask, attention_mask=other))
+    both = numpy(block(x, padding_mask=mask, attention_mask=other[:, None]))
     assert np.array_equal(both, numpy(block(x, padding_mask=mask & other)))
     with pytest.raises(ValueError, match="`attention_mask` must be a key mask"):
         block(x, attention_mask=np.ones((B, T, T), "bool"))
+    with pytest.raises(ValueError, match="`attention_mask` must be a key mask"):
+        block(x, attention_mask=mask)
 
 
 @pytest.mark.parametrize("normalize_first", [False, True])

@@ -164,6 +164,9 @@ def test_unknown_lengths(arguments):
         ({}, {"positions": np.arange(T)}, "`positions` are for rotary"),
         (ROTARY, {"positions": np.arange(T - 1)}, "`positions` must have the shape"),
         ({}, {"segment_ids": IDS[:, :-1]}, "`segment_ids` must have the shape"),
+        ({}, {"segment_ids": IDS.astype("float32")}, "`segment_ids` must be of int"),
+        ({}, {"segment_ids": IDS > 0}, "`segment_ids` must be of integers"),
+        (ROTARY, {"positions": np.arange(T) / 2}, "`positions` must be of integers"),
         ({}, {"segment_ids": IDS[0]}, "`segment_ids` must have the shape"),
     ],
 )

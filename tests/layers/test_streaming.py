@@ -61,6 +61,16 @@ def test_a_mask_of_another_shape_is_refused():
     for mask in (np.ones((B, T - 1), bool), np.ones((B, 1, T), bool)):
         with pytest.raises(ValueError, match="`mask` must have the shape"):
             layer.prefill(draw(B, T, F), layer.initial_state(B), mask=mask)
+        with pytest.raises(ValueError, match="`key_mask` must have the shape"):
+            layer.summarize(draw(B, T, F), key_mask=mask)
+
+
+def test_a_mask_that_is_added_to_scores_is_refused():
+    layer, mask = built(), np.where(draw_mask(T), 0.0, -1e9)
+    with pytest.raises(ValueError, match="`mask` must be boolean"):
+        layer.prefill(draw(B, T, F), layer.initial_state(B), mask=mask)
+    with pytest.raises(ValueError, match="`key_mask` must be boolean"):
+        layer.summarize(draw(B, T, F), key_mask=mask)
 
 
 def test_a_source_is_summed_up():

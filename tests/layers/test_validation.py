@@ -126,7 +126,16 @@ def test_shapes_of_masks(layer, name, change):
 
 @pytest.mark.parametrize(
     "shape",
-    [(S,), (T, S), (B, S + 1), (B, 1, S + 1), (B, 2, S), (B, T, S), (B, 1, T, S)]
+    [
+        (S,),
+        (T, S),
+        (B, S),
+        (B, S + 1),
+        (B, 1, S + 1),
+        (B, 2, S),
+        (B, T, S),
+        (B, 1, T, S),
+    ]
     + [(B, H, 1, S), (B, 1, 1, 1, S), (B, 1), (B, 1, 1), (B + 1, 1, S)],
     ids=str,
 )
@@ -142,6 +151,7 @@ def test_attention_masks_that_are_no_key_masks(layer, shape):
 @pytest.mark.parametrize("dtype", ["int8", "int32", "uint8", "float32", "float16"])
 def test_masks_of_numbers_are_cast(layer, name, dtype):
     mask = np.random.default_rng(0).random((B, S)) < 0.6
+    mask = mask[:, None] if name == "attention_mask" else mask
     expected = numpy(layer(*draw_inputs(), **{name: mask}))
     actual = numpy(layer(*draw_inputs(), **{name: mask.astype(dtype)}))
     assert np.array_equal(actual, expected)

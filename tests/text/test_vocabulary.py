@@ -92,6 +92,34 @@ def test_cuts_of_the_stripe_do_not_break_characters():
     assert "é" in vocabulary
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ACGT" * 1000,
+        "ปัญญาประดิษฐ์เป็นสาขาหนึ่งของวิทยาการคอมพิวเตอร์ที่ศึกษาเกี่ยวกับการสร้างเครื่องจักร" * 5,
+        "人工智能是计算机科学的一个分支。它企图了解智能的实质" * 5,
+        "so long so far " * 9 + "x" * 20_000,
+    ],
+    ids=["dna", "thai", "chinese", "line"],
+)
+def test_text_without_spaces_is_learnt_and_spelt(text):
+    tokenizer = WordPieceTokenizer(learn_vocabulary([text], 300))
+    assert tokenizer.unknown_share([text]) == 0
+
+
+def test_long_distinct_words_do_not_cost_more_than_short_ones(monkeypatch):
+    monkeypatch.setattr(vocabulary_module, "_DISTINCT_WORDS", 0)
+    given = []
+    monkeypatch.setattr(
+        vocabulary_module, "_learn_at_most", lambda words, _: given.append(words) or "a"
+    )
+    generator = random.Random(0)
+    for length, expected in ((8, 1500), (40, 93)):
+        words = ["".join(generator.choices("abcdef", k=length)) for _ in range(2000)]
+        learn_vocabulary([" ".join(words)], 1000)
+        assert len(given[-1]) == expected
+
+
 def test_dataset_and_list_give_the_same():
     texts = corpus()
     dataset = tf.data.Dataset.from_tensor_slices(texts)
@@ -135,8 +163,10 @@ def test_refuses_bad_arguments():
         learn_vocabulary(corpus(), 100, max_bytes=0)
     with pytest.raises(ValueError, match="no word"):
         learn_vocabulary(["", "  "], 100)
-    with pytest.raises(ValueError, match="no word"):
+    with pytest.raises(ValueError, match=r"no word.*--tokenizer bytes"):
         learn_vocabulary([], 100)
+    with pytest.raises(ValueError, match=r"can spell a word.*--tokenizer bytes"):
+        learn_vocabulary(["abcdefgh bcdefgha"], 16)
     pairs = tf.data.Dataset.from_tensor_slices((["a"], [0]))
     with pytest.raises(ValueError, match=r"dataset.map"):
         learn_vocabulary(pairs, 100)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_performer.text import Documents
+from keras_performer.training import baselines
 from keras_performer.training.baselines import evaluate_baselines, utf8_windows
 
 
@@ -88,6 +89,36 @@ def test_an_empty_document_is_one_window(write):
     train = write(["red"], ["blue"])
     test = write(["red", ""], [])
     assert evaluate_baselines(train, test, 100).tfidf_document >= 0.5
+
+
+def test_a_bounded_sample_of_every_class_is_measured(write):
+    train = write(["red a " * 50] * 8, ["blue b " * 50], ["green c"])
+    test = write(["red a " * 50] * 8, ["blue b " * 50] * 4, ["green c"] * 3)
+    whole = evaluate_baselines(train, test, window_bytes=30)
+    assert whole.num_train_windows == 8 * 10 + 12 + 1
+    assert whole.num_test_documents == 15
+    part = evaluate_baselines(train, test, window_bytes=30, max_bytes=1000)
+    assert 8 + 1 + 1 <= part.num_train_windows <= 2 * (1000 // 30)
+    assert part.num_test_documents == 4
+    assert part.tfidf_document == 1.0
+
+
+def test_one_test_document_is_in_memory_at_a_time(write, monkeypatch):
+    train = write(["red a " * 50] * 9, ["blue b " * 50] * 9)
+    largest = []
+    real = baselines._estimators
+
+    def estimators():
+        vectorizer, classifier = real()
+        transform = vectorizer.transform
+        vectorizer.transform = lambda texts: (
+            largest.append(len(texts)) or transform(texts)
+        )
+        return vectorizer, classifier
+
+    monkeypatch.setattr(baselines, "_estimators", estimators)
+    evaluate_baselines(train, train, window_bytes=30)
+    assert max(largest) == 12
 
 
 def test_bad_arguments_are_refused(write):

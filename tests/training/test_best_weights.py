@@ -28,6 +28,18 @@ def test_losses_that_are_no_numbers_are_not_the_best(tmp_path):
     assert best.best() == {"loss": 1.0, "epoch": 2}
 
 
+def test_the_highest_score_is_the_best_and_of_equal_ones_the_lowest_loss(tmp_path):
+    best = BestWeights(tmp_path / "best.weights.h5")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    nan = float("nan")
+    measured = [(1.0, -3.0), (2.0, 0.5), (0.1, 0.4), (1.5, 0.5), (1.6, 0.5), (nan, 0.9)]
+    for epoch, (loss, score) in enumerate(measured):
+        best.keep(model, loss, score, epoch=epoch)
+        if not epoch:
+            assert best.best()["score"] == -3.0
+    assert best.best() == {"loss": 1.5, "score": 0.5, "epoch": 3}
+
+
 @pytest.mark.parametrize("content", [b"", b"damaged", None], ids=["", "text", "half"])
 def test_damaged_weights_models_and_records_are_named(model, tmp_path, content):
     def damage(path):

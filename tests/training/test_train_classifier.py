@@ -1,7 +1,11 @@
 """Training end to end on a small corpus: it learns, resumes exactly and keeps."""
 
+import contextlib
 import dataclasses
 import json
+import pathlib
+import shutil
+import sys
 
 import keras
 import numpy as np
@@ -10,7 +14,12 @@ from killed import run_killed
 from small_classifier import SMALL
 from small_corpus import write_corpus
 
-from keras_performer.text import find_train_test, train_test_split
+from keras_performer.text import (
+    Documents,
+    WordPieceTokenizer,
+    find_train_test,
+    train_test_split,
+)
 from keras_performer.training import (
     ClassifierSettings,
     RunFolder,
@@ -18,6 +27,7 @@ from keras_performer.training import (
     train_classifier,
 )
 from keras_performer.training.checkpoints.checkpoint import Checkpoint
+from keras_performer.training.train_classifier import warn_of_unknown
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +53,7 @@ def test_what_a_complete_run_leaves(complete, settings):
     assert files == [
         "best.json",
         "best.weights.h5",
+        "checkpoints",
         "documents.json",
         "history.csv",
         "labels.json",
@@ -54,8 +65,10 @@ def test_what_a_complete_run_leaves(complete, settings):
     history = complete.history()
     assert [row["epoch"] for row in history] == [0, 1, 2]
     best = json.loads((complete.path / "best.json").read_text())
-    assert best["loss"] == pytest.approx(min(row["val_loss"] for row in history))
-    assert history[int(best["epoch"])]["val_loss"] == pytest.approx(best["loss"])
+    highest = max(history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    assert best["epoch"] == highest["epoch"]
+    assert best["score"] == pytest.approx(highest["val_accuracy"])
+    assert best["loss"] == pytest.approx(highest["val_loss"])
 
 
 def test_the_model_learns_and_is_measured(complete, settings):
@@ -155,10 +168,38 @@ def test_a_complete_run_is_not_trained_again(complete, settings, monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_other_settings_do_not_go_on(complete, settings):
-    other = dataclasses.replace(settings, epochs=99)
-    with pytest.raises(ValueError, match="epochs: 3 there, 99 now"):
+@pytest.mark.parametrize(("name", "value"), [("epochs", 2), ("seed", 5)])
+def test_other_settings_do_not_go_on(complete, settings, name, value):
+    other = dataclasses.replace(settings, **{name: value})
+    before = getattr(settings, name)
+    with pytest.raises(ValueError, match=f"{name}: {before} there, {value} now"):
         train_classifier(other, complete.path, verbose=0)
+
+
+def test_a_complete_run_goes_on_with_more_epochs(complete, settings, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(complete.path, path)
+    (path / "evaluation.json").write_text("{}")
+    more = dataclasses.replace(settings, epochs=4, monitor=settings.monitor)
+    train_classifier(more, path, verbose=0)
+    run = RunFolder(path)
+    assert run.settings() == more
+    assert run.history()[:3] == complete.history()
+    assert run.history()[3]["step"] == 4 * STEPS
+    assert run.model_path.exists() and not run.evaluation_path.exists()
+
+
+def test_a_complete_run_without_checkpoints_says_why_it_does_not_go_on(
+    complete, settings, tmp_path
+):
+    path = tmp_path / "run"
+    shutil.copytree(complete.path, path)
+    shutil.rmtree(path / "checkpoints")
+    more = dataclasses.replace(settings, epochs=4)
+    with pytest.raises(ValueError, match=r"no checkpoint.*Choose another folder"):
+        train_classifier(more, path, verbose=0)
+    assert RunFolder(path).settings() == settings
+    assert RunFolder(path).model_path.exists()
 
 
 def test_a_folder_of_something_else_is_left_alone(settings, tmp_path):
@@ -183,6 +224,28 @@ def test_a_mistake_leaves_no_run_folder(settings, tmp_path, change):
             dataclasses.replace(settings, **change), tmp_path / "run", verbose=0
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_vocabulary_that_cannot_be_learnt_leaves_no_run_folder(
+    settings, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "tensorflow_text", None)
+    words = dataclasses.replace(settings, tokenizer="wordpiece", vocabulary_size=200)
+    with pytest.raises(ImportError, match="tensorflow-text"):
+        train_classifier(words, tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("text", "warns"), [("way " * 97 + "w", False), ("ß" * 9, 1)])
+def test_much_unknown_text_is_warned_of(tmp_path, text, warns):
+    paths = [str(tmp_path / f"{index}.txt") for index in range(2)]
+    for path in paths:
+        pathlib.Path(path).write_text(f"{text} way", encoding="utf-8")
+    documents = Documents(tuple(paths), (0, 1), ("a", "b"))
+    tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "way"])
+    warned = pytest.warns(UserWarning, match=r"85.7% of the bytes.*--tokenizer bytes")
+    with warned if warns else contextlib.nullcontext():
+        warn_of_unknown(tokenizer, documents)
 
 
 def test_a_class_of_one_document_leaves_none_to_validate_on(tmp_path):

@@ -18,6 +18,7 @@ from small_language_model import (
 from keras_performer.training import train_steps
 from keras_performer.training.checkpoints.best_weights import BestWeights
 from keras_performer.training.checkpoints.checkpoint import Checkpoint
+from keras_performer.training.train_steps import best_when_high
 
 VALIDATION = batch_of(10**6)
 
@@ -319,6 +320,43 @@ def test_validation_the_best_weights_and_tensorboard(tmp_path):
         if value.tag == "epoch_loss"
     }
     assert [*losses.values()] == pytest.approx([row["loss"] for row in history])
+
+
+@pytest.mark.parametrize(("mode", "choose"), [("min", min), ("max", max)])
+def test_the_best_weights_by_another_measure(tmp_path, mode, choose):
+    model = small_model()
+    history = train_steps(
+        model,
+        batches_from,
+        4,
+        tmp_path,
+        checkpoint_every=1,
+        monitor="loss",
+        monitor_mode=mode,
+        verbose=0,
+    )
+    best = BestWeights(tmp_path / "best.weights.h5").best()
+    assert best["loss"] == choose(row["loss"] for row in history)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "expected"),
+    [
+        ("val_accuracy", "auto", True),
+        ("acc", "auto", True),
+        ("val_auc", "auto", True),
+        ("val_loss", "auto", False),
+        ("perplexity", "auto", False),
+        ("val_accuracy", "min", False),
+    ],
+)
+def test_which_measures_are_best_when_high(name, mode, expected):
+    assert best_when_high(name, mode) is expected
+
+
+def test_a_mode_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="monitor_mode='highest'"):
+        best_when_high("loss", "highest")
 
 
 @pytest.fixture

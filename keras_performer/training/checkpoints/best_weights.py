@@ -1,4 +1,4 @@
-"""`BestWeights`: the weights with the lowest loss, over interruptions too."""
+"""`BestWeights`: the weights of the best epoch, over interruptions too."""
 
 import json
 import os
@@ -13,14 +13,17 @@ from keras_performer.training.checkpoints.atomic_write import (
 
 
 class BestWeights:
-    """Writes a model's weights whenever a loss is the lowest so far.
+    """Writes a model's weights whenever a score or a loss is the best so far.
+
+    The highest score is the best, such as an accuracy, and of equal scores the lowest
+    loss. Without a score the loss alone decides.
 
     Unlike `keras.callbacks.ModelCheckpoint` it knows after a restart what was best
     before it, and a kill while it writes loses nothing.
 
     Args:
-        path: File of the weights, `*.weights.h5`. The loss and when it was measured
-            are written beside it as JSON.
+        path: File of the weights, `*.weights.h5`. The loss, the score and when they
+            were measured are written beside it as JSON.
 
     Example:
 
@@ -35,7 +38,9 @@ class BestWeights:
         )
 
     def best(self) -> dict[str, Any]:
-        """Returns the lowest loss and its place, as `{"loss": ..., "step": ...}`.
+        """Returns what was best and its place, as `{"loss": ..., "step": ...}`.
+
+        Where there was a score, it is there as `"score"`.
 
         Raises:
             ValueError: If the record cannot be read.
@@ -75,20 +80,35 @@ class BestWeights:
                 "train again in another folder."
             ) from error
 
-    def keep(self, model: Any, loss: float, **place: int) -> None:
-        """Writes the model's weights if the loss is the lowest so far.
+    def keep(
+        self, model: Any, loss: float, score: float | None = None, **place: int
+    ) -> None:
+        """Writes the model's weights if they are the best so far.
 
         Args:
             model: The model.
-            loss: Its loss, a number.
+            loss: Its loss, a number. With one that is not finite nothing is written.
+            score: What decides before the loss does, the highest being the best.
             **place: When it was measured, such as `step=3000`.
 
         Raises:
             OSError: If the weights cannot be written; those before are whole.
         """
-        loss = float(loss)
-        if not loss < self.best()["loss"]:  # a loss that is no number is not less
+        measured = {"loss": float(loss)}
+        if score is not None:
+            measured["score"] = float(score)
+        # Also for a loss that is no number.
+        if not measured["loss"] < float("inf"):
+            return
+        if not _is_better(measured, self.best()):
             return
         with atomic_write(self.path, room_for(model)) as temporary:
             model.save_weights(temporary, overwrite=True)
-        atomic_write_text(self.record_path, json.dumps({"loss": loss} | place) + "\n")
+        atomic_write_text(self.record_path, json.dumps(measured | place) + "\n")
+
+
+def _is_better(measured: dict[str, Any], best: dict[str, Any]) -> bool:
+    if "score" not in measured:
+        return measured["loss"] < best["loss"]
+    best_score = best.get("score", -float("inf"))
+    return (measured["score"], -measured["loss"]) > (best_score, -best["loss"])
