@@ -29,7 +29,8 @@ TPU_INSTALLED := $(TPU_VENV)/.installed
 
 help:
 	@echo 'make demo       train, export, serve and query a classifier of long documents'
-	@echo '                (DEMO_FLAGS="--data DIR" for your own: DIR/{train,test}/CLASS/)'
+	@echo '                (DEMO_FLAGS="--data DIR" for your own: DIR/CLASS/ or'
+	@echo '                DIR/{train,test}/CLASS/)'
 	@echo 'make test       lint, then the tests: test-tensorflow and test-jax-forms'
 	@echo 'make test-tensorflow  all tests (PYTEST_FLAGS="-n 0 tests/ops" for some)'
 	@echo 'make test-jax   those that run on every backend (BACKEND_TESTS=tests/ops for some),'

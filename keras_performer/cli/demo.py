@@ -53,7 +53,7 @@ def add_parser(commands: Commands, summary: str) -> None:
     parser.set_defaults(run=run)
 
 
-# One pass is enough for the demo's documents, and takes two minutes on two cores.
+# One pass is enough to show the way: some minutes of two cores.
 DEMO_SETTINGS: dict[str, Any] = {"context_length": 512, "epochs": 1}
 DEMO_FILES: dict[str, Any] = {"max_train_files": 150, "max_test_files": 30}
 

@@ -348,7 +348,7 @@ class FastAttention(BaseAttention):
         self._check_summaries(value)
         key_mask = masks.sequence_mask("key_mask", key_mask, "value", value)
         keys, values = self._key_value_heads(value if key is None else key, value)
-        parameters = self._parameters(keys)
+        parameters = self._map_parameters(keys)
         return attention_ops.summarize(
             keys, values, self.feature_map, parameters, key_mask
         )
@@ -370,7 +370,7 @@ class FastAttention(BaseAttention):
         self._check_summaries(query)
         queries, gate = self._query_heads(query)
         output = attention_ops.attend(
-            state, queries, self.feature_map, self._parameters(queries)
+            state, queries, self.feature_map, self._map_parameters(queries)
         )
         return self._join_heads(ops.cast(output, queries.dtype), gate, query)
 
@@ -401,7 +401,7 @@ class FastAttention(BaseAttention):
             keys,
             values,
             self.feature_map,
-            self._parameters(queries),
+            self._map_parameters(queries),
             causal=causal,
             key_mask=key_mask,
             segment_ids=segment_ids,
@@ -418,7 +418,7 @@ class FastAttention(BaseAttention):
             inputs.queries,
             inputs.keys,
             self.feature_map,
-            self._parameters(inputs.queries),
+            self._map_parameters(inputs.queries),
             masks.visible_keys(inputs),
             window_size=self.exact_window,
             window_log_weight=self._window_log_weight,
@@ -442,7 +442,7 @@ class FastAttention(BaseAttention):
             keys,
             values,
             self.feature_map,
-            self._parameters(queries),
+            self._map_parameters(queries),
             key_mask=mask,
             window_log_weight=self._window_log_weight,
         )
@@ -451,7 +451,7 @@ class FastAttention(BaseAttention):
         state = StreamState(attention, state.position + counts)
         return self._join_heads(output, gate, x), state
 
-    def _parameters(self, heads):
+    def _map_parameters(self, heads):
         """The feature map's tensors, in the dtype in which sums over heads are kept."""
         return self._feature_weights.tensors(accumulation_dtype(heads))
 
