@@ -32,6 +32,23 @@ def value_and_gradients(function, arguments, upstream):
     return to_numpy(value), [to_numpy(x) for x in gradients]
 
 
+def hessian_vector_products(function, arguments, upstream, directions):
+    """Returns the gradients of `Σ direction · gradient`, in reverse mode twice.
+
+    Args:
+        function: Function of tensors that returns a tensor.
+        arguments: List of arrays.
+        upstream: Array of the value's shape.
+        directions: List of arrays, one of the shape of each argument.
+
+    Returns:
+        A list with one NumPy array for each argument.
+    """
+    tensors, directions = ([to_tensor(x) for x in xs] for xs in (arguments, directions))
+    products = _PRODUCTS[BACKEND](function, tensors, to_tensor(upstream), directions)
+    return [to_numpy(x) for x in products]
+
+
 def to_tensor(x):
     """Returns an array as a tensor of the same dtype, float64 too."""
     return ops.convert_to_tensor(x, dtype=str(x.dtype))
@@ -80,4 +97,44 @@ def _torch(function, tensors, upstream):
     )
 
 
+def _tensorflow_products(function, tensors, upstream, directions):
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        _, gradients = _tensorflow(function, tensors, upstream)
+    return tape.gradient(gradients, tensors, directions, unconnected_gradients="zero")
+
+
+def _jax_products(function, tensors, upstream, directions):
+    @jax.jit
+    def products(tensors, upstream, directions):
+        def gradients(tensors):
+            return _jax(function, tensors, upstream)[1]
+
+        return jax.vjp(gradients, tuple(tensors))[1](tuple(directions))[0]
+
+    return products(tensors, upstream, directions)
+
+
+def _torch_products(function, tensors, upstream, directions):
+    tensors = [x.detach().clone().requires_grad_() for x in tensors]
+    gradients = torch.autograd.grad(
+        function(*tensors),
+        tensors,
+        upstream,
+        allow_unused=True,
+        materialize_grads=True,
+        create_graph=True,
+    )
+    pairs = zip(gradients, directions, strict=True)
+    gradients, directions = zip(*(p for p in pairs if p[0].requires_grad), strict=True)
+    return torch.autograd.grad(
+        gradients, tensors, directions, allow_unused=True, materialize_grads=True
+    )
+
+
+_PRODUCTS = {
+    "tensorflow": _tensorflow_products,
+    "jax": _jax_products,
+    "torch": _torch_products,
+}
 _BY_BACKEND = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from keras import ops
 
 from keras_performer.feature_maps.feature_map import FeatureMap, project
-from keras_performer.ops.backend import custom_gradient
+from keras_performer.ops.backend import softmax_with_constant_sum
 
 
 class SoftmaxKernel(FeatureMap):
@@ -67,9 +67,10 @@ def normalized_exp(logits):
     """Exponentials that sum to one, and the logarithm of what they were divided by.
 
     `exp(l − c)` and `c = log Σ exp(l)`, both over features, with c as a constant for
-    gradients: whatever is taken from all features of a position comes back in its
-    weight, or cancels where it belongs to a query. On CPU this takes less time than a
-    maximum, a subtraction and an exponential, and its gradient is one product.
+    derivatives of every order: whatever is taken from all features of a position comes
+    back in its weight, or cancels where it belongs to a query. On CPU this takes less
+    time than a maximum, a subtraction and an exponential, and its gradient is one
+    product.
 
     Args:
         logits: Tensor of shape (..., M).
@@ -77,17 +78,10 @@ def normalized_exp(logits):
     Returns:
         Tensors of shapes (..., M) and (...).
     """
-    values = _softmax(logits)
+    values = softmax_with_constant_sum(logits)
     # log softmax(l) = l − c at every feature; at the largest it is above −log M.
     logit, value = (_highest(ops.stop_gradient(x)) for x in (logits, values))
     return values, logit - ops.log(value)
-
-
-@custom_gradient
-def _softmax(logits):
-    values = ops.softmax(logits, axis=-1)
-
-    return values, lambda upstream: upstream * values
 
 
 def _highest(x):

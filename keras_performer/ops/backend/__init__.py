@@ -6,8 +6,6 @@ backends without a form of their own, and the others are tested against it.
 
 import keras
 
-from keras_performer.ops.backend.custom_gradient import custom_gradient
-
 if keras.backend.backend() == "tensorflow":
     from keras_performer.ops.backend import tensorflow as backend
 elif keras.backend.backend() == "jax":
@@ -19,6 +17,14 @@ else:
 
 chunked_scan = backend.chunked_scan
 compile_function = backend.compile_function
+custom_gradient = backend.custom_gradient
 remat = backend.remat
+softmax_with_constant_sum = backend.softmax_with_constant_sum
 
-__all__ = ["chunked_scan", "compile_function", "custom_gradient", "remat"]
+__all__ = [
+    "chunked_scan",
+    "compile_function",
+    "custom_gradient",
+    "remat",
+    "softmax_with_constant_sum",
+]

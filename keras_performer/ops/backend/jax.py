@@ -1,7 +1,11 @@
 """JAX: `lax.scan`, `jax.checkpoint`, `jax.jit`."""
 
+import functools
+
 import jax
 import keras
+
+from keras_performer.ops.backend import portable
 
 
 def chunked_scan(step, carry, chunks, shared):
@@ -16,6 +20,30 @@ def chunked_scan(step, carry, chunks, shared):
 def remat(function, inputs):
     """Calls a function and keeps its inputs alone; see `portable.remat`."""
     return jax.checkpoint(function)(*inputs)
+
+
+def custom_gradient(function):
+    """A function whose gradient is written out; see `portable.custom_gradient`.
+
+    `jax.custom_vjp` has no forward mode. The derivative in a direction is the transpose
+    of the gradient.
+    """
+
+    @jax.custom_jvp
+    @functools.wraps(function)
+    def value_of(x):
+        return function(x)[0]
+
+    @value_of.defjvp
+    def _(primals, tangents):
+        value, gradient = function(*primals)
+        return value, *jax.linear_transpose(gradient, value)(*tangents)
+
+    return value_of
+
+
+# Not by `jax.custom_jvp`: what a checkpoint computes again forgets its rule.
+softmax_with_constant_sum = portable.softmax_with_constant_sum
 
 
 def compile_function(function, model, sampler=None):

@@ -4,6 +4,8 @@ The graph of its loop grows with the number of chunks, and gradients keep what e
 chunk computed; the forms of the backends beside it do neither.
 """
 
+import functools
+
 from keras import ops
 
 
@@ -13,7 +15,8 @@ def chunked_scan(step, carry, chunks, shared):
     `carry, outputs[i] = step(carry, chunks[i], shared)`, for each chunk in order. The
     gradient with respect to `carry`, `chunks` and `shared` is exact and needs, beside
     these arguments, only the carries between chunks: what happens inside a step is
-    computed again in the backward pass.
+    computed again in the backward pass. Derivatives of the gradient are exact too, and
+    may keep what every step computed.
 
     Args:
         step: Pure function `(carry, chunk, shared) -> (carry, output)`. It must not
@@ -71,3 +74,50 @@ def compile_function(function, model, sampler=None):
         A function of the same arguments and results.
     """
     return function
+
+
+def custom_gradient(function):
+    """A function of one tensor whose gradient is written out.
+
+    It must be the true gradient, in a form that takes less time than the one which a
+    backend finds. Derivatives of higher order are those of the gradient and of what
+    it uses of the function.
+
+    Args:
+        function: Function of a tensor that returns its value and a function from the
+            gradient of the value to the gradient of the tensor.
+
+    Returns:
+        The function of the tensor that returns its value.
+
+    Example:
+
+    >>> square = custom_gradient(lambda x: (x * x, lambda upstream: 2 * x * upstream))
+    >>> float(square(ops.convert_to_tensor(3.0)))
+    9.0
+    """
+
+    @functools.wraps(function)
+    def value(x):
+        return function(x)[0]
+
+    return value
+
+
+def softmax_with_constant_sum(logits):
+    """`exp(l − c)` over the last axis, with `c = log Σ exp(l)` as a constant.
+
+    The derivatives of all orders take c for a constant: the gradient is the product of
+    the softmax and the one from above, the next one that of this product. They are
+    right wherever c cancels in what is computed of the softmax, which then has the same
+    derivatives at any c.
+
+    Args:
+        logits: Tensor of shape (..., M).
+
+    Returns:
+        Tensor of shape (..., M).
+    """
+    highest = ops.max(logits, axis=-1, keepdims=True, initial=float("-inf"))
+    values = ops.exp(logits - ops.stop_gradient(highest))
+    return values / ops.stop_gradient(ops.sum(values, axis=-1, keepdims=True))

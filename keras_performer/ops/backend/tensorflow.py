@@ -65,6 +65,24 @@ def remat(function, inputs):
     return call(*map(tf.convert_to_tensor, inputs))
 
 
+def custom_gradient(function):
+    """A function whose gradient is written out; see `portable.custom_gradient`."""
+    return tf.custom_gradient(function)
+
+
+def softmax_with_constant_sum(logits):
+    """Softmax without its sum's derivatives; see the form in `portable`."""
+    results = []
+
+    @tf.custom_gradient
+    def softmax(logits):
+        # The result, not what it is computed by: its gradient is again this one.
+        return tf.nn.softmax(logits), lambda upstream: upstream * results[0]
+
+    results.append(softmax(logits))
+    return results[0]
+
+
 def compile_function(function, model, sampler=None):
     """Compiles a function of tensors; see `portable.compile_function`.
 
