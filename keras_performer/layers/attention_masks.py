@@ -131,20 +131,55 @@ def check_sequences(axes, query, value, segment_ids, positions, rotary_base):
     for name, x in given.items():
         if x is None:
             continue
-        dtype = keras.backend.standardize_dtype(x.dtype)
-        if "int" not in dtype:
-            raise ValueError(
-                f"`{name}` must be of integers: a layer of half precision would round "
-                "others, so that neighbours become equal. Cast them, or declare them "
-                f'by `keras.Input(shape, dtype="int32")`. Received: {name}.dtype='
-                f"{dtype}"
-            )
+        check_integers(name, x)
         is_for_all = name == "positions" and has_shape(x, (length,))
         if not is_for_all and not has_shape(x, shape):
             raise ValueError(
                 f"`{name}` must have the shape of `query` without its features: "
                 f"{shape}. Received: {name}.shape={tuple(x.shape)}"
             )
+
+
+def check_integers(name, x):
+    """Raises a `ValueError` where ids or positions are of another dtype.
+
+    Args:
+        name: The argument's name.
+        x: A tensor.
+    """
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    if "int" not in dtype:
+        raise ValueError(
+            f"`{name}` must be of integers: a layer of half precision would round "
+            "others, so that neighbours become equal. Cast them, or declare them by "
+            f'`keras.Input(shape, dtype="int32")`. Received: {name}.dtype={dtype}'
+        )
+
+
+def sequence_mask(name, mask, of, x):
+    """The mask of a sequence, checked, as a boolean one.
+
+    Args:
+        name: The argument's name.
+        mask: Tensor of shape (B, T), or `None`.
+        of: The name of the sequence.
+        x: The sequence, a tensor of shape (B, T, F).
+
+    Returns:
+        Boolean tensor of shape (B, T), or `None`.
+
+    Raises:
+        ValueError: If the mask is of another shape, or not of zeros and ones.
+    """
+    if mask is None:
+        return None
+    if not has_shape(mask, x.shape[:2]):
+        raise ValueError(
+            f"`{name}` must have the shape of `{of}` without its features: "
+            f"{tuple(x.shape[:2])}. Received: {name}.shape={tuple(mask.shape)}"
+        )
+    check_mask_values(name, mask)
+    return ops.cast(mask, "bool")
 
 
 def has_shape(x, shape):

@@ -346,7 +346,7 @@ class FastAttention(BaseAttention):
         True
         """
         self._check_summaries(value)
-        key_mask = _checked("key_mask", key_mask, "value", value)
+        key_mask = masks.sequence_mask("key_mask", key_mask, "value", value)
         keys, values = self._key_value_heads(value if key is None else key, value)
         parameters = self._map_parameters(keys)
         return attention_ops.summarize(
@@ -428,7 +428,7 @@ class FastAttention(BaseAttention):
         """The output (B, T, F) of causal attention from a state, and the next state."""
         self._check_streams(x)
         self._check_state(state)
-        mask = _checked("mask", mask, "x", x)
+        mask = masks.sequence_mask("mask", mask, "x", x)
         queries, gate = self._query_heads(x)
         keys, values = self._key_value_heads(x, x)
         counted = ops.ones(ops.shape(x)[:2], "bool") if mask is None else mask
@@ -497,19 +497,6 @@ class FastAttention(BaseAttention):
                 "`summarize` and `attend` are for layers without. Received: "
                 f"rotary_base={self.rotary_base}, exact_window={self.exact_window}"
             )
-
-
-def _checked(name, mask, of, x):
-    """The mask (B, T) of a tensor (B, T, F), as a boolean one, or `None`."""
-    if mask is None:
-        return None
-    if not masks.has_shape(mask, x.shape[:2]):
-        raise ValueError(
-            f"`{name}` must have the shape of `{of}` without its features: "
-            f"{tuple(x.shape[:2])}. Received: {name}.shape={tuple(mask.shape)}"
-        )
-    masks.check_mask_values(name, mask)
-    return ops.cast(mask, "bool")
 
 
 def default_num_features(head_dim):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_performer.layers.attention_masks import check_integers, sequence_mask
 from keras_performer.layers.validation import check_size
 from keras_performer.ops import count_positions
 from keras_performer.ops.backend.keras_internals import is_traced
@@ -68,6 +69,9 @@ class PositionEmbedding(keras.layers.Layer):
         )
 
     def call(self, inputs, mask=None, start_index=0, segment_ids=None):
+        mask = sequence_mask("mask", mask, "inputs", inputs)
+        if segment_ids is not None:
+            check_integers("segment_ids", segment_ids)
         if mask is None:
             mask = ops.ones(ops.shape(inputs)[:2], dtype="bool")
             self._check_length(inputs.shape[1])

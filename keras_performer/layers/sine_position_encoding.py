@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_performer.layers.attention_masks import check_integers, sequence_mask
 from keras_performer.ops import count_positions
 from keras_performer.renamed import also_registered_as
 
@@ -72,6 +73,9 @@ class SinePositionEncoding(keras.layers.Layer):
             )
 
     def call(self, inputs, start_index=0, segment_ids=None, mask=None):
+        mask = sequence_mask("mask", mask, "inputs", inputs)
+        if segment_ids is not None:
+            check_integers("segment_ids", segment_ids)
         length, half = ops.shape(inputs)[1], inputs.shape[-1] // 2
         if mask is None and segment_ids is None:
             positions = ops.arange(length)[None]

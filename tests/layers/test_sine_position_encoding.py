@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from layer_inputs import B, draw, numpy
 
-from keras_performer.layers import SinePositionEncoding
+from keras_performer.layers import PositionEmbedding, SinePositionEncoding
 
 
 def table(length, features, max_wavelength=10000, start=0):
@@ -104,3 +104,14 @@ def test_padding_takes_no_position():
     output = numpy(SinePositionEncoding()(x, mask=mask, start_index=np.array([5, 9])))
     for row, kept, start in zip(output, mask, (5, 9), strict=True):
         assert np.allclose(row[kept], table(4, 10, start=start), atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [SinePositionEncoding(), PositionEmbedding(9)])
+def test_masks_that_are_added_and_ids_that_are_rounded_are_refused(layer):
+    x, added = np.zeros((2, 3, 4), "float32"), np.array([[0, -1e9, 0]] * 2)
+    with pytest.raises(ValueError, match="`mask` must be boolean, or 1 at"):
+        layer(x, mask=added)
+    with pytest.raises(ValueError, match="`mask` must have the shape"):
+        layer(x, mask=np.ones((2, 4), "bool"))
+    with pytest.raises(ValueError, match="`segment_ids` must be of integers"):
+        layer(x, segment_ids=np.ones((2, 3), "float32"))
