@@ -27,7 +27,7 @@ class Structure:
     False
     """
 
-    __hash__ = None  # compared, and never looked up
+    __hash__ = None  # type: ignore[assignment]  # compared, and never looked up
 
     def __init__(self, model):
         layers = model._flatten_layers()
