@@ -27,6 +27,7 @@ if TYPE_CHECKING or not _is_command():
 if TYPE_CHECKING:
     from keras_performer import calibration as calibration
     from keras_performer import cli as cli
+    from keras_performer import conversion as conversion
     from keras_performer import distribution as distribution
     from keras_performer import export as export
     from keras_performer import server as server
@@ -35,7 +36,16 @@ if TYPE_CHECKING:
 
 __all__ = ["callbacks", "feature_maps", "layers", "models", "ops"]
 
-_LAZY = {"calibration", "cli", "distribution", "export", "server", "text", "training"}
+_LAZY = {
+    "calibration",
+    "cli",
+    "conversion",
+    "distribution",
+    "export",
+    "server",
+    "text",
+    "training",
+}
 
 
 def __getattr__(name):

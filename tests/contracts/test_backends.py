@@ -15,6 +15,7 @@ PORTABLE = (
     "models",
     "callbacks",
     "calibration",
+    "conversion",
     "renamed",
 )
 BACKENDS = {"tensorflow", "jax", "torch"}

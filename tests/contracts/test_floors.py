@@ -15,6 +15,7 @@ FLOORS = {
     "text": 3,
     "callbacks": 3,
     "calibration": 4,
+    "conversion": 4,
     "distribution": 4,
     "export": 4,
     "training": 4,
