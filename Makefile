@@ -6,8 +6,10 @@ DEMO_FLAGS ?=
 # with half of the tests in order, so that tests of one file share what they compile, and
 # takes over from the other when it is done.
 PYTEST_FLAGS ?= -n 2 --dist worksteal
-# TensorFlow keeps its notices to itself.
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+# How many cases of each parametrized test `make test` takes; test-rest takes the others.
+CASES ?= 3
+# TensorFlow keeps its notices to itself, and that there is no GPU.
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 # What is written in keras.ops and runs on every backend; the rest is of TensorFlow.
 BACKEND_TESTS ?= tests/ops tests/feature_maps tests/layers tests/callbacks tests/models
@@ -23,7 +25,7 @@ TPU_INSTALLED := $(TPU_VENV)/.installed
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-tensorflow test-jax-forms test-jax test-torch test-tpu \
-  test-slow test-all test-mutants lint format snapshots build release-check clean \
+  test-rest test-all test-mutants lint format snapshots build release-check clean \
   benchmark-attention benchmark-crossovers benchmark-approximation benchmark-layer \
   benchmark-picture benchmark-stream
 
@@ -32,14 +34,14 @@ help:
 	@echo '                (DEMO_FLAGS="--data DIR" for your own: DIR/CLASS/ or'
 	@echo '                DIR/{train,test}/CLASS/)'
 	@echo 'make test       lint, then the tests: test-tensorflow and test-jax-forms'
-	@echo 'make test-tensorflow  all tests (PYTEST_FLAGS="-n 0 tests/ops" for some)'
+	@echo 'make test-tensorflow  on TensorFlow (PYTEST_FLAGS="-n 0 tests/ops" for some)'
 	@echo 'make test-jax   those that run on every backend (BACKEND_TESTS=tests/ops for some),'
 	@echo '                in ten minutes; test-jax-forms: the attention forms and training'
 	@echo 'make test-torch the same on PyTorch, in .venv-torch: a download of 200 MB for a'
 	@echo '                processor, of gigabytes for what the package index has by default'
 	@echo 'make test-all   all that a machine without an accelerator can run, with coverage: make'
-	@echo '                test, test-slow, test-jax and test-mutants'
-	@echo 'make test-slow  what make test leaves out: longer trainings, LiteRT, other cases'
+	@echo '                test, test-rest, test-jax and test-mutants'
+	@echo 'make test-rest  what make test leaves out: longer trainings, LiteRT, other cases'
 	@echo 'make test-mutants  faults put in on purpose: each has a test that must see it'
 	@echo 'make test-tpu   plans by the compiler of TPUs, in .venv-tpu; no TPU is needed'
 	@echo 'make lint       ruff: rules and format; mypy: types of what runs on the host'
@@ -62,19 +64,21 @@ test: lint test-tensorflow test-jax-forms
 # What no machine without an accelerator can run is left out, and PyTorch, for its size.
 test-all: $(INSTALLED)
 	$(BIN)/coverage erase
-	$(MAKE) test test-slow test-jax test-mutants \
+	$(MAKE) test test-rest test-jax test-mutants \
 	  COVERAGE='--cov=keras_performer --cov-append --cov-report='
 	$(BIN)/coverage report --skip-covered --sort=cover | tail -n 40
 
 test-tensorflow: $(INSTALLED)
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PYTEST_FLAGS) $(COVERAGE)
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PYTEST_FLAGS) $(COVERAGE) \
+	  --cases=$(CASES)
 
 test-jax-forms: $(INSTALLED)
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PYTEST_FLAGS) $(COVERAGE) \
-	  -m 'backends and not slow' $(BACKEND_TESTS)
+	  -m 'backends and not slow' --cases=$(CASES) $(BACKEND_TESTS)
 
-test-slow: $(INSTALLED)
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PYTEST_FLAGS) $(COVERAGE) -m slow
+test-rest: $(INSTALLED)
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PYTEST_FLAGS) $(COVERAGE) \
+	  -m '' --other-cases=$(CASES)
 
 test-jax: $(INSTALLED)
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PYTEST_FLAGS) $(COVERAGE) $(BACKEND_TESTS)

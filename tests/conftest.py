@@ -39,6 +39,52 @@ def pytest_addoption(parser):
         action="store_true",
         help="write the present values into the snapshot files instead of comparing",
     )
+    parser.addoption(
+        "--cases",
+        type=int,
+        metavar="N",
+        help="of the cases of each parametrized test take N, spread evenly",
+    )
+    parser.addoption(
+        "--other-cases",
+        type=int,
+        metavar="N",
+        help="take what `--cases=N` leaves out, and all that is slow",
+    )
+
+
+@pytest.hookimpl(trylast=True)  # after what `-m` and `-k` leave out
+def pytest_collection_modifyitems(config, items):
+    """Takes some cases of each test, or the others: see the two options.
+
+    The laws of the tree in `contracts` have a case for each file, and keep them all.
+    """
+    number = config.getoption("cases") or config.getoption("other_cases")
+    if not number:
+        return
+    tests = {}
+    for item in items:
+        is_law = item.path.parent.name == "contracts"
+        if not is_law and not item.get_closest_marker("slow"):
+            tests.setdefault((item.path, item.originalname), []).append(item)
+    left_out = set()
+    for cases in tests.values():
+        left_out.update(set(cases) - set(spread(cases, number)))
+    if config.getoption("other_cases"):
+        slow = {item for item in items if item.get_closest_marker("slow")}
+        left_out = set(items) - left_out - slow
+    config.hook.pytest_deselected(items=[x for x in items if x in left_out])
+    items[:] = [x for x in items if x not in left_out]
+
+
+def spread(cases, number):
+    """Some of the cases, the first and the last among them, as evenly as can be."""
+    if number >= len(cases):
+        return cases
+    if number == 1:
+        return cases[:1]
+    last = len(cases) - 1
+    return [cases[round(i * last / (number - 1))] for i in range(number)]
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_performer.feature_maps import FeatureMap
 from keras_performer.layers import FastAttention
-from keras_performer.ops import attend, prefill, summarize, validation
+from keras_performer.ops import attend, checks, prefill, summarize
 from keras_performer.ops.accumulation import to_accumulation_dtype
 
 if keras.backend.backend() == "jax":
@@ -121,9 +121,9 @@ def sequence_parallel_attention(
             f"segment_ids.shape={tuple(segment_ids.shape)}"
         )
     _check_without_window(window_size)
-    validation.check_shapes(query, key, value, key_mask)
+    checks.check_shapes(query, key, value, key_mask)
     if causal:
-        validation.check_self_attention(query, key)
+        checks.check_self_attention(query, key)
     number = mesh.shape[axis_name]
     for name, x in (("query", query), ("key", key)):
         if x.shape[1] % number:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_performer.ops import validation
+from keras_performer.ops import checks
 
 
 class AttentionState(NamedTuple):
@@ -86,9 +86,9 @@ def initial_state(
     >>> initial_state(2, 3, 8, 5, head_dim=7, window_size=4).key.shape
     TensorShape([2, 3, 3, 7])
     """
-    validation.check_positive("num_heads", num_heads)
-    validation.check_positive("num_features", num_features)
-    validation.check_positive("value_dim", value_dim)
+    checks.check_positive("num_heads", num_heads)
+    checks.check_positive("num_features", num_features)
+    checks.check_positive("value_dim", value_dim)
     if dtype not in ("float32", "float64"):
         raise ValueError(
             f"A state must be 'float32' or 'float64'. Received: dtype={dtype!r}"
@@ -101,8 +101,8 @@ def initial_state(
     sums = AttentionState(zeros(*shape), zeros(*shape))
     if window_size is None:
         return sums
-    validation.check_positive("head_dim", head_dim)
-    validation.check_positive("window_size", window_size)
+    checks.check_positive("head_dim", head_dim)
+    checks.check_positive("window_size", window_size)
     kept = window_size - 1
     key, value = (zeros(num_heads, kept, dim) for dim in (head_dim, value_dim))
     return WindowedState(*sums, key, value, zeros(kept))
@@ -140,7 +140,7 @@ def check_query(state, query, feature_map, parameters):
         feature_map: A `FeatureMap`.
         parameters: Dictionary of the map's tensors.
     """
-    validation.check_rank("query", query)
+    checks.check_rank("query", query)
     batch, _, heads, head_dim = query.shape
     size = feature_map.size(head_dim, parameters)
     _check_part("sums", state.sums, (batch, None, None, size))

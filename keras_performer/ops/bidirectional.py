@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_performer.ops import chunking, kernel_sums, validation
+from keras_performer.ops import checks, chunking, kernel_sums
 from keras_performer.ops.accumulation import to_accumulation_dtype
 from keras_performer.ops.attention_state import AttentionState, check_query
 from keras_performer.ops.backend import chunked_scan
@@ -18,7 +18,7 @@ def bidirectional_attention(
     O(C·M + M·D) a head. Arguments and result are those of `linear_attention`;
     `chunk_size` is C.
     """
-    validation.check_shapes(query, key, value, key_mask)
+    checks.check_shapes(query, key, value, key_mask)
     state = summarize(key, value, feature_map, parameters, key_mask, chunk_size)
     output = attend(state, query, feature_map, parameters, chunk_size)
     return ops.cast(output, value.dtype)
@@ -45,8 +45,8 @@ def summarize(key, value, feature_map, parameters, key_mask=None, chunk_size=102
         ValueError: If shapes do not fit or `chunk_size` is not positive.
     """
     key, value = map(ops.convert_to_tensor, (key, value))
-    validation.check_shapes(key, key, value, key_mask)
-    validation.check_positive("chunk_size", chunk_size)
+    checks.check_shapes(key, key, value, key_mask)
+    checks.check_positive("chunk_size", chunk_size)
     tensors, bound = kernel_sums.bind(feature_map, parameters)
     lengths = chunking.chunk_length(ops.shape(key)[1], chunk_size)
 
@@ -88,7 +88,7 @@ def attend(state, query, feature_map, parameters, chunk_size=1024):
     """
     query = ops.convert_to_tensor(query)
     check_query(state, query, feature_map, parameters)
-    validation.check_positive("chunk_size", chunk_size)
+    checks.check_positive("chunk_size", chunk_size)
     tensors, bound = kernel_sums.bind(feature_map, parameters)
     length, heads = ops.shape(query)[1], query.shape[2]
     lengths = chunking.chunk_length(length, chunk_size)

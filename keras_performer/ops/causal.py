@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_performer.ops import chunking, kernel_sums, validation
+from keras_performer.ops import checks, chunking, kernel_sums
 from keras_performer.ops.accumulation import kahan_add
 from keras_performer.ops.backend import chunked_scan
 
@@ -59,7 +59,7 @@ def attend_from(carry, query, key, value, feature_map, parameters, key_mask, **s
         The output, of shape (B, T, H, Dv), and the carry after the last position.
     """
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
-    validation.check_shapes(query, key, value, key_mask)
+    checks.check_shapes(query, key, value, key_mask)
     tensors, bound = kernel_sums.bind(feature_map, parameters)
     length, heads = ops.shape(query)[1], query.shape[2]
     lengths = chunking.inner_lengths(length, **sizes)

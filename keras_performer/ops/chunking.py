@@ -4,7 +4,7 @@ import math
 
 from keras import ops
 
-from keras_performer.ops.validation import check_positive
+from keras_performer.ops.checks import check_positive
 
 
 def chunk_length(length, largest, multiple=1):

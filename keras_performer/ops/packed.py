@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_performer.ops import chunking, kernel_sums, validation
+from keras_performer.ops import checks, chunking, kernel_sums
 from keras_performer.ops.backend import chunked_scan
 from keras_performer.ops.segments import (
     continues_segment,
@@ -78,8 +78,8 @@ def split_packed(query, key, value, segment_ids, key_mask, **sizes):
     """Checks the inputs and cuts them: (N, n, C), and `PackedChunks`."""
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
     segment_ids = ops.convert_to_tensor(segment_ids)
-    validation.check_shapes(query, key, value, key_mask)
-    validation.check_self_attention(query, key)
+    checks.check_shapes(query, key, value, key_mask)
+    checks.check_self_attention(query, key)
     if len(segment_ids.shape) != 2:
         raise ValueError(
             "`segment_ids` must have rank 2: (batch, length), an id for each position. "

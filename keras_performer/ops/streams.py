@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_performer.ops import chunking, kernel_sums, validation
+from keras_performer.ops import checks, chunking, kernel_sums
 from keras_performer.ops.accumulation import kahan_add, to_accumulation_dtype
 from keras_performer.ops.attention_state import (
     AttentionState,
@@ -78,8 +78,8 @@ def prefill(
     True
     """
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
-    validation.check_shapes(query, key, value, key_mask)
-    validation.check_self_attention(query, key)
+    checks.check_shapes(query, key, value, key_mask)
+    checks.check_self_attention(query, key)
     check_state(state, key, value, feature_map, parameters)
     inputs = (state, query, key, value, feature_map, parameters, key_mask)
     sizes = {"chunk_size": chunk_size, "outer_chunk_size": outer_chunk_size}
@@ -125,8 +125,8 @@ def step(
         ValueError: If shapes or the state do not fit, or there is not one position.
     """
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
-    validation.check_shapes(query, key, value, key_mask)
-    validation.check_one_position(query, key)
+    checks.check_shapes(query, key, value, key_mask)
+    checks.check_one_position(query, key)
     check_state(state, key, value, feature_map, parameters)
     inputs = (state, query, key, value, feature_map, parameters, key_mask)
     if isinstance(state, WindowedState):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_performer.ops import kernel_sums, validation
+from keras_performer.ops import checks, kernel_sums
 from keras_performer.ops.accumulation import (
     accumulation_dtype,
     to_accumulation_dtype,
@@ -30,9 +30,9 @@ def chunk_sizes(window_size, chunk_size=64, outer_chunk_size=512):
         outer_chunk_size: Largest number of positions whose features exist at once, if
             it is not less than an inner chunk.
     """
-    validation.check_positive("window_size", window_size)
-    validation.check_positive("chunk_size", chunk_size)
-    validation.check_positive("outer_chunk_size", outer_chunk_size)
+    checks.check_positive("window_size", window_size)
+    checks.check_positive("chunk_size", chunk_size)
+    checks.check_positive("outer_chunk_size", outer_chunk_size)
     inner = max(window_size, chunk_size)
     outer = max(outer_chunk_size // inner, 1) * inner
     return {"chunk_size": inner, "outer_chunk_size": outer}

@@ -1,7 +1,7 @@
 """A small classifier, exported once for the tests of the export."""
 
 import pytest
-from small_classifier import LABELS, VOCABULARY, classifier
+from exported_classifier import LABELS, VOCABULARY, classifier
 
 from keras_performer.export import export_classifier
 from keras_performer.text import ByteTokenizer, WordPieceTokenizer

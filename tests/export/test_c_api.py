@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 import tensorflow as tf
-from small_classifier import LABELS, TEXTS, expected
+from exported_classifier import LABELS, TEXTS, expected
 
 PROGRAM = pathlib.Path(__file__).with_name("classify.c")
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_classifier import LABELS, TEXTS, classifier, expected
+from exported_classifier import LABELS, TEXTS, classifier, expected
 
 from keras_performer.export import export_classifier, versions
 from keras_performer.text import ByteTokenizer
