@@ -7,7 +7,9 @@ from keras_performer.export import export_classifier
 from keras_performer.text import ByteTokenizer, WordPieceTokenizer
 
 
-@pytest.fixture(scope="session", params=["bytes", "wordpiece"])
+@pytest.fixture(
+    scope="session", params=[pytest.param("bytes", marks=pytest.mark.slow), "wordpiece"]
+)
 def exported(request, tmp_path_factory):
     """The model, the tokenizer and the folder of version 1."""
     if request.param == "bytes":

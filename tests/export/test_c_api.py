@@ -12,11 +12,7 @@ PROGRAM = pathlib.Path(__file__).with_name("classify.c")
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
-@pytest.mark.parametrize(
-    "exported",
-    [pytest.param("bytes", marks=pytest.mark.slow), "wordpiece"],
-    indirect=True,
-)
+@pytest.mark.slow
 def test_c_gets_the_same_label_and_probability(exported, tmp_path):
     import tensorflow_text
 

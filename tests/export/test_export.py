@@ -151,6 +151,7 @@ def test_versions_count_up_and_a_failure_leaves_nothing(tmp_path, monkeypatch):
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["7", "8", "notes"]
 
 
+@pytest.mark.slow
 def test_without_the_extra_the_warm_up_requests_are_left_out(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
     tokenizer = ByteTokenizer()
