@@ -7,7 +7,7 @@ DEMO_FLAGS ?=
 # takes over from the other when it is done.
 PYTEST_FLAGS ?= -n 2 --dist worksteal
 # How many cases of each parametrized test `make test` takes; test-rest takes the others.
-CASES ?= 3
+CASES ?= 2
 # TensorFlow keeps its notices to itself, and that there is no GPU.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 

@@ -72,6 +72,7 @@ def test_an_unknown_name_is_an_attribute_error():
         keras_performer.attention  # noqa: B018
 
 
+@pytest.mark.slow
 def test_nothing_more_is_imported_at_once_and_all_when_named():
     source = """
 import json, sys

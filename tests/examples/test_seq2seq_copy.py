@@ -105,6 +105,7 @@ def test_tests_of_too_long_sources_are_refused(seq2seq_copy, capsys):
     assert "sources of 40 different symbols" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eagerly")
 @pytest.mark.filterwarnings(GRAPHS_OF_DATA)
 def test_it_runs_and_reports_all_lengths(seq2seq_copy, capsys):

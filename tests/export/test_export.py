@@ -89,6 +89,7 @@ def test_signatures(exported):
     }
 
 
+@pytest.mark.slow
 def test_the_other_signatures_answer(exported):
     keras_model, tokenizer, path = exported
     signatures = tf.saved_model.load(str(path)).signatures
@@ -132,6 +133,7 @@ def test_warm_up_requests_are_answered(exported):
         assert all(len(value) == 1 for value in answer.values())
 
 
+@pytest.mark.slow
 def test_versions_count_up_and_a_failure_leaves_nothing(tmp_path, monkeypatch):
     tokenizer = ByteTokenizer()
     model = classifier(tokenizer.vocabulary_size)

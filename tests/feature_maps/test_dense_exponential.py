@@ -200,6 +200,7 @@ def test_another_draw_changes_the_features_and_not_the_kernel(feature_map):
     assert np.min(np.abs(drawn[0] - drawn[1])) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("feature_map", DENSE[1:], ids=NAMES[1:])
 def test_graph_and_compiled_are_as_eager(feature_map):
     queries, keys = skewed(20, heads=2)

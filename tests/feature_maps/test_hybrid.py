@@ -156,6 +156,7 @@ def test_features_are_bounded_and_their_weight_is_apart(scale):
         assert np.all(np.isfinite(log_weight)) and np.max(np.abs(values)) <= 1
 
 
+@pytest.mark.slow
 def test_graph_and_compiled_are_as_eager():
     parameters = Hybrid().draw(projections.orthogonal, 0, 11, HEAD_DIM)
     x = np.random.default_rng(0).standard_normal((2, 3, 7, HEAD_DIM)).astype("float32")

@@ -168,6 +168,7 @@ def run(script, *arguments, **environment):
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "expected"),
     [

@@ -312,6 +312,7 @@ def test_fit_gathers_as_the_call_does(name, jit_compile):
     assert {"gathered", *MOMENTS, "curvature"} <= changed(before, after)
 
 
+@pytest.mark.slow
 def test_training_learns_and_redrawing_keeps_what_was_adapted(name):
     x = draw(4 * B, T, F)
     model = model_of(attention(feature_map=name))

@@ -57,6 +57,7 @@ def test_arguments_of_self_attention(block_type):
         assert crossed.num_key_value_heads == H
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(OF_QUANTIZATION)
 @pytest.mark.parametrize(
     "block_type",
@@ -80,6 +81,7 @@ def test_a_quantized_block_is_saved_and_loaded(block_type, tmp_path):
         assert {path: w.dtype for path, w in loaded.items()} == dtypes
 
 
+@pytest.mark.slow
 @BLOCKS
 def test_lora_is_trained_saved_and_loaded(block_type, tmp_path):
     model, batch = model_of(make(block_type)), inputs_of(block_type)

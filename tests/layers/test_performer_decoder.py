@@ -175,6 +175,7 @@ def test_rows_of_unequal_length_are_padded_on_the_left():
             assert_close(numpy(actual)[row : row + 1], numpy(part))
 
 
+@pytest.mark.slow
 def test_a_loop_of_the_backend_gives_the_whole():
     block = built(True)
     x, source = map(ops.convert_to_tensor, (draw(B, T, F), *draw_source(True)))
@@ -371,6 +372,7 @@ def test_weight_paths(snapshot):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float64"])
 def test_dtype_policies(policy):
     block = decoder(dtype=policy, normalize_first=True)

@@ -34,6 +34,7 @@ def test_dropout_is_the_same_in_both_passes(block_type):
     assert not np.allclose(numpy(plain(*inputs, training=True)), first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("block_type", "jit_compile"),
     [

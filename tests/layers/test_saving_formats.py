@@ -184,6 +184,7 @@ def is_close(a, b):
     return True
 
 
+@pytest.mark.slow
 def test_saved_models_are_bit_equal(batches, tmp_path):
     """Several formats in one process: to start it takes longer than all else."""
     whole, path = layers(), tmp_path / "model.keras"

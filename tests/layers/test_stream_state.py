@@ -64,6 +64,7 @@ np.save("outputs.npy", keras.ops.convert_to_numpy(output))
 """
 
 
+@pytest.mark.slow
 def test_another_process_resumes_a_stream(tmp_path):
     inputs = keras.Input((None, F))
     layer = attention(rotary_base=100, key_dim=4, exact_window=3)

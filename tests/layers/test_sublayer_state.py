@@ -4,6 +4,7 @@ import json
 
 import keras
 import numpy as np
+import pytest
 from layer_inputs import F, T, attention, draw, numpy
 
 from keras_performer.layers import PerformerEncoder
@@ -60,6 +61,7 @@ def test_a_frozen_block_of_a_model_stays_frozen(tmp_path):
     assert len(trained(loaded)) == 2
 
 
+@pytest.mark.slow
 def test_int8_with_lora_is_bit_equal(tmp_path):
     layer, inputs = attention(name="mha"), keras.Input((T, F))
     model = keras.Model(inputs, layer(inputs, inputs))

@@ -55,6 +55,7 @@ def test_lora(tmp_path):
     assert_close(numpy(adapted(x)), after)
 
 
+@pytest.mark.slow
 def test_int8_of_the_sublayers():
     layer = attention(use_gate=True)
     x = draw(B, T, F)

@@ -87,6 +87,7 @@ def test_exact_blocks_do_not_generate():
         model.generate([[1, 2]], max_new_tokens=2)
 
 
+@pytest.mark.slow
 def test_recomputed_blocks_train_alike():
     ids, losses = draw_ids(4, T), []
     for remat in (False, True):

@@ -74,6 +74,7 @@ def trained_paths(model):
     return [weight.path for weight in model.trainable_variables]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [

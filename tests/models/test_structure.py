@@ -82,6 +82,7 @@ def test_what_is_part_of_the_structure():
             before = Structure(model)
 
 
+@pytest.mark.slow
 def test_what_changes_nothing_is_compiled_once(tmp_path):
     model = randomize(PerformerCausalLM(backbone(causal=True, num_layers=1)))
     model.generate(PROMPTS, N)

@@ -161,6 +161,7 @@ def test_beams_take_their_states_along(model):
         assert row.tolist() == [every[first], every[second]]
 
 
+@pytest.mark.slow
 def test_samplers_of_keras_hub(model):
     if sys.version_info < (3, 11):
         pytest.skip("KerasHub needs Python 3.11: this is 3.10")

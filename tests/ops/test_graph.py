@@ -97,6 +97,7 @@ def test_unknown_lengths(attend):
         compare(attend, function, arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [T, None], ids=["known", "unknown"])
 def test_xla(form, length):
     def attend(query, key, value, projection):

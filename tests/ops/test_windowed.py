@@ -114,6 +114,7 @@ def test_the_past_is_bit_equal():
         assert not np.array_equal(before[:, 6:], after[:, 6:])
 
 
+@pytest.mark.slow
 def test_compiled_as_eager():
     inputs, arguments = draw("float32"), draw_map("softmax", "float32")
 

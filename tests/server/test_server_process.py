@@ -258,6 +258,7 @@ def test_a_signal_stops_the_server_after_the_running_request(everything_path):
             server.peak_memory()
 
 
+@pytest.mark.slow
 def test_a_signal_while_loading_stops_the_server(everything_path):
     program = (
         "import os, signal\n"
@@ -299,6 +300,7 @@ def test_an_address_that_is_not_there(everything_path):
         serve(options)
 
 
+@pytest.mark.slow
 def test_a_base_path_that_is_missing_or_has_no_version(tmp_path):
     options = ServerOptions(model_base_path=tmp_path, rest_api_port=0)
     with pytest.raises(ValueError, match="No versions of model default found"):
@@ -312,6 +314,7 @@ def test_a_base_path_that_is_missing_or_has_no_version(tmp_path):
     assert f"Could not find base path {tmp_path / 'nowhere'}" in str(raised.value)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_ready_in_time(everything_path):
     options = ServerOptions(model_base_path=str(everything_path), rest_api_port=0)
     with (

@@ -176,6 +176,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_saved_models_run_in_a_process_without_this_package(tmp_path):
     for name, tokenizer in (("byte", make_byte()), ("word_piece", make_word_piece())):
         module = tf.Module()

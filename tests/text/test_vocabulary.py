@@ -139,6 +139,7 @@ def test_words_of_equal_count_are_taken_in_any_order_of_documents(monkeypatch):
     assert learnt == learn_vocabulary(words[::-1] * 2, 64)
 
 
+@pytest.mark.slow
 def test_is_the_same_in_another_process_and_order():
     texts = corpus()
     script = (

@@ -89,6 +89,7 @@ STEPS = 17  # of an epoch
 
 
 # 4 steps lie between two checkpoints, or an epoch's end.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "name", "when", "latest_step"),
     [
@@ -142,6 +143,7 @@ def test_another_seed_gives_another_model(complete, settings, tmp_path):
     assert np.abs(embedding - theirs).max() > 0
 
 
+@pytest.mark.slow
 def test_word_pieces_relu_and_no_validation(corpus, tmp_path):
     settings = ClassifierSettings(
         data=str(corpus),
@@ -176,6 +178,7 @@ def test_other_settings_do_not_go_on(complete, settings, name, value):
         train_classifier(other, complete.path, verbose=0)
 
 
+@pytest.mark.slow
 def test_a_complete_run_goes_on_with_more_epochs(complete, settings, tmp_path):
     path = tmp_path / "run"
     shutil.copytree(complete.path, path)
