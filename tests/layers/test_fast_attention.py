@@ -88,7 +88,7 @@ def test_the_trainable_weights_are_those_of_keras(variant):
     assert projection.path == "attention/projection"
     assert projection.shape == (ours.num_features, D)
     for name in ("query_dense", "key_dense", "value_dense", "output_dense"):
-        assert type(getattr(ours, name)) is type(getattr(theirs, name))
+        assert isinstance(getattr(ours, name), type(getattr(theirs, name)))
 
 
 @pytest.mark.parametrize("use_causal_mask", [False, True])
