@@ -96,6 +96,34 @@ class AttentionAxes:
                 f"query.shape={tuple(query_shape)}, attention over axes {self.attended}"
             )
 
+    def check_forget_gate(self, query_shape):
+        """Raises a `ValueError` where there is no order along which to forget.
+
+        Args:
+            query_shape: Shape of the queries, (B, *axes, F).
+        """
+        if len(self.attended) > 1:
+            raise ValueError(
+                "`forget_gate=True` needs one axis of attention: several have no order "
+                "along which to forget. Flatten them, or choose one by "
+                "`attention_axes`. Received: query.shape="
+                f"{tuple(query_shape)}, attention over axes {self.attended}"
+            )
+
+    def check_self_attention(self, query_shape, value_shape):
+        """Raises a `ValueError` where a forget gate has not a key for each query.
+
+        Args:
+            query_shape: Shape of the queries, (B, *axes, F).
+            value_shape: Shape of the values.
+        """
+        if not compatible(query_shape[:-1], value_shape[:-1]):
+            raise ValueError(
+                "`forget_gate=True` is for self-attention, with a key for each query: "
+                "for cross-attention make a layer without. Received: query.shape="
+                f"{tuple(query_shape)}, value.shape={tuple(value_shape)}"
+            )
+
     def fold(self, x):
         """(B, *axes, ...) as (B', T, ...)."""
         if self.rank == 3:

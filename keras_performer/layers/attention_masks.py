@@ -15,6 +15,7 @@ from keras_performer.ops.backend.keras_internals import (
     is_traced,
     set_keras_mask,
 )
+from keras_performer.ops.decay import bounded_log_decay
 from keras_performer.ops.segments import number_segments, same_segment
 
 
@@ -231,10 +232,10 @@ def merge_key_masks(axes, key, value_mask, key_mask, attention_mask):
 
 
 def block_key_mask(name, padding_mask, attention_mask):
-    """The one key mask that the two masks of a decoder block's sequence amount to.
+    """The one key mask that the two masks of a block's sequence amount to.
 
     Args:
-        name: `"decoder"` or `"encoder"`, as in the names of the masks.
+        name: What the names of the masks begin with: `"decoder_"`, `"encoder_"` or "".
         padding_mask: Boolean tensor of shape (B, T), or `None`.
         attention_mask: Boolean tensor of shape (B, 1, T), or `None`.
 
@@ -247,21 +248,21 @@ def block_key_mask(name, padding_mask, attention_mask):
     if padding_mask is not None:
         if len(padding_mask.shape) != 2:
             raise ValueError(
-                f"`{name}_padding_mask` must have the shape (batch, length). Received: "
-                f"{name}_padding_mask.shape={tuple(padding_mask.shape)}"
+                f"`{name}padding_mask` must have the shape (batch, length). Received: "
+                f"{name}padding_mask.shape={tuple(padding_mask.shape)}"
             )
-        check_mask_values(f"{name}_padding_mask", padding_mask)
+        check_mask_values(f"{name}padding_mask", padding_mask)
     if attention_mask is not None:
         shape = tuple(attention_mask.shape)
         if len(shape) != 3 or shape[1] != 1:
             raise ValueError(
-                f"`{name}_attention_mask` must be a key mask, of shape (batch, 1, "
+                f"`{name}attention_mask` must be a key mask, of shape (batch, 1, "
                 "length): linear attention never forms the matrix of queries by keys "
-                f"that another mask would act on. Padding is `{name}_padding_mask`, of "
+                f"that another mask would act on. Padding is `{name}padding_mask`, of "
                 "shape (batch, length), causality `use_causal_mask=True`. Received: "
-                f"{name}_attention_mask.shape={shape}"
+                f"{name}attention_mask.shape={shape}"
             )
-        check_mask_values(f"{name}_attention_mask", attention_mask)
+        check_mask_values(f"{name}attention_mask", attention_mask)
         attention_mask = ops.squeeze(attention_mask, axis=1)
     masks = [mask for mask in (padding_mask, attention_mask) if mask is not None]
     return _all_of([ops.cast(mask, "bool") for mask in masks])
@@ -286,6 +287,20 @@ def visible_keys(inputs):
         segments = number_segments(inputs.segment_ids)
         masks.append(same_segment(segments, segments)[:, None])
     return _all_of(masks)
+
+
+def counted_log_decay(inputs):
+    """The log decays of the positions that count, and zeros at hidden keys.
+
+    Args:
+        inputs: The call's `AttentionInputs`.
+
+    Returns:
+        Tensor of shape (B', T, Hk), or `None` where nothing decays.
+    """
+    if inputs.log_decay is None:
+        return None
+    return bounded_log_decay(inputs.log_decay, inputs.keys, inputs.key_mask)
 
 
 def rotary_positions(axes, inputs, positions):

@@ -5,7 +5,8 @@ import inspect
 from typing import Any, NamedTuple
 
 import keras
-from keras import constraints, initializers, ops, regularizers
+import numpy as np
+from keras import activations, constraints, initializers, ops, regularizers
 
 from keras_performer.layers import attention_masks as masks
 from keras_performer.layers import validation
@@ -14,6 +15,7 @@ from keras_performer.layers.quantizable import EinsumDense
 from keras_performer.layers.sublayer_state import CompositeLayer
 from keras_performer.layers.sublayers import clone_initializer, policy_at
 from keras_performer.ops import rotary
+from keras_performer.ops.accumulation import to_accumulation_dtype
 from keras_performer.ops.backend.keras_internals import set_keras_mask
 
 
@@ -28,6 +30,8 @@ class AttentionInputs(NamedTuple):
         key_mask: Boolean tensor of shape (B', S), or `None`.
         segment_ids: Integer tensor of shape (B', T), or `None`.
         causal: Whether a query sees only the keys at and before its position.
+        log_decay: Log decays of what was before each position, not yet zero where keys
+            are hidden, (B', T, Hk); or `None`.
     """
 
     queries: Any
@@ -37,6 +41,7 @@ class AttentionInputs(NamedTuple):
     key_mask: Any
     segment_ids: Any
     causal: bool
+    log_decay: Any = None
 
 
 def with_arguments_of(base):
@@ -112,6 +117,11 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         num_key_value_heads: Hk, the number of heads of keys and values. Defaults to
             `num_heads`.
         rotary_base: Base of rotary positions, or `None` for no positions.
+        gate_activation: Activation of the gate.
+        normalize_heads: Whether each head's output is divided by its root mean square,
+            before the gate.
+        forget_gate: Whether a head forgets what was before a position, by a gate of
+            the query there.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
@@ -160,6 +170,9 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         *,
         num_key_value_heads=None,
         rotary_base=None,
+        gate_activation="sigmoid",
+        normalize_heads=False,
+        forget_gate=False,
         **kwargs,
     ):
         validation.check_size("num_heads", num_heads)
@@ -170,6 +183,7 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         validation.check_seed(seed)
         validation.check_rotary_base(rotary_base, key_dim)
         validation.refuse_quadratic(sliding_window, flash_attention)
+        validation.check_gate_activation(use_gate, gate_activation)
         super().__init__(**kwargs)
         self.supports_masking = True
         self.num_heads = num_heads
@@ -180,6 +194,9 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         self.use_bias = use_bias
         self._use_gate = use_gate
         self.rotary_base = rotary_base
+        self.gate_activation = activations.get(gate_activation)
+        self.normalize_heads = normalize_heads
+        self.forget_gate = forget_gate
         self._output_shape = validation.shape_tuple(output_shape)
         self._attention_axes = validation.axes_tuple(attention_axes)
         self._kernel_initializer = initializers.get(kernel_initializer)
@@ -244,6 +261,8 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         key_shape = value_shape if key_shape is None else key_shape
         self._axes = AttentionAxes(len(query_shape), self._attention_axes)
         self._axes.check_shapes(query_shape, value_shape, key_shape)
+        if self.forget_gate:
+            self._axes.check_forget_gate(query_shape)
         heads, key_value_heads = self.num_heads, self.num_key_value_heads
         output_heads = (heads, self.value_dim)
         output_shape = self._output_shape or (query_shape[-1],)
@@ -255,7 +274,7 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         )
         if self._use_gate:
             self._gate_dense = self._dense(
-                "gate", query_shape, "f->hd", output_heads, activation="sigmoid"
+                "gate", query_shape, "f->hd", output_heads, self.gate_activation
             )
         self._value_dense = self._dense(
             "value", value_shape, "f->hd", (key_value_heads, self.value_dim)
@@ -266,6 +285,21 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
             "hd->" + "xyz"[: len(output_shape)],
             output_shape,
         )
+        if self.forget_gate:
+            self._forget_gate_dense = self._dense(
+                "forget_gate",
+                query_shape,
+                "f->h",
+                (key_value_heads,),
+                bias_initializer=_memories(key_value_heads),
+            )
+        if self.normalize_heads:
+            self._head_norm = keras.layers.RMSNormalization(
+                epsilon=1e-5,
+                dtype=policy_at(self.dtype_policy, f"{self.path}/head_norm"),
+                name="head_norm",
+            )
+            self._head_norm.build((*query_shape[:-1], *output_heads))
         self._dropout_layer = keras.layers.Dropout(
             rate=self.dropout,
             dtype=policy_at(self.dtype_policy, self.path),
@@ -305,6 +339,7 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
             masks.merge_key_masks(self._axes, key, *given_masks[1:]),
             segment_ids,
             use_causal_mask,
+            self._log_decay(query),
         )
         if self.rotary_base is not None:
             of_queries, of_keys = masks.rotary_positions(self._axes, inputs, positions)
@@ -379,6 +414,9 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
             "use_gate": self._use_gate,
             "seed": self.seed,
             "rotary_base": self.rotary_base,
+            "gate_activation": activations.serialize(self.gate_activation),
+            "normalize_heads": self.normalize_heads,
+            "forget_gate": self.forget_gate,
         }
 
     def _query_heads(self, query):
@@ -393,9 +431,19 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
             heads = self._key_dense(key), self._value_dense(value)
         return [self._axes.fold(x) for x in heads]
 
+    def _log_decay(self, query):
+        """Log decays (B', T, Hk) of (B, *axes, F), or `None` without a forget gate."""
+        if not self.forget_gate:
+            return None
+        with masks.detached(query):
+            gate = self._axes.fold(self._forget_gate_dense(query))
+        return ops.log_sigmoid(to_accumulation_dtype(gate))
+
     def _join_heads(self, output, gate, query):
         """The output of the heads, (B', T, H, Dv), unfolded, gated and projected."""
         output = self._axes.unfold(output, query)
+        if self.normalize_heads:
+            output = self._head_norm(output)
         if gate is not None:
             output = ops.multiply(output, gate)
         return self._output_dense(output)
@@ -412,6 +460,8 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         )
         if use_causal_mask:
             axes.check_causal(query.shape)
+        if self.forget_gate:
+            axes.check_self_attention(query.shape, value.shape)
 
     def _axes_of(self, query_shape):
         if self.built and len(query_shape) != self._axes.rank:
@@ -422,7 +472,15 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
             )
         return AttentionAxes(len(query_shape), self._attention_axes)
 
-    def _dense(self, name, input_shape, features, units, activation=None):
+    def _dense(
+        self,
+        name,
+        input_shape,
+        features,
+        units,
+        activation=None,
+        bias_initializer=None,
+    ):
         """A projection of the features of each position, such as `"f->hd"`, built."""
         # An equation of the inputs' rank: the activity regularizer, as Keras's, then
         # divides by the batch alone. The weights do not depend on the rank.
@@ -431,10 +489,11 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         dense = EinsumDense(
             f"{positions}{before},{before}{after}->{positions}{after}",
             output_shape=(*(None,) * (self._axes.rank - 2), *units),
-            bias_axes=after if self.use_bias else None,
+            bias_axes=after if self.use_bias or bias_initializer else None,
             activation=activation,
             kernel_initializer=clone_initializer(self._kernel_initializer, name),
-            bias_initializer=clone_initializer(self._bias_initializer, name),
+            bias_initializer=bias_initializer
+            or clone_initializer(self._bias_initializer, name),
             kernel_regularizer=self._kernel_regularizer,
             bias_regularizer=self._bias_regularizer,
             activity_regularizer=self._activity_regularizer,
@@ -445,3 +504,13 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         )
         dense.build(input_shape)
         return dense
+
+
+def _memories(heads):
+    """Initializer of a forget gate's biases, (Hk,): from short memories to long ones.
+
+    A head of bias b forgets σ(−b) of its sums a position: they last for 8 positions at
+    2, for 400 at 6.
+    """
+    biases = np.linspace(2, 6, heads) if heads > 1 else [4.0]
+    return initializers.Constant(list(map(float, biases)))

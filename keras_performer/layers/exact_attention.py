@@ -6,6 +6,7 @@ from keras import ops
 from keras_performer.layers import attention_masks as masks
 from keras_performer.layers.base_attention import BaseAttention
 from keras_performer.ops import exact_attention_scores
+from keras_performer.ops.decay import pairwise_log_decay
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -22,7 +23,9 @@ class ExactAttention(BaseAttention):
         num_heads: H, the number of heads.
         key_dim: D, the size of a head for queries and keys.
         **kwargs: The other arguments of `FastAttention`, by name, but for
-            `feature_map`, `num_features`, `projection` and `exact_window`.
+            `feature_map`, `num_features`, `projection` and `exact_window`. With
+            `forget_gate=True` it is the forgetting Transformer's attention, arXiv
+            2503.02130: sums of log decays are added to the logits.
 
     Call arguments:
         query: Tensor of shape (B, T, F).
@@ -64,17 +67,21 @@ class ExactAttention(BaseAttention):
         groups = self.num_heads // self.num_key_value_heads
         if groups > 1:  # not all backends share heads
             keys, values = (ops.repeat(x, groups, axis=2) for x in (keys, values))
+        bias = None
+        if inputs.log_decay is not None:
+            bias = pairwise_log_decay(masks.counted_log_decay(inputs))
+            bias = ops.cast(ops.repeat(bias, groups, axis=1), queries.dtype)
         is_masked = inputs.key_mask is not None or inputs.segment_ids is not None
         if not is_masked:
             # Causality alone is a flag, for which backends have kernels without a mask.
             return ops.dot_product_attention(
-                queries, keys, values, is_causal=inputs.causal
+                queries, keys, values, bias, is_causal=inputs.causal
             )
         visible = masks.visible_keys(inputs)
         batch, _, _, source = ops.shape(visible)
         shape = batch, 1, ops.shape(queries)[1], source  # which all backends take
         output = ops.dot_product_attention(
-            queries, keys, values, mask=ops.broadcast_to(visible, shape)
+            queries, keys, values, bias, mask=ops.broadcast_to(visible, shape)
         )
         # A softmax over nothing is uniform, and shall be zero.
         sees = ops.cast(ops.any(visible, axis=-1), output.dtype)  # (B', 1, T)
@@ -82,5 +89,8 @@ class ExactAttention(BaseAttention):
 
     def _scores(self, inputs):
         return exact_attention_scores(
-            inputs.queries, inputs.keys, masks.visible_keys(inputs)
+            inputs.queries,
+            inputs.keys,
+            masks.visible_keys(inputs),
+            masks.counted_log_decay(inputs),
         )

@@ -16,6 +16,8 @@ from keras_performer.layers.stream_state import StreamState
 from keras_performer.layers.validation import check_optional_size
 from keras_performer.ops import (
     AttentionState,
+    DecayedState,
+    DecayedWindowedState,
     WindowedState,
     count_positions,
     projections,
@@ -87,6 +89,16 @@ class FastAttention(BaseAttention):
             (`ops.linear_attention`, as LoLCATs, arXiv 2410.10254); their
             balance is a trainable weight of each head. In self-attention alone.
             `None` for no window.
+        gate_activation: Activation of the output gate, such as `"silu"`.
+        normalize_heads: Whether each head's output is divided by its root mean square
+            (before the gate), as in gated linear attention, arXiv 2312.06635. The
+            sizes of sums over a few positions and over many then do not differ.
+        forget_gate: Whether a head forgets: at each position what it has summed up
+            before is multiplied by `σ(w·x + b)`, a number for each of the Hk heads of
+            keys, from the query's features there. The biases start spread between 2
+            and 6, so that heads remember 8 to 400 positions. In self-attention along
+            one axis. Bidirectionally what is behind a query is forgotten in the same
+            way from the end on. A gate of exactly 1 gives the layer without.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
@@ -273,6 +285,7 @@ class FastAttention(BaseAttention):
             dtype,
             head_dim=self.key_dim,
             window_size=self.exact_window,
+            decays=self.forget_gate,
         )
         return StreamState(state, ops.zeros((batch_size,), dtype="int32"))
 
@@ -393,7 +406,7 @@ class FastAttention(BaseAttention):
         }
 
     def _attend(self, inputs, training):
-        queries, keys, values, query_mask, key_mask, segment_ids, causal = inputs
+        queries, keys, values, query_mask, key_mask, segment_ids, causal = inputs[:7]
         if self.probe is not None:
             self.probe(self, queries, keys, query_mask, key_mask, causal)
         output = self.attention_function(
@@ -407,6 +420,7 @@ class FastAttention(BaseAttention):
             segment_ids=segment_ids,
             window_size=self.exact_window,
             window_log_weight=self._window_log_weight,
+            log_decay=inputs.log_decay,
         )
         if self.feature_map.adapts and training and self.trainable:
             moments = Moments.of(queries, keys, query_mask, key_mask)
@@ -422,6 +436,7 @@ class FastAttention(BaseAttention):
             masks.visible_keys(inputs),
             window_size=self.exact_window,
             window_log_weight=self._window_log_weight,
+            log_decay=masks.counted_log_decay(inputs),
         )
 
     def _advance(self, advance, x, state, mask):
@@ -445,6 +460,7 @@ class FastAttention(BaseAttention):
             self._map_parameters(queries),
             key_mask=mask,
             window_log_weight=self._window_log_weight,
+            log_decay=self._log_decay(x),
         )
         counts = ops.sum(ops.cast(counted, "int32"), axis=1)
         counts = ops.cast(counts, "int32")  # JAX with float64 sums up in int64
@@ -479,23 +495,29 @@ class FastAttention(BaseAttention):
             )
 
     def _check_state(self, state):
-        kind = AttentionState if self.exact_window is None else WindowedState
+        kinds = [AttentionState, DecayedState], [WindowedState, DecayedWindowedState]
+        kind = kinds[self.exact_window is not None][self.forget_gate]
         is_stream = isinstance(state, StreamState)
         if not is_stream or not isinstance(state.attention, kind):
             received = type(state.attention if is_stream else state).__name__
             raise ValueError(
                 "`state` must be what `initial_state`, `prefill` or `step` of such a "
-                f"layer returned, a `StreamState` of an `{kind.__name__}`. Received: "
+                f"layer returned, a `StreamState` of a `{kind.__name__}`. Received: "
                 f"{received}"
             )
 
     def _check_summaries(self, x):
         self._check_streams(x)
-        if self.rotary_base is not None or self.exact_window is not None:
+        if (
+            self.rotary_base is not None
+            or self.exact_window is not None
+            or self.forget_gate
+        ):
             raise ValueError(
-                "A source that is summed up has neither positions nor a window: "
-                "`summarize` and `attend` are for layers without. Received: "
-                f"rotary_base={self.rotary_base}, exact_window={self.exact_window}"
+                "A source that is summed up has neither positions nor a window, and "
+                "nothing of it is forgotten: `summarize` and `attend` are for layers "
+                f"without. Received: rotary_base={self.rotary_base}, exact_window="
+                f"{self.exact_window}, forget_gate={self.forget_gate}"
             )
 
 

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_performer.layers import decoder_cache
 from keras_performer.layers.attention_masks import block_key_mask
+from keras_performer.layers.stream_state import BlockState
 from keras_performer.layers.transformer_block import TransformerBlock
 from keras_performer.ops.backend.keras_internals import get_keras_mask
 
@@ -56,6 +57,14 @@ class PerformerDecoder(TransformerBlock):
             `None`.
         num_key_value_heads: Hk, the number of heads of keys and values in
             self-attention. Defaults to `num_heads`.
+        short_convolution: Number of positions that a depthwise convolution mixes into
+            the input of self-attention, such as 4, or `None` for none; see
+            `ShortConvolution`. It is causal.
+        forget_gate: Whether self-attention forgets; see `FastAttention`.
+        normalize_heads: Whether the heads' outputs of self-attention are normalized;
+            see `FastAttention`.
+        output_gate: Activation of a gate that the heads' outputs of self-attention are
+            multiplied by, such as `"silu"`, or `None` for no gate.
         remat: Whether the backward pass computes the block again instead of keeping
             what it computed: exactly, dropout included.
         seed: Integer that seeds the projections and dropout, or `None`.
@@ -111,6 +120,7 @@ class PerformerDecoder(TransformerBlock):
 
     def build(self, decoder_sequence_shape, encoder_sequence_shape=None):
         shape = decoder_sequence_shape
+        self._convolution = self._short_convolution(shape, causal=True)
         self._self_attention_layer = self._self_attention("self_attention", shape, 0)
         self._self_attention_layer_norm = self._norm("self_attention_layer_norm", shape)
         self._self_attention_dropout = self._drop("self_attention_dropout", 1)
@@ -153,12 +163,12 @@ class PerformerDecoder(TransformerBlock):
             has_cross,
         )
         x, query_mask, key_mask = self._masked(
-            "decoder", decoder_sequence, decoder_padding_mask, decoder_attention_mask
+            "decoder_", decoder_sequence, decoder_padding_mask, decoder_attention_mask
         )
         inputs, source_mask = (x,), None
         if has_cross:
             source, _, source_mask = self._masked(
-                "encoder",
+                "encoder_",
                 encoder_sequence,
                 encoder_padding_mask,
                 encoder_attention_mask,
@@ -176,8 +186,8 @@ class PerformerDecoder(TransformerBlock):
         def attend(x):
             layer = self._self_attention_layer
             if self_attention_cache is not None:
-                advance = layer.step if x.shape[1] == 1 else layer.prefill
-                return advance(x, self_attention_cache, mask=key_mask)
+                return self._advance(x, self_attention_cache, key_mask)
+            x = self._convolve(x, key_mask, segment_ids)
             output = layer(
                 x,
                 x,
@@ -228,7 +238,10 @@ class PerformerDecoder(TransformerBlock):
             ValueError: If the block is not built.
         """
         self._check_built()
-        return self._self_attention_layer.initial_state(batch_size)
+        attention = self._self_attention_layer.initial_state(batch_size)
+        if self._convolution is None:
+            return attention
+        return BlockState(attention, self._convolution.initial_state(batch_size))
 
     def initial_cross_state(self, batch_size):
         """The `cross_attention_cache` of an empty source, which attends to nothing.
@@ -275,6 +288,22 @@ class PerformerDecoder(TransformerBlock):
         if shape is not None:
             block.build(shape, source_shape)
         return block
+
+    def _advance(self, x, state, mask):
+        """Self-attention's output for the next positions, and the state after them."""
+        layer = self._self_attention_layer
+        advance = layer.step if x.shape[1] == 1 else layer.prefill
+        if self._convolution is None:
+            return advance(x, state, mask=mask)
+        if not isinstance(state, BlockState):
+            raise ValueError(
+                "`self_attention_cache` must be what `initial_state` or a call of such "
+                "a block returned, a `BlockState`, as it has a short convolution. "
+                f"Received: {type(state).__name__}"
+            )
+        mixed, convolution = self._convolution.advance(x, state.convolution, mask)
+        output, attention = advance(x + mixed, state.attention, mask=mask)
+        return output, BlockState(attention, convolution)
 
     def _masked(self, name, sequence, padding_mask, attention_mask):
         """A sequence in the compute dtype, its padding mask, and its mask of keys."""

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_performer.layers.attention_masks import block_key_mask
 from keras_performer.layers.transformer_block import TransformerBlock
 from keras_performer.ops.backend.keras_internals import get_keras_mask
 
@@ -43,6 +44,14 @@ class PerformerEncoder(TransformerBlock):
             `None`.
         num_key_value_heads: Hk, the number of heads of keys and values. Defaults to
             `num_heads`.
+        short_convolution: Number of positions that a depthwise convolution mixes into
+            the input of self-attention, such as 4, or `None` for none; see
+            `ShortConvolution`. It reaches to both sides.
+        forget_gate: Whether self-attention forgets; see `FastAttention`.
+        normalize_heads: Whether the heads' outputs of self-attention are normalized;
+            see `FastAttention`.
+        output_gate: Activation of a gate that the heads' outputs of self-attention are
+            multiplied by, such as `"silu"`, or `None` for no gate.
         remat: Whether the backward pass computes the block again instead of keeping
             what it computed: exactly, dropout included.
         seed: Integer that seeds the projection and dropout, or `None`.
@@ -78,6 +87,7 @@ class PerformerEncoder(TransformerBlock):
     _num_seeds = 3
 
     def build(self, inputs_shape):
+        self._convolution = self._short_convolution(inputs_shape, causal=False)
         self._self_attention_layer = self._self_attention(
             "self_attention_layer", inputs_shape, 0
         )
@@ -103,7 +113,12 @@ class PerformerEncoder(TransformerBlock):
         if padding_mask is None:
             padding_mask = get_keras_mask(inputs)
 
+        mask = None
+        if self._convolution is not None:
+            mask = block_key_mask("", padding_mask, attention_mask)
+
         def attend(x):
+            x = self._convolve(x, mask, segment_ids)
             output = self._self_attention_layer(
                 x,
                 x,

@@ -12,9 +12,27 @@ class StreamState(NamedTuple):
 
     Attributes:
         attention: `keras_performer.ops.AttentionState`, or with a window
-            `keras_performer.ops.WindowedState`.
+            `keras_performer.ops.WindowedState`; with a forget gate `DecayedState` or
+            `DecayedWindowedState`.
         position: How many positions have counted so far: int32 tensor of shape (B,).
     """
 
     attention: Any
     position: Any
+
+
+class BlockState(NamedTuple):
+    """The state of a block whose attention has a short convolution before it.
+
+    Attributes:
+        attention: `StreamState` of its attention.
+        convolution: The last inputs of its convolution, (B, width − 1, F).
+    """
+
+    attention: Any
+    convolution: Any
+
+    @property
+    def position(self):
+        """How many positions have counted so far, (B,)."""
+        return self.attention.position

@@ -10,6 +10,7 @@ from keras_performer.layers.exact_attention import ExactAttention
 from keras_performer.layers.fast_attention import FastAttention
 from keras_performer.layers.quantizable import Dense
 from keras_performer.layers.remat import remat
+from keras_performer.layers.short_convolution import ShortConvolution
 from keras_performer.layers.sublayer_state import CompositeLayer
 from keras_performer.layers.sublayers import (
     NORMALIZATIONS,
@@ -83,6 +84,10 @@ class TransformerBlock(CompositeLayer):
             `None`.
         num_key_value_heads: Hk, the number of heads of keys and values in
             self-attention. Defaults to `num_heads`.
+        short_convolution: Width of a convolution before self-attention, or `None`.
+        forget_gate: Whether self-attention forgets.
+        normalize_heads: Whether self-attention's heads are normalized.
+        output_gate: Activation of self-attention's output gate, or `None` for no gate.
         remat: Whether the backward pass computes the block again instead of keeping
             what it computed.
         seed: Integer that seeds the projections and dropout, or `None`.
@@ -90,6 +95,7 @@ class TransformerBlock(CompositeLayer):
     """
 
     _num_seeds = 1  # of sublayers, in a subclass
+    _cross_attention_layer = None
     _autocasts_arguments = True
 
     def __init__(
@@ -113,6 +119,10 @@ class TransformerBlock(CompositeLayer):
         rotary_base=None,
         exact_window=None,
         num_key_value_heads=None,
+        short_convolution=None,
+        forget_gate=False,
+        normalize_heads=False,
+        output_gate=None,
         remat=False,
         seed=None,
         **kwargs,
@@ -123,6 +133,7 @@ class TransformerBlock(CompositeLayer):
         check_choice("normalization", normalization, NORMALIZATIONS)
         check_choice("feedforward", feedforward, FEEDFORWARDS)
         check_optional_size("feedforward_chunk", feedforward_chunk)
+        check_optional_size("short_convolution", short_convolution)
         check_choice("attention", attention, ATTENTIONS)
         if attention == "exact" and exact_window is not None:
             raise ValueError(
@@ -151,6 +162,10 @@ class TransformerBlock(CompositeLayer):
         self.rotary_base = rotary_base
         self.exact_window = exact_window
         self.num_key_value_heads = num_key_value_heads
+        self.short_convolution = short_convolution
+        self.forget_gate = forget_gate
+        self.normalize_heads = normalize_heads
+        self.output_gate = activations.get(output_gate) if output_gate else None
         self.remat = remat
         self.seed = seed
 
@@ -176,6 +191,10 @@ class TransformerBlock(CompositeLayer):
             "rotary_base": self.rotary_base,
             "exact_window": self.exact_window,
             "num_key_value_heads": self.num_key_value_heads,
+            "short_convolution": self.short_convolution,
+            "forget_gate": self.forget_gate,
+            "normalize_heads": self.normalize_heads,
+            "output_gate": self.output_gate and activations.serialize(self.output_gate),
             "remat": self.remat,
         }
 
@@ -185,6 +204,15 @@ class TransformerBlock(CompositeLayer):
             attention = renamed_attention(config["attention"])
             config = {**config, "attention": attention}
         return super().from_config(config)
+
+    @property
+    def residual_layers(self):
+        """The layers whose outputs the residual branches end in."""
+        attentions = (self._self_attention_layer, self._cross_attention_layer)
+        return (
+            *(x.output_dense for x in attentions if x is not None),
+            self._feedforward_output_dense,
+        )
 
     def _self_attention(self, name, shape, seed_index):
         """Attention of a sequence of a shape (B, T, F) to itself, built."""
@@ -198,7 +226,28 @@ class TransformerBlock(CompositeLayer):
             bias_initializer=self.bias_initializer,
             num_key_value_heads=self.num_key_value_heads,
             rotary_base=self.rotary_base,
+            use_gate=self.output_gate is not None,
+            gate_activation=self.output_gate or "sigmoid",
+            normalize_heads=self.normalize_heads,
+            forget_gate=self.forget_gate,
         )
+
+    def _short_convolution(self, shape, causal):
+        """The convolution before self-attention, built, or `None`."""
+        if self.short_convolution is None:
+            return None
+        name = "short_convolution"
+        layer = ShortConvolution(
+            self.short_convolution, causal, dtype=self._policy(name), name=name
+        )
+        layer.build(shape)
+        return layer
+
+    def _convolve(self, x, mask, segment_ids):
+        """A tensor (B, T, F), and its convolution added to it."""
+        if self._convolution is None:
+            return x
+        return x + self._convolution(x, mask=mask, segment_ids=segment_ids)
 
     def _cross_attention(self, name, shape, source_shape, seed_index):
         """Attention of a sequence (B, T, F) to another, (B, S, Fs), built."""

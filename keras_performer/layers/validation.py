@@ -132,6 +132,15 @@ def check_rotary_base(rotary_base, key_dim):
         )
 
 
+def check_gate_activation(use_gate, gate_activation):
+    """Raises a `ValueError` where an activation is given for a gate that is not."""
+    if not use_gate and gate_activation != "sigmoid":
+        raise ValueError(
+            "`gate_activation` is of the output gate, which `use_gate=True` makes. "
+            f"Received: use_gate={use_gate}, gate_activation={gate_activation!r}"
+        )
+
+
 def refuse_one_input(query_shape, value_shape):
     """Raises a `ValueError` where a wrapper builds attention with one shape alone."""
     if value_shape is None:

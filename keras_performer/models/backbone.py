@@ -136,6 +136,8 @@ class Backbone(keras.Model):
         for projections in ("(query|gate)", "(key|value)"):
             layout[f".*/{projections}/kernel"] = (None, model, None)
             layout[f".*/{projections}/bias"] = (model, None)
+        layout[".*/forget_gate/kernel"] = (None, model)
+        layout[".*/forget_gate/bias"] = (model,)
         layout[".*/attention_output/kernel"] = (model, None, None)
         hidden = ".*/feedforward_(intermediate|gate)_dense"
         layout[f"{hidden}/kernel"] = (None, model)
@@ -149,6 +151,7 @@ class Backbone(keras.Model):
     def get_config(self):
         return {
             **{name: getattr(self, name) for name in self._argument_names},
+            "block": self.block if isinstance(self.block, str) else dict(self.block),
             "feature_map": keras.tree.map_structure(
                 feature_maps.serialize, self.feature_map
             ),
@@ -161,7 +164,9 @@ class Backbone(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        config = {**config, "dtype": keras.dtype_policies.get(config.get("dtype"))}
+        # What was saved before there were others has plain blocks.
+        config = {"block": "plain", **config}
+        config["dtype"] = keras.dtype_policies.get(config.get("dtype"))
         if "attention" in config:
             config["attention"] = renamed_attention(config["attention"])
         return from_config_with_sublayers(lambda config: cls(**config), config)

@@ -1,13 +1,57 @@
 """`BlockStack`: the layers of one encoder or decoder of a backbone."""
 
+from collections.abc import Mapping
+
 import keras
 
-from keras_performer.layers import PositionEmbedding, SinePositionEncoding
+from keras_performer.layers import (
+    PerformerDecoder,
+    PositionEmbedding,
+    SinePositionEncoding,
+)
 from keras_performer.layers.sublayers import normalization_layer
 
 POSITIONS = ("sinusoidal", "rotary", "learned")
-INITIAL_STDDEV = 0.02
 EPSILON = 1e-5
+# The kinds of blocks: what `PerformerEncoder` and `PerformerDecoder` are made with.
+BLOCKS = {
+    "plain": {},
+    "gated": {
+        "short_convolution": 4,
+        "normalize_heads": True,
+        "output_gate": "silu",
+    },
+}
+BLOCK_OPTIONS = (*BLOCKS["gated"], "forget_gate")
+
+
+def block_options(block, causal):
+    """The arguments of the blocks of a kind.
+
+    Args:
+        block: A name in `BLOCKS`, or a dictionary of some of `BLOCK_OPTIONS`.
+        causal: Whether the blocks are causal: then `"gated"` ones forget, too.
+
+    Returns:
+        Dictionary of arguments of `PerformerEncoder` or `PerformerDecoder`.
+
+    Raises:
+        ValueError: If a name is unknown.
+
+    Example:
+
+    >>> block_options("gated", causal=True)["forget_gate"]
+    True
+    """
+    if isinstance(block, str) and block in BLOCKS:
+        forgets = {"forget_gate": True} if block == "gated" and causal else {}
+        return BLOCKS[block] | forgets
+    if not isinstance(block, Mapping) or not set(block) <= set(BLOCK_OPTIONS):
+        raise ValueError(
+            f"`block` must be one of {tuple(BLOCKS)}, or a dictionary of some of "
+            f"{BLOCK_OPTIONS}. Received: block={block!r}"
+        )
+    return dict(block)
 
 
 class BlockStack:
@@ -20,6 +64,8 @@ class BlockStack:
         block_type: `PerformerEncoder` or `PerformerDecoder`.
         block_name: What the names of the blocks start with.
         num_layers: Number of blocks.
+        hidden_dim: F.
+        block: As for `block_options`.
         positions: `"sinusoidal"`, `"rotary"` or `"learned"`.
         max_wavelength: The largest wavelength of sinusoidal positions, the base of
             rotary ones.
@@ -38,7 +84,7 @@ class BlockStack:
         dropout_seed: Integer that seeds the dropout of embedded tokens, or `None`.
         dtype: Dtype or dtype policy of the layers.
         prefix: What the names of all layers but the blocks start with.
-        **block_options: Further arguments of every block.
+        **arguments: Further arguments of every block.
 
     Raises:
         ValueError: If a list has not one entry for each block, `positions` is unknown,
@@ -48,7 +94,8 @@ class BlockStack:
 
     >>> from keras_performer.layers import PerformerEncoder
     >>> stack = BlockStack(
-    ...     PerformerEncoder, "block", num_layers=2, num_heads=2, intermediate_dim=32,
+    ...     PerformerEncoder, "block", num_layers=2, hidden_dim=16, block="gated",
+    ...     num_heads=2, intermediate_dim=32,
     ...     positions="rotary", max_wavelength=10000, max_sequence_length=None,
     ...     attention=["linear", "exact"], feature_map="softmax", exact_window=None,
     ...     dropout=0.0, normalize_first=True, normalization="layer_norm", seed=0,
@@ -64,6 +111,8 @@ class BlockStack:
         block_name,
         *,
         num_layers,
+        hidden_dim,
+        block,
         positions,
         max_wavelength,
         max_sequence_length,
@@ -77,13 +126,14 @@ class BlockStack:
         dropout_seed,
         dtype,
         prefix="",
-        **block_options,
+        **arguments,
     ):
         self.normalize_first = normalize_first
         self.positions = _position_layer(
             positions,
             max_wavelength,
             max_sequence_length,
+            stddev(hidden_dim),
             seed=shifted(seed, num_layers),
             dtype=dtype,
             name=f"{prefix}position_embedding",
@@ -94,6 +144,7 @@ class BlockStack:
         attentions = _per_block("attention", attention, num_layers)
         maps = _per_block("feature_map", feature_map, num_layers)
         windows = _per_block("exact_window", exact_window, num_layers)
+        arguments |= block_options(block, causal=block_type is PerformerDecoder)
         self.blocks = [
             block_type(
                 attention=attentions[index],
@@ -102,13 +153,13 @@ class BlockStack:
                 rotary_base=max_wavelength if positions == "rotary" else None,
                 dropout=dropout,
                 layer_norm_epsilon=EPSILON,
-                kernel_initializer=initializer(shifted(seed, index)),
+                kernel_initializer=initializer(hidden_dim, shifted(seed, index)),
                 normalize_first=normalize_first,
                 normalization=normalization,
                 seed=shifted(seed, index),
                 dtype=dtype,
                 name=f"{block_name}_{index}",
-                **block_options,
+                **arguments,
             )
             for index in range(num_layers)
         ]
@@ -135,14 +186,34 @@ class BlockStack:
             x = self.norm(x)
         return self.dropout(x, training=training)
 
+    def scale_residuals(self):
+        """Scales the starting values of what is added to the residual stream.
+
+        By the root of how many terms are added, so that their sum has the same size
+        whatever the depth is, as in GPT-2. The blocks must be built.
+        """
+        for block in self.blocks:
+            for layer in block.residual_layers:
+                kernel = layer.kernel
+                kernel.assign(kernel * (2 * len(self.blocks)) ** -0.5)
+
     def end(self, x):
         """The hidden states of shape (B, T, F), from what the last block returned."""
         return self.norm(x) if self.normalize_first else x
 
 
-def initializer(seed):
+def stddev(hidden_dim):
+    """Standard deviation of starting values: `F^-½`, by which kernels keep sizes.
+
+    GPT-2's 0.02 is about half of that at its width of 768, and a quarter at 128, where
+    a small model spends hundreds of steps on growing its kernels.
+    """
+    return hidden_dim**-0.5
+
+
+def initializer(hidden_dim, seed):
     """The initializer of kernels and embeddings."""
-    return keras.initializers.TruncatedNormal(stddev=INITIAL_STDDEV, seed=seed)
+    return keras.initializers.TruncatedNormal(stddev=stddev(hidden_dim), seed=seed)
 
 
 def shifted(seed, offset):
@@ -162,7 +233,9 @@ def _per_block(name, value, num_layers):
     return list(value)
 
 
-def _position_layer(positions, max_wavelength, max_sequence_length, seed, **options):
+def _position_layer(
+    positions, max_wavelength, max_sequence_length, scale, seed, **options
+):
     """The layer that adds positions; `None` where attention rotates by them."""
     if positions not in POSITIONS:
         raise ValueError(
@@ -176,8 +249,8 @@ def _position_layer(positions, max_wavelength, max_sequence_length, seed, **opti
         )
     if positions == "learned":
         return PositionEmbedding(
-            max_sequence_length, stddev=INITIAL_STDDEV, seed=seed, **options
+            max_sequence_length, stddev=scale, seed=seed, **options
         )
     if positions == "sinusoidal":
-        return SinePositionEncoding(max_wavelength, scale=INITIAL_STDDEV, **options)
+        return SinePositionEncoding(max_wavelength, scale=scale, **options)
     return None

@@ -1,6 +1,6 @@
 """`PerformerBackbone`: tokens to contextual hidden states, in linear time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -47,6 +47,11 @@ class PerformerBackbone(Backbone):
         attention: `"linear"`, linear attention, `"exact"`, softmax attention, or a list
             with one for each block. Where it is exact, `feature_map` and
             `exact_window` have no meaning.
+        block: The kind of the blocks. `"gated"`: a short convolution before
+            self-attention, normalized heads and a SiLU output gate, as in the linear
+            models of today, and where `causal` a forget gate. `"plain"`: the
+            Transformer's. Or a dictionary of some of `short_convolution`,
+            `normalize_heads`, `output_gate` and `forget_gate`, see `PerformerEncoder`.
         activation: Activation of the feed-forward networks.
         normalize_first: Whether blocks normalize before attention and feed-forward
             networks, with a normalization after the last block (pre-norm); or after
@@ -106,6 +111,7 @@ class PerformerBackbone(Backbone):
         exact_window: int | Sequence[int | None] | None = None,
         num_key_value_heads: int | None = None,
         attention: str | Sequence[str] = "linear",
+        block: str | Mapping[str, Any] = "gated",
         activation: Any = "gelu",
         normalize_first: bool = True,
         normalization: str = "layer_norm",
@@ -127,6 +133,7 @@ class PerformerBackbone(Backbone):
             "max_wavelength": max_wavelength,
             "max_sequence_length": max_sequence_length,
             "attention": current_attention(attention),
+            "block": block,
             "feature_map": get_feature_maps(feature_map),
             "num_features": num_features,
             "exact_window": exact_window,
@@ -144,7 +151,7 @@ class PerformerBackbone(Backbone):
             vocabulary_size,
             hidden_dim,
             tie_weights=tie_embeddings,
-            embeddings_initializer=initializer(seed),
+            embeddings_initializer=initializer(hidden_dim, seed),
             mask_zero=True,
             reverse_dtype="float32",
             dtype=dtype,
@@ -155,6 +162,7 @@ class PerformerBackbone(Backbone):
             "performer_decoder" if causal else "performer_encoder",
             seed=shifted(seed, 1),
             dropout_seed=seed,
+            hidden_dim=hidden_dim,
             dtype=dtype,
             **options,
         )
@@ -170,6 +178,7 @@ class PerformerBackbone(Backbone):
         for block in stack.blocks:
             x = block(x, **segments)
         super().__init__(inputs=inputs, outputs=stack.end(x), **kwargs)
+        stack.scale_residuals()
 
         # === Config ===
         self.token_embedding = embedding

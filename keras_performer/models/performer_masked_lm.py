@@ -61,7 +61,7 @@ class PerformerMaskedLM(BackboneTask):
         transform = keras.layers.Dense(
             backbone.hidden_dim,
             activation=backbone.activation,
-            kernel_initializer=initializer(seed),
+            kernel_initializer=initializer(backbone.hidden_dim, seed),
             dtype=dtype,
             name="transform",
         )

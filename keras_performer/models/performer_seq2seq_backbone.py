@@ -1,6 +1,6 @@
 """`PerformerSeq2SeqBackbone`: an encoder, and a decoder that attends to it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -48,6 +48,11 @@ class PerformerSeq2SeqBackbone(Backbone):
             of `num_heads`; `None` for as many.
         attention: `"linear"`, `"exact"`, or a list with one for each block of a stack.
             A decoder with an exact block cannot stream.
+        block: The kind of the blocks. `"gated"`: a short convolution before
+            self-attention, normalized heads and a SiLU output gate, as in the linear
+            models of today, and in the decoder a forget gate. `"plain"`: the
+            Transformer's. Or a dictionary of some of `short_convolution`,
+            `normalize_heads`, `output_gate` and `forget_gate`, see `PerformerEncoder`.
         activation: Activation of the feed-forward networks.
         normalize_first: Whether blocks are pre-norm or, if `False`, post-norm.
         normalization: `"layer_norm"` or `"rms_norm"`.
@@ -106,6 +111,7 @@ class PerformerSeq2SeqBackbone(Backbone):
         exact_window: int | Sequence[int | None] | None = None,
         num_key_value_heads: int | None = None,
         attention: str | Sequence[str] = "linear",
+        block: str | Mapping[str, Any] = "gated",
         activation: Any = "gelu",
         normalize_first: bool = True,
         normalization: str = "layer_norm",
@@ -123,6 +129,7 @@ class PerformerSeq2SeqBackbone(Backbone):
             "max_wavelength": max_wavelength,
             "max_sequence_length": max_sequence_length,
             "attention": current_attention(attention),
+            "block": block,
             "feature_map": get_feature_maps(feature_map),
             "num_features": num_features,
             "exact_window": exact_window,
@@ -154,6 +161,7 @@ class PerformerSeq2SeqBackbone(Backbone):
             positions="rotary" if positions is None else positions,
             seed=decoder_seed,
             dropout_seed=decoder_seed,
+            hidden_dim=hidden_dim,
             dtype=dtype,
             **options,
         )
@@ -173,6 +181,7 @@ class PerformerSeq2SeqBackbone(Backbone):
             "decoder_sequence_output": stack.end(x),
         }
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        stack.scale_residuals()
 
         # === Config ===
         self.encoder = encoder

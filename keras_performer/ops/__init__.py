@@ -3,6 +3,8 @@
 from keras_performer.ops import projections
 from keras_performer.ops.attention_state import (
     AttentionState,
+    DecayedState,
+    DecayedWindowedState,
     WindowedState,
     initial_state,
 )
@@ -21,6 +23,8 @@ from keras_performer.renamed import renamed_attributes
 
 __all__ = [
     "AttentionState",
+    "DecayedState",
+    "DecayedWindowedState",
     "WindowedState",
     "attend",
     "count_positions",

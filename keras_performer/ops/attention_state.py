@@ -28,6 +28,27 @@ class AttentionState(NamedTuple):
         return None
 
 
+class DecayedState(NamedTuple):
+    """What attention whose sums decay remembers of the positions so far.
+
+    Attributes:
+        sums: As of `AttentionState`, each key's term decayed since.
+        compensation: As of `AttentionState`.
+        log_decay: What the sums from before the stream have been multiplied by since:
+            its logarithm, (B, Hk). The state of a sequence is that of its second part,
+            and the first part's sums times the exponential of the second's `log_decay`.
+    """
+
+    sums: Any
+    compensation: Any
+    log_decay: Any
+
+    @property
+    def window_size(self):
+        """`None`: every key is in the sums."""
+        return None
+
+
 class WindowedState(NamedTuple):
     """What attention with a window of w positions remembers of those so far.
 
@@ -51,6 +72,31 @@ class WindowedState(NamedTuple):
         return self.key.shape[2] + 1
 
 
+class DecayedWindowedState(NamedTuple):
+    """What attention with a window remembers, where its kernels decay.
+
+    Attributes:
+        sums: As of `WindowedState`, as they were at the last key that left the window.
+        compensation: As of `AttentionState`.
+        key: As of `WindowedState`.
+        value: As of `WindowedState`.
+        mask: As of `WindowedState`.
+        log_decay: The log decays at the keys' positions, (B, Hk, w − 1).
+    """
+
+    sums: Any
+    compensation: Any
+    key: Any
+    value: Any
+    mask: Any
+    log_decay: Any
+
+    @property
+    def window_size(self):
+        """w."""
+        return self.key.shape[2] + 1
+
+
 def initial_state(
     batch_size,
     num_heads,
@@ -60,6 +106,7 @@ def initial_state(
     *,
     head_dim=None,
     window_size=None,
+    decays=False,
 ):
     """The state before the first position.
 
@@ -72,9 +119,11 @@ def initial_state(
         dtype: `"float32"` or `"float64"`; sums are never kept in half precision.
         head_dim: D, of the keys that a window keeps; of no use without a window.
         window_size: w, as for `linear_attention`, or `None` for no window.
+        decays: Whether the stream is given a `log_decay`.
 
     Returns:
-        An `AttentionState` of zeros, or with a window a `WindowedState`.
+        An `AttentionState` of zeros, or with a window a `WindowedState`; a
+        `DecayedState` or `DecayedWindowedState` where it `decays`.
 
     Raises:
         ValueError: If a size is not positive or the dtype is narrower than float32.
@@ -98,35 +147,53 @@ def initial_state(
         return ops.zeros((batch_size, *shape), dtype=dtype)
 
     shape = (num_heads, value_dim + 1, num_features)
-    sums = AttentionState(zeros(*shape), zeros(*shape))
+    sums = zeros(*shape), zeros(*shape)
     if window_size is None:
-        return sums
+        return (
+            DecayedState(*sums, zeros(num_heads)) if decays else AttentionState(*sums)
+        )
     checks.check_positive("head_dim", head_dim)
     checks.check_positive("window_size", window_size)
     kept = window_size - 1
     key, value = (zeros(num_heads, kept, dim) for dim in (head_dim, value_dim))
+    if decays:
+        return DecayedWindowedState(
+            *sums, key, value, zeros(kept), zeros(num_heads, kept)
+        )
     return WindowedState(*sums, key, value, zeros(kept))
 
 
-def check_state(state, key, value, feature_map, parameters):
+def check_state(state, key, value, feature_map, parameters, log_decay=None):
     """Raises a `ValueError` where a state is not of these heads, features and batch.
 
     Args:
-        state: An `AttentionState` or `WindowedState`.
+        state: A state of any of the types here.
         key: Tensor of shape (B, T, Hk, D).
         value: Tensor of shape (B, T, Hk, Dv).
         feature_map: A `FeatureMap`.
         parameters: Dictionary of the map's tensors.
+        log_decay: Tensor of shape (B, T, Hk), or `None`.
     """
+    if hasattr(state, "log_decay") != (log_decay is not None):
+        raise ValueError(
+            "`log_decay` goes with a state that decays, from `initial_state(..., "
+            "decays=True)`, and another state goes without. Received: a "
+            f"`{type(state).__name__}`, and log_decay="
+            f"{None if log_decay is None else tuple(log_decay.shape)}"
+        )
     batch, _, heads, head_dim = key.shape
     value_dim = value.shape[3]
     sums = (batch, heads, value_dim + 1, feature_map.size(head_dim, parameters))
     expected = {"sums": sums, "compensation": sums}
-    if isinstance(state, WindowedState):
+    if isinstance(state, DecayedState):
+        expected["log_decay"] = (batch, heads)
+    if hasattr(state, "key"):
         kept = state.key.shape[2] if len(state.key.shape) == 4 else None
         expected["key"] = (batch, heads, kept, head_dim)
         expected["value"] = (batch, heads, kept, value_dim)
         expected["mask"] = (batch, kept)
+        if isinstance(state, DecayedWindowedState):
+            expected["log_decay"] = (batch, heads, kept)
     for name, shape in expected.items():
         _check_part(name, getattr(state, name), shape)
 

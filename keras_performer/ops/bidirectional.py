@@ -4,8 +4,13 @@ from keras import ops
 
 from keras_performer.ops import checks, chunking, kernel_sums
 from keras_performer.ops.accumulation import to_accumulation_dtype
-from keras_performer.ops.attention_state import AttentionState, check_query
+from keras_performer.ops.attention_state import (
+    AttentionState,
+    DecayedState,
+    check_query,
+)
 from keras_performer.ops.backend import chunked_scan
+from keras_performer.ops.decay import bounded_log_decay
 
 
 def bidirectional_attention(
@@ -24,7 +29,16 @@ def bidirectional_attention(
     return ops.cast(output, value.dtype)
 
 
-def summarize(key, value, feature_map, parameters, key_mask=None, chunk_size=1024):
+def summarize(
+    key,
+    value,
+    feature_map,
+    parameters,
+    key_mask=None,
+    chunk_size=1024,
+    *,
+    log_decay=None,
+):
     """The state of attention after all keys: what queries need to know of them.
 
     Its size does not depend on the number of keys: cross-attention that decodes step
@@ -37,9 +51,11 @@ def summarize(key, value, feature_map, parameters, key_mask=None, chunk_size=102
         parameters: Dictionary of the map's tensors.
         key_mask: Boolean tensor of shape (B, S), or `None`.
         chunk_size: Largest number of positions whose features exist at once.
+        log_decay: f of `linear_attention`, tensor of shape (B, S, Hk), where the keys
+            are a causal sequence whose sums decay; or `None`.
 
     Returns:
-        An `AttentionState`.
+        An `AttentionState`, or with `log_decay` a `DecayedState`.
 
     Raises:
         ValueError: If shapes do not fit or `chunk_size` is not positive.
@@ -47,17 +63,28 @@ def summarize(key, value, feature_map, parameters, key_mask=None, chunk_size=102
     key, value = map(ops.convert_to_tensor, (key, value))
     checks.check_shapes(key, key, value, key_mask)
     checks.check_positive("chunk_size", chunk_size)
+    checks.check_log_decay(log_decay, key)
     tensors, bound = kernel_sums.bind(feature_map, parameters)
     lengths = chunking.chunk_length(ops.shape(key)[1], chunk_size)
+    chunks = chunking.split_keys(key, value, key_mask, lengths)
+    if log_decay is not None:
+        log_decay = bounded_log_decay(log_decay, key, key_mask)
+        # From the end on: what is near it, and counts most, keeps its digits.
+        until_end = ops.flip(ops.cumsum(ops.flip(log_decay, axis=1), axis=1), axis=1)
+        kept = ops.expand_dims(ops.exp(until_end - log_decay), -1)
+        chunks = (*chunks, chunking.split_heads(kept, lengths, key.shape[2]))
 
     def accumulate(carry, chunk, shared):
-        features, values = kernel_sums.weighted_keys(feature_map, bound(shared), *chunk)
+        keys = chunk if log_decay is None else chunk[:-1]
+        features, values = kernel_sums.weighted_keys(feature_map, bound(shared), *keys)
+        values = values if log_decay is None else values * chunk[-1]
         return (carry[0] + kernel_sums.outer_sum(values, features),), ()
 
-    chunks = chunking.split_keys(key, value, key_mask, lengths)
     sums = kernel_sums.initial_sums(*chunks[:2], feature_map, parameters)
     (sums,), _ = chunked_scan(accumulate, (sums,), chunks, tensors)
-    return AttentionState(sums, ops.zeros_like(sums))
+    if log_decay is None:
+        return AttentionState(sums, ops.zeros_like(sums))
+    return DecayedState(sums, ops.zeros_like(sums), ops.sum(log_decay, axis=1))
 
 
 def attend(state, query, feature_map, parameters, chunk_size=1024):

@@ -2,13 +2,20 @@
 
 from keras import ops
 
-from keras_performer.ops import checks, chunking, kernel_sums
+from keras_performer.ops import checks, chunking, decay, kernel_sums
 from keras_performer.ops.accumulation import kahan_add
 from keras_performer.ops.backend import chunked_scan
 
 
 def causal_attention(
-    query, key, value, feature_map, parameters, key_mask=None, **sizes
+    query,
+    key,
+    value,
+    feature_map,
+    parameters,
+    key_mask=None,
+    log_decay=None,
+    **sizes,
 ):
     """Attention of each query to the keys at and before its own position.
 
@@ -29,31 +36,36 @@ def causal_attention(
         feature_map: A `FeatureMap`.
         parameters: Dictionary of its tensors.
         key_mask: Boolean tensor of shape (B, S), or `None`.
+        log_decay: Bounded log decays of shape (B, S, Hk), or `None`.
         **sizes: `chunk_size`, C, and `outer_chunk_size`, the largest number of
             positions whose features exist at once; see `chunking.inner_lengths`.
 
     Returns:
         Tensor of shape (B, T, H, Dv).
     """
-    key, value, key_mask = _truncated(query.shape[1], key, value, key_mask)
-    inputs = (query, key, value, feature_map, parameters, key_mask)
+    keys = _truncated(query.shape[1], key, value, key_mask, log_decay)
+    key, value, key_mask, log_decay = keys
+    inputs = (query, key, value, feature_map, parameters, key_mask, log_decay)
     return attend_from((), *inputs, **sizes)[0]
 
 
-def attend_from(carry, query, key, value, feature_map, parameters, key_mask, **sizes):
+def attend_from(
+    carry, query, key, value, feature_map, parameters, key_mask, log_decay, **sizes
+):
     """Causal attention that goes on from the sums of what came before.
 
     Args:
         carry: The parts of an `AttentionState` of the positions before, or nothing;
             then rounding errors are not compensated, which would cost memory at each
             chunk.
-        query: As for `causal_attention`.
-        key: As there.
-        value: As there.
-        feature_map: As there.
-        parameters: As there.
-        key_mask: As there.
-        **sizes: As there.
+        query: Tensor of shape (B, T, H, D).
+        key: Tensor of shape (B, T, Hk, D).
+        value: Tensor of shape (B, T, Hk, Dv).
+        feature_map: A `FeatureMap`.
+        parameters: Dictionary of its tensors.
+        key_mask: Boolean tensor of shape (B, T), or `None`.
+        log_decay: Bounded log decays of shape (B, T, Hk), or `None`.
+        **sizes: `chunk_size` and `outer_chunk_size`.
 
     Returns:
         The output, of shape (B, T, H, Dv), and the carry after the last position.
@@ -63,26 +75,29 @@ def attend_from(carry, query, key, value, feature_map, parameters, key_mask, **s
     tensors, bound = kernel_sums.bind(feature_map, parameters)
     length, heads = ops.shape(query)[1], query.shape[2]
     lengths = chunking.inner_lengths(length, **sizes)
+    chunks = chunking.split_inputs(
+        query, key, value, lengths, key_mask, log_decay=log_decay
+    )
 
     def step(carry, chunk, shared):
-        *features, nan, last_nan = kernel_sums.causal_features(
-            feature_map, bound(shared), *chunk
+        features, nan, last_nan = kernel_sums.causal_features(
+            feature_map, bound(shared), chunks.one(chunk)
         )
-        outputs, added = intra_chunk_attention(carry[0], *features)
+        outputs, kept, added = intra_chunk_attention(carry[0], *features)
+        if kept is not None:
+            carry = tuple(x * kept for x in carry)
         added = added + last_nan
         carry = kahan_add(*carry, added) if len(carry) == 2 else (carry[0] + added,)
         return carry, (outputs + nan,)
 
-    queries = chunking.split_heads(query, lengths, key.shape[2])
-    keys = chunking.split_keys(key, value, key_mask, lengths)
     if not carry:
-        carry = (kernel_sums.initial_sums(*keys[:2], feature_map, parameters),)
-    carry, (outputs,) = chunked_scan(step, tuple(carry), (queries, *keys), tensors)
+        carry = (kernel_sums.initial_sums(*chunks[1:3], feature_map, parameters),)
+    carry, (outputs,) = chunked_scan(step, tuple(carry), chunks.present(), tensors)
     outputs = chunking.join_heads(outputs, lengths, length, heads)
     return kernel_sums.normalize(outputs, value.dtype), carry
 
 
-def intra_chunk_attention(before, queries, keys, values):
+def intra_chunk_attention(before, queries, keys, values, log_decay):
     """Causal sums of one outer chunk of n inner ones, from the sums before it.
 
     Args:
@@ -90,16 +105,33 @@ def intra_chunk_attention(before, queries, keys, values):
         queries: Features of shape (B, Hk, n, G·C, M).
         keys: Features of shape (B, Hk, n, C, M).
         values: Weighted values of shape (B, Hk, n, C, Dv + 1).
+        log_decay: Cumulative log decays of shape (B, Hk, n, C), or `None`.
 
     Returns:
-        Sums of each position, (B, Hk, n, G·C, Dv + 1), and what the chunk adds to
-        those after it, (B, Hk, Dv + 1, M).
+        Sums of each position, (B, Hk, n, G·C, Dv + 1); the factor of the sums before
+        the chunk at its end, (B, Hk, 1, 1), or `None`; and what the chunk adds to
+        them, (B, Hk, Dv + 1, M).
     """
-    scores = _without_later_keys(queries @ ops.swapaxes(keys, -1, -2))
-    added = kernel_sums.outer_sum(values, keys)
-    starts = ops.expand_dims(before, 2) + _sums_before(added)
-    sums = scores @ values + kernel_sums.query_sums(queries, starts)
-    return sums, ops.sum(added, axis=2)
+    rows, size = queries.shape[-2], keys.shape[-2]
+    scores = queries @ ops.swapaxes(keys, -1, -2)
+    earlier = ops.tril(ops.ones((size, size), scores.dtype))
+    before = ops.expand_dims(before, 2)
+    if log_decay is None:
+        scores = scores * ops.tile(earlier, (rows // size, 1))
+        added = kernel_sums.outer_sum(values, keys)
+        starts = before + _sums_before(added)
+        sums = scores @ values + kernel_sums.query_sums(queries, starts)
+        return sums, None, ops.sum(added, axis=2)
+    groups = rows // size
+    factors = decay.between_positions(log_decay, log_decay, earlier > 0)
+    scores = scores * ops.tile(factors, (1, 1, 1, groups, 1))
+    added = kernel_sums.outer_sum(values * decay.to_end(log_decay), keys)
+    factors = decay.between_chunks(log_decay)
+    sums_after = kernel_sums.sum_chunks(factors[..., 1:], added)  # of 0 to n chunks
+    kept = factors[..., :1, None]  # (B, Hk, n + 1, 1, 1)
+    starts = before * kept[:, :, :-1] + sums_after[:, :, :-1]
+    sums = kernel_sums.query_sums(queries, starts) * decay.from_start(log_decay, groups)
+    return scores @ values + sums, kept[:, :, -1], sums_after[:, :, -1]
 
 
 def _truncated(length, *tensors):
@@ -108,13 +140,6 @@ def _truncated(length, *tensors):
     if None in (length, source) or source <= length:
         return tensors
     return tuple(None if x is None else x[:, :length] for x in tensors)
-
-
-def _without_later_keys(scores):
-    """Zeros where a key is later than its query: (..., G·C, C) to the same shape."""
-    rows, size = scores.shape[-2:]
-    earlier = ops.tril(ops.ones((size, size), scores.dtype))
-    return scores * ops.tile(earlier, (rows // size, 1))
 
 
 def _sums_before(added):

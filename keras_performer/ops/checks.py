@@ -61,6 +61,26 @@ def check_self_attention(query, key):
         )
 
 
+def check_log_decay(log_decay, key):
+    """Raises a `ValueError` where log decays are not of the keys' positions and heads.
+
+    Args:
+        log_decay: Tensor, or `None`.
+        key: Tensor of shape (B, T, Hk, D).
+    """
+    if log_decay is None:
+        return
+    expected, actual = tuple(key.shape[:3]), tuple(log_decay.shape)
+    fits = len(actual) == 3 and all(
+        None in (a, b) or a == b for a, b in zip(actual, expected, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            "`log_decay` must have a number for each position and each head of keys: "
+            f"shape {expected}. Received: log_decay.shape={actual}"
+        )
+
+
 def check_one_position(query, key):
     """Raises a `ValueError` where there is not one query and one key."""
     if query.shape[1] != 1 or key.shape[1] != 1:

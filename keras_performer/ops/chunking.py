@@ -1,10 +1,99 @@
 """Chunks of a sequence: their lengths, and tensors cut into them and joined."""
 
 import math
+from typing import Any, NamedTuple
 
 from keras import ops
 
 from keras_performer.ops.checks import check_positive
+
+
+class Chunks(NamedTuple):
+    """The inputs of attention in N outer chunks of n inner ones, or one of the N.
+
+    Attributes:
+        query: Tensor of shape (N, B, Hk, n, G·C, D).
+        key: Tensor of shape (N, B, Hk, n, C, D).
+        value: Tensor of shape (N, B, Hk, n, C, Dv).
+        mask: 1 at the keys that count and 0 elsewhere, (N, B, n, C); or `None`, where
+            all count.
+        segments: Numbers of the segments, ascending, (N, B, n, C), or `None`.
+        log_decay: Log decays of the sums, (N, B, Hk, n, C), or `None`.
+    """
+
+    query: Any
+    key: Any
+    value: Any
+    mask: Any = None
+    segments: Any = None
+    log_decay: Any = None
+
+    @property
+    def groups(self):
+        """G, heads of queries for each head of keys."""
+        return self.query.shape[-2] // self.key.shape[-2]
+
+    def present(self):
+        """The tensors that there are, for `chunked_scan`."""
+        return tuple(x for x in self if x is not None)
+
+    def one(self, tensors):
+        """One outer chunk, of what `chunked_scan` gives for `present`."""
+        tensors = iter(tensors)
+        return Chunks(*(None if x is None else next(tensors) for x in self))
+
+    def flipped(self):
+        """The chunks from the last position to the first."""
+        return Chunks(
+            *map(flip, self[:3]),
+            *(None if x is None else flip(x, (2, 3)) for x in self[3:5]),
+            None if self.log_decay is None else flip(self.log_decay),
+        )
+
+
+def split_inputs(
+    query, key, value, lengths, key_mask=None, segments=None, log_decay=None
+):
+    """Cuts the inputs of attention into chunks.
+
+    Args:
+        query: Tensor of shape (B, T, H, D).
+        key: Tensor of shape (B, S, Hk, D).
+        value: Tensor of shape (B, S, Hk, Dv).
+        lengths: (N, n, c) for n inner chunks in each of N outer ones.
+        key_mask: Boolean tensor of shape (B, S), or `None`. It hides what fills the
+            last chunk, too.
+        segments: Numbers of the segments, (B, S), or `None`.
+        log_decay: Log decays of the sums, (B, S, Hk), or `None`.
+
+    Returns:
+        `Chunks`.
+    """
+    keys, values, *mask = split_keys(key, value, key_mask, lengths)
+    if log_decay is not None:
+        log_decay = ops.expand_dims(log_decay, -1)
+        log_decay = split_heads(log_decay, lengths, key.shape[2])[..., 0]
+    return Chunks(
+        split_heads(query, lengths, key.shape[2]),
+        keys,
+        values,
+        mask[0] if mask else None,
+        None if segments is None else split(segments, lengths),
+        log_decay,
+    )
+
+
+def flip(x, axes=(3, 4)):
+    """Chunks (N, B, Hk, n, C, ...) from the last position to the first.
+
+    Args:
+        x: Tensor whose first axis counts outer chunks.
+        axes: Those of the inner chunks and of the positions.
+    """
+    # One at a time: LiteRT reverses no axes that are apart, Keras 3.12 no tuples.
+    for axis in (0, *axes):
+        x = ops.flip(x, axis=axis)
+    return x
 
 
 def chunk_length(length, largest, multiple=1):

@@ -3,6 +3,8 @@
 Products are `a @ b`: `keras.ops.matmul` narrows float64 to float32 on PyTorch.
 """
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from keras import backend, ops
 
@@ -14,6 +16,23 @@ from keras_performer.ops.backend import custom_gradient
 from keras_performer.ops.nonfinite import nan_after_nonfinite, zero_nonfinite
 
 LOG_WEIGHT_RANGE = (-80.0, 60.0)
+
+
+class ChunkFeatures(NamedTuple):
+    """What sums are made of, in one outer chunk of n inner ones.
+
+    Attributes:
+        queries: Features of shape (B, Hk, n, G·C, M).
+        keys: Features of shape (B, Hk, n, C, M).
+        values: Weighted values of shape (B, Hk, n, C, Dv + 1).
+        decay: Log decays, summed up from the start of each inner chunk to each of its
+            positions, (B, Hk, n, C); or `None`, where sums do not decay.
+    """
+
+    queries: Any
+    keys: Any
+    values: Any
+    decay: Any
 
 
 def initial_sums(keys, values, feature_map, parameters):
@@ -84,27 +103,28 @@ def weighted_keys(feature_map, parameters, key, value, mask=None):
     return features, ops.concatenate([value * weight, weight], axis=-1)
 
 
-def causal_features(feature_map, parameters, query, key, value, mask=None):
+def causal_features(feature_map, parameters, chunk):
     """Features of one outer chunk of n inner ones, and where its sums become NaN.
 
     Args:
         feature_map: A `FeatureMap`.
         parameters: Tensors of the feature map.
-        query: Tensor of shape (B, Hk, n, G·C, D).
-        key: Tensor of shape (B, Hk, n, C, D).
-        value: Tensor of shape (B, Hk, n, C, Dv).
-        mask: Tensor of shape (B, n, C), as for `weighted_keys`.
+        chunk: `chunking.Chunks` of one outer chunk.
 
     Returns:
-        Features (B, Hk, n, G·C, M) of queries; features (B, Hk, n, C, M) of keys;
-        weighted values (B, Hk, n, C, Dv + 1); and the two tensors of
-        `nan_after_nonfinite`.
+        `ChunkFeatures`, and the two tensors of `nan_after_nonfinite`.
     """
-    groups = query.shape[-2] // key.shape[-2]
-    key, value, nonfinite = zero_nonfinite(key, value, mask)
-    keys, values = weighted_keys(feature_map, parameters, key, value, mask)
-    queries, _ = feature_map.queries(to_accumulation_dtype(query), parameters)
-    return queries, keys, values, *nan_after_nonfinite(nonfinite, groups)
+    groups = chunk.groups
+    chunk, nonfinite = zero_nonfinite(chunk)
+    keys, values = weighted_keys(
+        feature_map, parameters, chunk.key, chunk.value, chunk.mask
+    )
+    queries, _ = feature_map.queries(to_accumulation_dtype(chunk.query), parameters)
+    decay = chunk.log_decay
+    if decay is not None:
+        decay = ops.cumsum(decay, axis=-1)
+    features = ChunkFeatures(queries, keys, values, decay)
+    return features, *nan_after_nonfinite(nonfinite, groups)
 
 
 def outer_sum(values, features):
@@ -121,15 +141,15 @@ def sum_chunks(weights, added):
     """Weighted sums over chunks, as one product: on CPU a cumulative sum is slower.
 
     Args:
-        weights: Tensor that broadcasts to (B, Hk, n, n).
+        weights: Tensor that broadcasts to (B, Hk, m, n).
         added: Tensor of shape (B, Hk, n, Dv + 1, M).
 
     Returns:
-        Tensor of shape (B, Hk, n, Dv + 1, M).
+        Tensor of shape (B, Hk, m, Dv + 1, M).
     """
-    shape = ops.shape(added)
-    flat = ops.reshape(added, (*shape[:3], shape[3] * shape[4]))
-    return ops.reshape(weights @ flat, shape)
+    batch, heads, number, *rest = ops.shape(added)
+    flat = ops.reshape(added, (batch, heads, number, rest[0] * rest[1]))
+    return ops.reshape(weights @ flat, (batch, heads, weights.shape[-2], *rest))
 
 
 def normalize(sums, dtype):

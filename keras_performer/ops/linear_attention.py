@@ -1,7 +1,11 @@
 """`linear_attention`: the one of the forms of attention that fits what is asked for."""
 
+from keras import ops
+
+from keras_performer.ops import checks
 from keras_performer.ops.bidirectional import bidirectional_attention
 from keras_performer.ops.causal import causal_attention
+from keras_performer.ops.decay import bounded_log_decay
 from keras_performer.ops.packed import packed_attention
 from keras_performer.ops.streams import prefill
 from keras_performer.ops.windowed import windowed_attention
@@ -19,6 +23,7 @@ def linear_attention(
     segment_ids=None,
     window_size=None,
     window_log_weight=None,
+    log_decay=None,
     initial_state=None,
 ):
     """Attention through a feature map, in time and memory linear in the lengths.
@@ -33,6 +38,12 @@ def linear_attention(
     are divided by their common sum. This is the sliding-window form of LoLCATs, arXiv
     2410.10254: local positions, which a model has to tell apart, are exact, and the
     cost stays linear, `O(T (w D + M D))`. The window counts positions, hidden ones too.
+
+    With log decays f the weight of a key at s for a query at t ≥ s has the factor
+    `exp(f_{s+1} + … + f_t)`: sums are multiplied by `exp(f_t)` before they get the key
+    at t, which forgets, as in gated linear attention (arXiv 2312.06635, 2103.02143).
+    For a key at s > t it is that of the sequence from its end to its beginning,
+    `exp(f_t + … + f_{s−1})`.
 
     Args:
         query: Tensor of shape (B, T, H, D).
@@ -55,6 +66,9 @@ def linear_attention(
         window_size: w, at least 1, or `None` for no window.
         window_log_weight: g, tensor of shape (H,), or `None` for zeros; of use with a
             window alone.
+        log_decay: f, tensor of shape (B, S, Hk), at most 0, with S = T; or `None`, for
+            sums that keep all. What is less than −20 counts as −20. A key that is
+            hidden has none.
         initial_state: State of the positions before, from `initial_state` or `prefill`,
             to go on from causally; or `None`, where there are none.
 
@@ -83,18 +97,31 @@ def linear_attention(
     if initial_state is not None:
         _check_initial_state(initial_state, causal, segment_ids, window_size)
         output, _ = prefill(
-            initial_state, *inputs, key_mask, window_log_weight=window_log_weight
+            initial_state,
+            *inputs,
+            key_mask,
+            window_log_weight=window_log_weight,
+            log_decay=log_decay,
         )
         return output
+    if log_decay is not None:
+        checks.check_self_attention(query, key)
+        checks.check_log_decay(log_decay, key)
+        log_decay = bounded_log_decay(log_decay, key, key_mask)
     if window_size is not None:
         window = (window_size, window_log_weight)
         return windowed_attention(
-            *inputs, *window, key_mask, segment_ids, causal=causal
+            *inputs, *window, key_mask, segment_ids, log_decay, causal=causal
         )
+    if segment_ids is None and log_decay is not None and not causal:
+        segment_ids = ops.zeros(ops.shape(key)[:2], dtype="int32")
     if segment_ids is not None:
-        return packed_attention(*inputs, segment_ids, key_mask, causal=causal)
-    form = causal_attention if causal else bidirectional_attention
-    return form(*inputs, key_mask)
+        return packed_attention(
+            *inputs, segment_ids, key_mask, log_decay, causal=causal
+        )
+    if causal:
+        return causal_attention(*inputs, key_mask, log_decay)
+    return bidirectional_attention(*inputs, key_mask)
 
 
 def _check_initial_state(state, causal, segment_ids, window_size):

@@ -1,4 +1,4 @@
-"""Keys and values that are not finite: kept from the queries before them.
+"""Keys, values and decays that are not finite: kept from the queries before them.
 
 A product with zero does not hide what is not finite, so that it would reach queries
 that do not see it. It is replaced by zeros, and the sums of those that see it become
@@ -11,27 +11,31 @@ from keras import ops
 from keras_performer.ops.accumulation import to_accumulation_dtype
 
 
-def zero_nonfinite(key, value, mask=None):
-    """Zeros in place of keys and values that are not finite, and where they were.
+def zero_nonfinite(chunk):
+    """Zeros in place of keys, values and decays that are not finite.
 
     Args:
-        key: Tensor of shape (B, Hk, n, C, D).
-        value: Tensor of shape (B, Hk, n, C, Dv).
-        mask: Tensor of shape (B, n, C), 1 at the keys that count and 0 elsewhere, which
-            may hold anything; or `None`, where all count.
+        chunk: `chunking.Chunks` of one outer chunk. What its mask hides may hold
+            anything.
 
     Returns:
-        Keys, values, and a float tensor of shape (B, Hk, n, C), 1 where they were not
-        finite and 0 elsewhere.
+        The chunk, and a float tensor of shape (B, Hk, n, C), 1 where a key, a value or
+        a decay that counts was not finite and 0 elsewhere.
     """
-    key, value = map(to_accumulation_dtype, (key, value))
-    is_finite = ops.isfinite(ops.sum(key, axis=-1) + ops.sum(value, axis=-1))
+    key, value = map(to_accumulation_dtype, (chunk.key, chunk.value))
+    total = ops.sum(key, axis=-1) + ops.sum(value, axis=-1)
+    log_decay = chunk.log_decay
+    if log_decay is not None:
+        total = total + log_decay
+    is_finite = ops.isfinite(total)
+    if log_decay is not None:
+        log_decay = ops.where(is_finite, log_decay, ops.zeros_like(log_decay))
     kept = ops.expand_dims(is_finite, -1)
     key, value = (ops.where(kept, x, ops.zeros_like(x)) for x in (key, value))
     nonfinite = ops.cast(ops.logical_not(is_finite), key.dtype)
-    if mask is not None:
-        nonfinite = nonfinite * ops.cast(mask[:, None], nonfinite.dtype)
-    return key, value, nonfinite
+    if chunk.mask is not None:
+        nonfinite = nonfinite * ops.cast(chunk.mask[:, None], nonfinite.dtype)
+    return chunk._replace(key=key, value=value, log_decay=log_decay), nonfinite
 
 
 def nan_after_nonfinite(nonfinite, groups):

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_performer.ops.accumulation import to_accumulation_dtype
 from keras_performer.ops.chunking import split_heads
+from keras_performer.ops.decay import bounded_log_decay, pairwise_log_decay
 from keras_performer.ops.kernel_sums import LOG_WEIGHT_RANGE, inverse_or_zero
 
 
@@ -19,6 +20,7 @@ def kernel_attention_scores(
     *,
     window_size=None,
     window_log_weight=None,
+    log_decay=None,
 ):
     """The attention matrix `D⁻¹ φ(Q) φ(K)ᵀ` of a feature map.
 
@@ -35,18 +37,25 @@ def kernel_attention_scores(
             a key, or `None`.
         window_size: w, or `None` for no window; with one, S = T.
         window_log_weight: g, tensor of shape (H,), or `None` for zeros.
+        log_decay: f of `linear_attention`, tensor of shape (B, T, Hk), with zeros at
+            hidden keys; or `None`.
 
     Returns:
         Tensor of shape (B, H, T, S). Rows that see no key are zeros.
     """
     query, key = map(to_accumulation_dtype, map(ops.convert_to_tensor, (query, key)))
     kernel, log_scale = _kernel(query, key, feature_map, parameters)
+    log_factor = _log_factor(log_decay, query, key)
+    if log_factor is not None:
+        kernel = kernel * ops.exp(log_factor)
     if window_size is None:
         return _normalized(kernel, mask)
     key = _repeated(key, query)
     local = ops.einsum("bthd,bshd->bhts", query, key) * query.shape[-1] ** -0.5
     if window_log_weight is not None:
         local = local + ops.cast(window_log_weight, local.dtype)[:, None, None]
+    if log_factor is not None:
+        local = local + log_factor
     positions = ops.arange(ops.shape(key)[1])
     is_local = ops.abs(positions[:, None] - positions) < window_size
     local = ops.where(is_local, local, -float("inf"))
@@ -69,7 +78,7 @@ def kernel_attention(query, key, value, feature_map, parameters, mask=None, **wi
         feature_map: A `keras_performer.feature_maps.FeatureMap`.
         parameters: Dictionary of the map's tensors.
         mask: Boolean tensor that broadcasts to (B, H, T, S), or `None`.
-        **window: `window_size` and `window_log_weight`, as for
+        **window: `window_size`, `window_log_weight` and `log_decay`, as for
             `kernel_attention_scores`.
 
     Returns:
@@ -81,26 +90,32 @@ def kernel_attention(query, key, value, feature_map, parameters, mask=None, **wi
     return ops.einsum("bhts,bshd->bthd", scores, _repeated(value, query))
 
 
-def exact_attention_scores(query, key, mask=None):
+def exact_attention_scores(query, key, mask=None, log_decay=None):
     """The attention matrix of softmax attention, `softmax(Q Kᵀ / √D)`.
 
     Args:
         query: Tensor of shape (B, T, H, D).
         key: Tensor of shape (B, S, Hk, D), with H a multiple of Hk.
         mask: Boolean tensor that broadcasts to (B, H, T, S), or `None`.
+        log_decay: f of `linear_attention`, tensor of shape (B, T, Hk), with zeros at
+            hidden keys; or `None`. Sums of it are added to the logits, which is the
+            forgetting Transformer's attention, arXiv 2503.02130.
 
     Returns:
         Tensor of shape (B, H, T, S). Rows that see no key are zeros.
     """
+    log_factor = _log_factor(log_decay, query, key)
     key = _repeated(key, query)
     logits = ops.einsum("bthd,bshd->bhts", query, key) * query.shape[-1] ** -0.5
+    if log_factor is not None:
+        logits = logits + ops.cast(log_factor, logits.dtype)
     if mask is not None:
         logits = ops.where(mask, logits, -1e30)
     kernel = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
     return _normalized(kernel, mask)
 
 
-def exact_attention(query, key, value, mask=None):
+def exact_attention(query, key, value, mask=None, log_decay=None):
     """Softmax attention, `softmax(Q Kᵀ / √D) V`, in O(T·S).
 
     Args:
@@ -108,11 +123,13 @@ def exact_attention(query, key, value, mask=None):
         key: Tensor of shape (B, S, Hk, D), with H a multiple of Hk.
         value: Tensor of shape (B, S, Hk, Dv).
         mask: Boolean tensor that broadcasts to (B, H, T, S), or `None`.
+        log_decay: f of `linear_attention`, tensor of shape (B, T, Hk), with zeros at
+            hidden keys; or `None`.
 
     Returns:
         Tensor of shape (B, T, H, Dv). Rows that see no key are zeros.
     """
-    scores = exact_attention_scores(query, key, mask)
+    scores = exact_attention_scores(query, key, mask, log_decay)
     return ops.einsum("bhts,bshd->bthd", scores, _repeated(value, query))
 
 
@@ -133,6 +150,14 @@ def _kernel(query, key, feature_map, parameters):
     kernel = ops.einsum("bhtm,bhsm->bhts", queries, keys) * weight
     kernel = ops.reshape(kernel, (batch, heads, target, source))
     return kernel, ops.reshape(log_scale, (batch, heads, target, 1))
+
+
+def _log_factor(log_decay, query, key):
+    """The log factors of the keys for the queries, (B, H, T, T), or `None`."""
+    if log_decay is None:
+        return None
+    of_keys = pairwise_log_decay(bounded_log_decay(log_decay, key))
+    return ops.repeat(of_keys, query.shape[2] // key.shape[2], axis=1)
 
 
 def _repeated(x, query):

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_performer.ops import kernel_sums
+from keras_performer.ops import decay, kernel_sums
 
 
 def number_segments(segment_ids):
@@ -32,7 +32,7 @@ def continues_segment(segments, before, groups, dtype):
     return ops.expand_dims(ops.tile(same, (1, 1, groups)), (1, -1))
 
 
-def segment_sums(carry, keys, values, segments):
+def segment_sums(carry, keys, values, segments, log_decay=None):
     """The sums before each of n chunks, of the segment that is open there.
 
     Args:
@@ -41,6 +41,7 @@ def segment_sums(carry, keys, values, segments):
         keys: Features of shape (B, Hk, n, C, M).
         values: Weighted values of shape (B, Hk, n, C, Dv + 1).
         segments: Numbers of the segments, (B, n, C), ascending.
+        log_decay: Cumulative log decays of shape (B, Hk, n, C), or `None`.
 
     Returns:
         Sums (B, Hk, n, Dv + 1, M) of the keys before each chunk that are of the segment
@@ -51,10 +52,14 @@ def segment_sums(carry, keys, values, segments):
     ends = ops.concatenate([open_segment[:, None], last], axis=1)  # (B, 1 + n)
     lasting = ops.cast(segments == ops.expand_dims(last, -1), values.dtype)
     lasting = ops.expand_dims(lasting, (1, -1))
+    if log_decay is not None:
+        lasting = lasting * decay.to_end(log_decay)
     added = kernel_sums.outer_sum(values * lasting, keys)
     added = ops.concatenate([before[:, :, None], added], axis=2)
-    of_one_segment = ops.tril(ops.cast(same_segment(ends, ends), values.dtype))
-    sums = kernel_sums.sum_chunks(of_one_segment[:, None], added)
+    factors = ops.tril(ops.cast(same_segment(ends, ends), values.dtype))[:, None]
+    if log_decay is not None:
+        factors = factors * decay.between_chunks(log_decay)
+    sums = kernel_sums.sum_chunks(factors, added)
     number = ops.shape(segments)[1]
     after = (sums[:, :, number], ends[:, number])
     return sums[:, :, :number], ends[:, :number], after

@@ -6,10 +6,11 @@ from keras_performer.ops import checks, chunking, kernel_sums
 from keras_performer.ops.accumulation import kahan_add, to_accumulation_dtype
 from keras_performer.ops.attention_state import (
     AttentionState,
-    WindowedState,
+    DecayedState,
     check_state,
 )
 from keras_performer.ops.causal import attend_from
+from keras_performer.ops.decay import bounded_log_decay, from_start, to_end
 from keras_performer.ops.nonfinite import nan_after_nonfinite, zero_nonfinite
 from keras_performer.ops.packed import split_packed
 from keras_performer.ops.windowed import local_log_weight
@@ -33,6 +34,7 @@ def prefill(
     outer_chunk_size=512,
     *,
     window_log_weight=None,
+    log_decay=None,
 ):
     """Causal attention of a span, from the state before it to the state after it.
 
@@ -40,8 +42,8 @@ def prefill(
     what `linear_attention` with `causal=True` gives for the whole, gradients included.
 
     Args:
-        state: An `AttentionState`, or a `WindowedState`, whose keys tell the size of
-            the window.
+        state: A state from `initial_state`, `prefill` or `step`, whose keys, if it has
+            some, tell the size of the window.
         query: Tensor of shape (B, T, H, D).
         key: Tensor of shape (B, T, Hk, D).
         value: Tensor of shape (B, T, Hk, Dv).
@@ -56,6 +58,8 @@ def prefill(
             multiple of `chunk_size`.
         window_log_weight: g of `linear_attention`, tensor of shape (H,), or `None` for
             zeros; of use with a window alone.
+        log_decay: f of `linear_attention`, tensor of shape (B, T, Hk), for a state that
+            decays; or `None`.
 
     Returns:
         Output of shape (B, T, H, Dv) and `value`'s dtype, and the new state.
@@ -80,13 +84,14 @@ def prefill(
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
     checks.check_shapes(query, key, value, key_mask)
     checks.check_self_attention(query, key)
-    check_state(state, key, value, feature_map, parameters)
-    inputs = (state, query, key, value, feature_map, parameters, key_mask)
+    check_state(state, key, value, feature_map, parameters, log_decay)
+    log_decay = _bounded(log_decay, key, key_mask)
+    keys = (key, value, feature_map, parameters, key_mask, log_decay)
     sizes = {"chunk_size": chunk_size, "outer_chunk_size": outer_chunk_size}
-    if isinstance(state, WindowedState):
-        return _windowed_prefill(*inputs, window_log_weight, **sizes)
-    output, sums = attend_from(*inputs, **sizes)
-    return output, AttentionState(*sums)
+    if state.window_size is not None:
+        return _windowed_prefill(state, query, *keys, window_log_weight, **sizes)
+    output, sums = attend_from(state[:2], query, *keys, **sizes)
+    return output, _after(state, sums, log_decay)
 
 
 def step(
@@ -99,16 +104,17 @@ def step(
     key_mask=None,
     *,
     window_log_weight=None,
+    log_decay=None,
 ):
     """Attention of one position, from the state before it to the state after it.
 
-    `S ← S + [v, 1] φ(k)ᵀ`, then `[n, d] = φ(q) Sᵀ` and `output = n / d`: time and
-    memory O(M·Dv) a head, at any position of a stream. With a window the query sees its
-    keys exactly, and the sums of those that left it; then the oldest key leaves, and is
-    added to the sums.
+    `S ← exp(f) S + [v, 1] φ(k)ᵀ`, then `[n, d] = φ(q) Sᵀ` and `output = n / d`: time
+    and memory O(M·Dv) a head, at any position of a stream. With a window the query sees
+    its keys exactly, and the sums of those that left it; then the oldest key leaves,
+    and is added to the sums.
 
     Args:
-        state: An `AttentionState` or `WindowedState`.
+        state: A state from `initial_state`, `prefill` or `step`.
         query: Tensor of shape (B, 1, H, D).
         key: Tensor of shape (B, 1, Hk, D).
         value: Tensor of shape (B, 1, Hk, Dv).
@@ -117,6 +123,8 @@ def step(
         key_mask: Boolean tensor of shape (B, 1), or `None`. A row that it hides keeps
             its sums.
         window_log_weight: As for `prefill`.
+        log_decay: f of `linear_attention`, tensor of shape (B, 1, Hk), for a state that
+            decays; or `None`.
 
     Returns:
         Output of shape (B, 1, H, Dv), and the new state.
@@ -127,28 +135,64 @@ def step(
     query, key, value = map(ops.convert_to_tensor, (query, key, value))
     checks.check_shapes(query, key, value, key_mask)
     checks.check_one_position(query, key)
-    check_state(state, key, value, feature_map, parameters)
-    inputs = (state, query, key, value, feature_map, parameters, key_mask)
-    if isinstance(state, WindowedState):
+    check_state(state, key, value, feature_map, parameters, log_decay)
+    log_decay = _bounded(log_decay, key, key_mask)
+    inputs = (
+        state,
+        query,
+        key,
+        value,
+        feature_map,
+        parameters,
+        key_mask,
+        log_decay,
+    )
+    if state.window_size is not None:
         return _windowed_step(*inputs, window_log_weight)
     return _step(*inputs)
 
 
-def _step(state, query, key, value, feature_map, parameters, key_mask):
+def _step(state, query, key, value, feature_map, parameters, key_mask, log_decay):
     one = (1, 1)
     keys = (x[0] for x in chunking.split_keys(key, value, key_mask, one))
     keys, values = kernel_sums.weighted_keys(feature_map, parameters, *keys)
     query_chunk = chunking.split_heads(query, one, key.shape[2])[0]
     queries, _ = feature_map.queries(to_accumulation_dtype(query_chunk), parameters)
-    sums = kahan_add(*state, kernel_sums.outer_sum(values, keys))
+    before = state[:2]
+    if log_decay is not None:
+        kept = ops.exp(log_decay[:, 0, :, None, None])  # (B, Hk, 1, 1)
+        before = tuple(x * kept for x in before)
+    sums = kahan_add(*before, kernel_sums.outer_sum(values, keys))
     output = kernel_sums.query_sums(queries, sums[0])
     output = kernel_sums.normalize(output, value.dtype)
     output = chunking.join_heads(output[None], one, 1, query.shape[2])
-    return output, AttentionState(*sums)
+    return output, _after(state, sums, log_decay)
+
+
+def _bounded(log_decay, key, key_mask):
+    """Log decays in the sums' dtype, bounded, and zeros where a mask hides."""
+    checks.check_log_decay(log_decay, key)
+    return None if log_decay is None else bounded_log_decay(log_decay, key, key_mask)
+
+
+def _after(state, sums, log_decay):
+    """The state of new sums and their compensation."""
+    if log_decay is None:
+        return AttentionState(*sums)
+    return DecayedState(*sums, state.log_decay + ops.sum(log_decay, axis=1))
 
 
 def _windowed_prefill(
-    state, query, key, value, feature_map, parameters, key_mask, log_weight, **sizes
+    state,
+    query,
+    key,
+    value,
+    feature_map,
+    parameters,
+    key_mask,
+    log_decay,
+    log_weight,
+    **sizes,
 ):
     kept, length, heads = state.key.shape[2], ops.shape(query)[1], query.shape[2]
     sizes = chunk_sizes(state.window_size, **sizes)
@@ -163,6 +207,8 @@ def _windowed_prefill(
 
     mask = ops.concatenate([state.mask, _float_mask(key_mask, key, state)], axis=1)
     mask = _padded_on_the_left(mask, whole)
+    if log_decay is not None:
+        log_decay = joined(state.log_decay, log_decay)
     log_weight = local_log_weight(log_weight, query)
     _, chunks = split_packed(
         _padded_on_the_left(query, whole),
@@ -170,6 +216,7 @@ def _windowed_prefill(
         joined(state.value, value),
         ops.zeros_like(mask),
         mask,
+        log_decay,
         **sizes,
     )
     carry = first_carry(chunks, feature_map, parameters)._replace(sums=state.sums)
@@ -179,54 +226,80 @@ def _windowed_prefill(
     outputs = chunking.join_heads(outputs.sums, lengths, whole, heads)
     outputs = kernel_sums.normalize(outputs[:, whole - length :], value.dtype)
 
-    sums = (carry.sums, state.compensation)
-    keys = (carry.key, carry.value, carry.mask)
+    # What the sums are too large by has decayed as they have.
+    compensation = state.compensation
+    if log_decay is not None:
+        before_last = ops.sum(log_decay[:, : whole - lengths[-1]], axis=1)
+        compensation = compensation * ops.exp(before_last)[..., None, None]
+    state = state._replace(sums=carry.sums, compensation=compensation)
+    keys = (carry.key, carry.value, carry.mask, carry.log_decay)
     number = lengths[-1] - kept
-    return outputs, _let_leave(number, keys, sums, feature_map, parameters)
+    return outputs, _let_leave(state, number, keys, feature_map, parameters)
 
 
 def _windowed_step(
-    state, query, key, value, feature_map, parameters, key_mask, log_weight
+    state,
+    query,
+    key,
+    value,
+    feature_map,
+    parameters,
+    key_mask,
+    log_decay,
+    log_weight,
 ):
     heads, key_heads = query.shape[2], key.shape[2]
-    new = (_as_inner_chunk(x, key_heads) for x in (key, value))
     new_mask = _float_mask(key_mask, key, state)
-    key, value, nonfinite = zero_nonfinite(*new, new_mask[:, None])
-    nan, last_nan = nan_after_nonfinite(nonfinite, heads // key_heads)
+    new, nonfinite = zero_nonfinite(
+        chunking.Chunks(
+            *(_as_inner_chunk(x, key_heads) for x in (query, key, value)),
+            new_mask[:, None],
+            log_decay=None if log_decay is None else log_decay[:, 0, :, None, None],
+        )
+    )
+    nan, last_nan = nan_after_nonfinite(nonfinite, new.groups)
 
-    key = ops.concatenate([state.key[:, :, None], key], axis=3)  # (B, Hk, 1, w, D)
-    value = ops.concatenate([state.value[:, :, None], value], axis=3)
+    key = ops.concatenate([state.key[:, :, None], new.key], axis=3)  # (B, Hk, 1, w, D)
+    value = ops.concatenate([state.value[:, :, None], new.value], axis=3)
     mask = ops.concatenate([state.mask, new_mask], axis=1)
-    query_chunk = to_accumulation_dtype(_as_inner_chunk(query, key_heads))
+    log_factor, sees_before = None, 1
+    if log_decay is not None:
+        log_decay = ops.concatenate([state.log_decay, new.log_decay[:, :, 0]], axis=2)
+        cumulative = ops.cumsum(log_decay, axis=-1)[:, :, None]  # (B, Hk, 1, w)
+        log_factor = ops.expand_dims(cumulative[..., -1:] - cumulative, -2)
+        sees_before = from_start(cumulative[..., -1:], new.groups)
+    query_chunk = to_accumulation_dtype(new.query)
     log_weight = local_log_weight(log_weight, query)
     log_weight = ops.reshape(log_weight, (key_heads, 1, -1, 1))
     outputs = local_and_global_sums(
         query_chunk,
         feature_map.queries(query_chunk, parameters),
-        [(key, value, mask[:, None, None, None] > 0)],
+        [(key, value, mask[:, None, None, None] > 0, log_factor)],
         [],
         log_weight,
         state.sums[:, :, None],
+        sees_before,
     )
     outputs = kernel_sums.normalize(outputs.sums + nan, value.dtype)
     outputs = ops.reshape(outputs, (-1, 1, heads, value.shape[-1]))
 
-    sums = (state.sums + last_nan, state.compensation)
-    keys = (key[:, :, 0], value[:, :, 0], mask)
-    return outputs, _let_leave(1, keys, sums, feature_map, parameters)
+    state = state._replace(sums=state.sums + last_nan)
+    keys = (key[:, :, 0], value[:, :, 0], mask, log_decay)
+    return outputs, _let_leave(state, 1, keys, feature_map, parameters)
 
 
-def _let_leave(number, keys, sums, feature_map, parameters):
+def _let_leave(state, number, keys, feature_map, parameters):
     """The state after the oldest keys have left the window for the sums.
 
     Args:
-        number: How many of them leave.
-        keys: Keys (B, Hk, L, D), values (B, Hk, L, Dv) and mask (B, L).
-        sums: Sums (B, Hk, Dv + 1, M) and their compensation.
+        state: The state, with its sums as they were before the oldest key.
+        number: How many keys leave.
+        keys: Keys (B, Hk, L, D), values (B, Hk, L, Dv), mask (B, L) and log decays
+            (B, Hk, L) or `None`.
         feature_map: A `FeatureMap`.
         parameters: Dictionary of its tensors.
     """
-    key, value, mask = keys
+    key, value, mask, log_decay = keys
     keys, values = kernel_sums.weighted_keys(
         feature_map,
         parameters,
@@ -234,9 +307,16 @@ def _let_leave(number, keys, sums, feature_map, parameters):
         value[:, :, None, :number],
         mask[:, None, :number],
     )
-    sums = kahan_add(*sums, kernel_sums.outer_sum(values, keys)[:, :, 0])
+    sums = (state.sums, state.compensation)
     staying = (key[:, :, number:], value[:, :, number:], mask[:, number:])
-    return WindowedState(*sums, *staying)
+    if log_decay is not None:
+        cumulative = ops.cumsum(log_decay[:, :, None, :number], axis=-1)
+        values = values * to_end(cumulative)
+        kept = ops.exp(ops.sum(log_decay[:, :, :number], axis=-1))[..., None, None]
+        sums = tuple(x * kept for x in sums)
+        staying = (*staying, log_decay[:, :, number:])
+    sums = kahan_add(*sums, kernel_sums.outer_sum(values, keys)[:, :, 0])
+    return type(state)(*sums, *staying)
 
 
 def _float_mask(key_mask, key, state):

@@ -18,6 +18,7 @@ def windowed_attention(
     window_log_weight=None,
     key_mask=None,
     segment_ids=None,
+    log_decay=None,
     *,
     causal,
     **sizes,
@@ -38,6 +39,7 @@ def windowed_attention(
         window_log_weight: g, tensor of shape (H,), or `None`.
         key_mask: Boolean tensor of shape (B, T), or `None`.
         segment_ids: Integer tensor of shape (B, T), or `None`.
+        log_decay: Bounded log decays of shape (B, T, Hk), or `None`.
         causal: Whether a query sees only the keys at and before its position.
         **sizes: As for `windowed_chunks.chunk_sizes`.
 
@@ -49,7 +51,9 @@ def windowed_attention(
     sizes = chunk_sizes(window_size, **sizes)
     if segment_ids is None:
         segment_ids = ops.zeros(ops.shape(key)[:2], dtype="int32")
-    lengths, chunks = split_packed(query, key, value, segment_ids, key_mask, **sizes)
+    lengths, chunks = split_packed(
+        query, key, value, segment_ids, key_mask, log_decay, **sizes
+    )
 
     def scan_from_left(chunks, log_weight, nearest):
         carry = first_carry(chunks, feature_map, parameters)

@@ -5,14 +5,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_performer.ops import checks, kernel_sums
+from keras_performer.ops import checks, chunking, decay, kernel_sums
 from keras_performer.ops.accumulation import (
     accumulation_dtype,
     to_accumulation_dtype,
 )
 from keras_performer.ops.backend import chunked_scan
 from keras_performer.ops.nonfinite import nan_after_nonfinite, zero_nonfinite
-from keras_performer.ops.packed import flipped
 from keras_performer.ops.segments import (
     continues_segment,
     same_segment,
@@ -58,7 +57,7 @@ class ScaledSums(NamedTuple):
 
     def flipped(self):
         """The sums from the last position to the first."""
-        return ScaledSums(*map(flipped, self))
+        return ScaledSums(*map(chunking.flip, self))
 
 
 class Carry(NamedTuple):
@@ -71,6 +70,7 @@ class Carry(NamedTuple):
         value: Its values, (B, Hk, C, Dv).
         segments: Its segments, (B, C).
         mask: 1 at its keys that count and 0 elsewhere, (B, C).
+        log_decay: Its log decays, (B, Hk, C), or `None`.
     """
 
     sums: Any
@@ -79,10 +79,15 @@ class Carry(NamedTuple):
     value: Any
     segments: Any
     mask: Any
+    log_decay: Any = None
+
+    def present(self):
+        """The tensors that there are, for `chunked_scan`."""
+        return self if self.log_decay is not None else self[:-1]
 
 
 def first_carry(chunks, feature_map, parameters):
-    """A `Carry` of nothing, for `PackedChunks`."""
+    """A `Carry` of nothing, for `Chunks`."""
     batch, heads = ops.shape(chunks.key)[1:3]
     key, value = (
         ops.zeros((batch, heads, *x.shape[-2:]), dtype=accumulation_dtype(x))
@@ -90,15 +95,16 @@ def first_carry(chunks, feature_map, parameters):
     )
     zeros = ops.zeros((batch, chunks.mask.shape[-1]), dtype="float32")
     sums = kernel_sums.initial_sums(chunks.key, chunks.value, feature_map, parameters)
-    return Carry(sums, zeros[:, 0], key, value, segments=zeros, mask=zeros)
+    log_decay = None if chunks.log_decay is None else ops.zeros_like(key[..., 0])
+    return Carry(sums, zeros[:, 0], key, value, zeros, zeros, log_decay)
 
 
 def scan(chunks, carry, feature_map, parameters, window_size, log_weight, nearest=0):
     """Sums of each position over the keys at least `nearest` positions before it.
 
     Args:
-        chunks: `packed.PackedChunks`, whose inner chunks are as long as the window or
-            longer.
+        chunks: `chunking.Chunks` with a mask and segments, whose inner chunks are as
+            long as the window or longer.
         carry: A `Carry`.
         feature_map: A `FeatureMap`.
         parameters: Dictionary of its tensors.
@@ -111,23 +117,20 @@ def scan(chunks, carry, feature_map, parameters, window_size, log_weight, neares
         the last `Carry`.
     """
     tensors, bound = kernel_sums.bind(feature_map, parameters)
-    groups = chunks.query.shape[-2] // chunks.key.shape[-2]
 
     def step(carry, chunk, shared):
         log_weight, *shared = shared
-        query, key, value, segments, mask = chunk
-        key, value, nonfinite = zero_nonfinite(key, value, mask)
-        chunk = (query, key, value, segments, mask)
+        chunk, nonfinite = zero_nonfinite(chunks.one(chunk))
         window = (window_size, log_weight, nearest)
         sums, carry = _intra_chunk_attention(
             Carry(*carry), chunk, feature_map, bound(shared), *window
         )
-        nan, last_nan = nan_after_nonfinite(nonfinite, groups)
+        nan, last_nan = nan_after_nonfinite(nonfinite, chunk.groups)
         carry = carry._replace(sums=carry.sums + last_nan)
-        return tuple(carry), (sums.sums + nan, sums.scale)
+        return tuple(carry.present()), (sums.sums + nan, sums.scale)
 
     carry, outputs = chunked_scan(
-        step, tuple(carry), tuple(chunks), (log_weight, *tensors)
+        step, tuple(carry.present()), chunks.present(), (log_weight, *tensors)
     )
     sums, scale = outputs
     # The loop's outputs may have forgotten lengths that are known (Keras 3.12).
@@ -139,12 +142,18 @@ def scan(chunks, carry, feature_map, parameters, window_size, log_weight, neares
 def _intra_chunk_attention(
     carry, chunk, feature_map, parameters, window_size, log_weight, nearest
 ):
-    query, *keys = chunk
     # The n inner chunks, and the one before them: (B, Hk, n + 1, C, D), (B, n + 1, C).
-    key, value, segments, mask = (
-        ops.concatenate([ops.expand_dims(before, axis), x], axis=axis)
-        for before, x, axis in zip(carry[2:], keys, (2, 2, 1, 1), strict=True)
-    )
+    def joined(before, x, axis):
+        return ops.concatenate([ops.expand_dims(before, axis), x], axis=axis)
+
+    key, value = joined(carry.key, chunk.key, 2), joined(carry.value, chunk.value, 2)
+    mask = joined(carry.mask, chunk.mask, 1)
+    segments = joined(carry.segments, chunk.segments, 1)
+    log_decay = cumulative = before_last = None
+    if chunk.log_decay is not None:
+        log_decay = joined(carry.log_decay, chunk.log_decay, 2)
+        cumulative = ops.cumsum(log_decay, axis=-1)  # (B, Hk, n + 1, C)
+        before_last = cumulative[:, :, :-1]
     features, weighted = kernel_sums.weighted_keys(
         feature_map, parameters, key, value, mask
     )
@@ -153,10 +162,10 @@ def _intra_chunk_attention(
         features[:, :, :-1],
         weighted[:, :, :-1],
         segments[:, :-1],
+        before_last,
     )
-    query = to_accumulation_dtype(query)
-    size = key.shape[-2]
-    groups = query.shape[-2] // size
+    query = to_accumulation_dtype(chunk.query)
+    size, groups = key.shape[-2], chunk.groups
     local_keys, global_keys = [], []
     for before, part in ((size, slice(None, -1)), (0, slice(1, None))):
         present = ops.expand_dims(mask[:, part], -2) > 0
@@ -168,8 +177,24 @@ def _intra_chunk_attention(
             ops.tile(ops.logical_and(same, x), (1, 1, groups, 1))[:, None]
             for x in (is_local, distance >= window_size)
         )
-        local_keys.append((key[:, :, part], value[:, :, part], is_local))
-        global_keys.append((features[:, :, part], weighted[:, :, part], is_global))
+        log_factor = None
+        if cumulative is not None:
+            at_keys = cumulative[:, :, part]
+            if before:
+                at_keys = at_keys - at_keys[..., -1:]
+            log_factor = _log_factor(
+                cumulative[:, :, 1:], at_keys, distance >= 0, groups
+            )
+        local_keys.append((key[:, :, part], value[:, :, part], is_local, log_factor))
+        global_keys.append(
+            (features[:, :, part], weighted[:, :, part], is_global, log_factor)
+        )
+    sees_before = continues_segment(
+        segments[:, 1:], segment_before, groups, query.dtype
+    )
+    if cumulative is not None:
+        since = cumulative[:, :, 1:] + before_last[..., -1:]
+        sees_before = sees_before * decay.from_start(since, groups)
     sums_of_each = local_and_global_sums(
         query,
         feature_map.queries(query, parameters),
@@ -177,10 +202,19 @@ def _intra_chunk_attention(
         global_keys,
         _for_each_position(log_weight, key.shape[1], groups, size),
         sums_before,
-        continues_segment(segments[:, 1:], segment_before, groups, query.dtype),
+        sees_before,
     )
     last = (x[:, :, -1] for x in (key, value))
-    return sums_of_each, Carry(sums, segment, *last, segments[:, -1], mask[:, -1])
+    last_decay = None if log_decay is None else log_decay[:, :, -1]
+    carry = Carry(sums, segment, *last, segments[:, -1], mask[:, -1], last_decay)
+    return sums_of_each, carry
+
+
+def _log_factor(of_queries, of_keys, is_behind, groups):
+    """Log factors of keys for the queries behind them, (B, Hk, n, G·C, C)."""
+    difference = ops.expand_dims(of_queries, -1) - ops.expand_dims(of_keys, -2)
+    difference = ops.where(is_behind, difference, ops.zeros_like(difference))
+    return ops.tile(difference, (1, 1, 1, groups, 1))
 
 
 def _for_each_position(log_weight, key_heads, groups, size):
@@ -198,10 +232,11 @@ def local_and_global_sums(
     Args:
         query: Queries of shape (..., G·C, D).
         queries: Their features (..., G·C, M) and log weights (..., G·C).
-        local_keys: List of keys (..., C, D), values (..., C, Dv), and a boolean tensor
-            that broadcasts to (..., G·C, C), True where they are local.
-        global_keys: List of features (..., C, M), weighted values (..., C, Dv + 1), and
-            a boolean tensor likewise.
+        local_keys: List of keys (..., C, D), values (..., C, Dv), a boolean tensor
+            that broadcasts to (..., G·C, C), True where they are local, and the log
+            decays from them to the queries, (..., G·C, C), or `None`.
+        global_keys: List of features (..., C, M), weighted values (..., C, Dv + 1), a
+            boolean tensor and log decays likewise.
         log_weight: Logarithm of the local kernel's factor, (..., G·C, 1).
         sums_before: Sums (..., Dv + 1, M) of what came before.
         sees_before: 1 where a query sees these, 0 elsewhere, (..., G·C, 1).
@@ -211,10 +246,11 @@ def local_and_global_sums(
     """
     features, log_scale = queries
     query = query * query.shape[-1] ** -0.5
-    logits = [
-        ops.where(seen, query @ ops.swapaxes(key, -1, -2) + log_weight, -np.inf)
-        for key, _, seen in local_keys
-    ]
+    logits = []
+    for key, _, seen, log_factor in local_keys:
+        block = query @ ops.swapaxes(key, -1, -2) + log_weight
+        block = block if log_factor is None else block + log_factor
+        logits.append(ops.where(seen, block, -np.inf))
     # The largest exponent: what it is cancels in the quotient.
     scale = log_scale
     for block in logits:
@@ -223,10 +259,11 @@ def local_and_global_sums(
 
     features = features * ops.expand_dims(ops.exp(log_scale - scale), -1)
     sums = kernel_sums.query_sums(features, sums_before) * sees_before
-    for keys, weighted, seen in global_keys:
+    for keys, weighted, seen, log_factor in global_keys:
         kernel = features @ ops.swapaxes(keys, -1, -2)
+        kernel = kernel if log_factor is None else kernel * ops.exp(log_factor)
         sums = sums + ops.where(seen, kernel, ops.zeros_like(kernel)) @ weighted
-    for (_, value, _), block in zip(local_keys, logits, strict=True):
+    for (_, value, *_), block in zip(local_keys, logits, strict=True):
         ones = ops.ones_like(value[..., :1])
         kernel = ops.exp(block - ops.expand_dims(scale, -1))
         sums = sums + kernel @ ops.concatenate([value, ones], axis=-1)
