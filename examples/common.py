@@ -9,6 +9,7 @@ import keras
 from keras_performer import feature_maps
 from keras_performer.callbacks import RedrawProjections
 from keras_performer.models import PerformerBackbone, presets
+from keras_performer.models.block_stack import BLOCKS
 
 WARM_UP = 0.05  # of the budget
 REPORTS = 4  # lines that a training prints
@@ -98,7 +99,9 @@ def add_flags(parser, attention, preset, cpu_minutes, learning_rate):
         type=attention_name,
         default=attention,
         help="one model each: names of feature maps, such as relu and softmax, or "
-        f"exact (default: {' '.join(attention)})",
+        "exact; relu+exact for exact attention in every fourth block and the last; "
+        "with /plain behind it, in the Transformer's plain blocks "
+        f"(default: {' '.join(attention)})",
     )
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
@@ -148,12 +151,27 @@ def budget(arguments):
 
 def backbone(arguments, attention, **options):
     """A backbone of the size in the flags, with one of their attentions."""
-    is_exact = attention == "exact"
-    kind = {"attention": "exact"} if is_exact else {"feature_map": attention}
-    options = {"dropout": 0.0, "seed": arguments.seed, **kind, **options}
-    if arguments.depth is not None:
-        return PerformerBackbone.from_depth(arguments.depth, **options)
-    return PerformerBackbone.from_preset(arguments.preset, **options)
+    kind, _, block = attention.partition("/")
+    options = {"dropout": 0.0, "seed": arguments.seed, **options}
+    if block:
+        options["block"] = block
+    size = (
+        presets.preset(arguments.preset, **options)
+        if arguments.depth is None
+        else presets.of_depth(arguments.depth, **options)
+    )
+    feature_map, _, exact = kind.partition("+")
+    if kind == "exact":
+        size["attention"] = "exact"
+    else:
+        size["feature_map"] = feature_map
+    if exact:
+        last = size["num_layers"] - 1
+        size["attention"] = [
+            "exact" if index % 4 == 3 or index == last else "linear"
+            for index in range(size["num_layers"])
+        ]
+    return PerformerBackbone(**size)
 
 
 def resampling(arguments, backbone):
@@ -165,9 +183,13 @@ def resampling(arguments, backbone):
 
 def label(attention):
     """The name of an attention in a table."""
-    if attention == "exact":
-        return "exact attention"
-    return f"Performer, {attention} features"
+    kind, _, block = attention.partition("/")
+    feature_map, _, exact = kind.partition("+")
+    name = f"Performer, {feature_map} features" + (
+        ", one exact in four" if exact else ""
+    )
+    name = "exact attention" if kind == "exact" else name
+    return f"{name}, {block} blocks" if block else name
 
 
 def print_table(heading, lines):
@@ -179,10 +201,16 @@ def print_table(heading, lines):
 
 
 def attention_name(text):
-    """The name of a feature map, or `"exact"`, for `argparse`."""
-    if text != "exact":
+    """The name of an attention, as in the help of the flag, for `argparse`."""
+    kind, slash, block = text.partition("/")
+    feature_map, plus, exact = kind.partition("+")
+    if (plus and exact != "exact") or (slash and block not in BLOCKS):
+        raise argparse.ArgumentTypeError(
+            f"a name such as relu, exact, relu+exact or relu/plain, not {text!r}"
+        )
+    if kind != "exact":
         try:
-            feature_maps.get(text)
+            feature_maps.get(feature_map)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
     return text

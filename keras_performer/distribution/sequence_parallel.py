@@ -39,6 +39,9 @@ def sequence_parallel(model: Any, mesh: Any, axis_name: str) -> None:
         ValueError: If the backend is not JAX, the mesh has no such axis, the model no
             `FastAttention`, or one of them has an `exact_window`.
 
+    Blocks with a short convolution need the neighbour's last positions, which the
+    compiler sends.
+
     Example, with your own `model` and `mesh`:
 
     ```python
@@ -75,12 +78,14 @@ def sequence_parallel_attention(
     segment_ids: Any = None,
     window_size: int | None = None,
     window_log_weight: Any = None,
+    log_decay: Any = None,
 ) -> Any:
     """`ops.linear_attention` of a sequence whose positions are divided over devices.
 
     Each of P devices sums up its T/P keys: `S_p = Σ [v, 1] φ(k)ᵀ`. Bidirectionally,
     queries read the sum over all devices. Causally, a device goes on from
-    `S_0 + … + S_{p-1}`, so that the features of keys are computed twice.
+    `S_0 + … + S_{p-1}`, so that the features of keys are computed twice. Where sums
+    decay, each of these is multiplied by what the devices in between leave of it.
 
     Devices send states alone: (Dv + 1)·M numbers a head, whatever the length, once in
     an all-reduce, or in `1 + ⌈log₂ P⌉` steps for the sums of the devices before. Of
@@ -105,13 +110,15 @@ def sequence_parallel_attention(
         segment_ids: Not available over several devices; must be `None`.
         window_size: Not available over several devices; must be `None`.
         window_log_weight: Not used, as there is no window.
+        log_decay: Tensor of shape (B, S, Hk), where causal; or `None`.
 
     Returns:
         Tensor of shape (B, T, H, Dv) and `value`'s dtype, divided as the queries are.
 
     Raises:
         ValueError: If the backend is not JAX, the mesh has no such axis, shapes do not
-            fit or are no multiples of P, or segments or a window are given.
+            fit or are no multiples of P, segments or a window are given, or a
+            `log_decay` that is not causal.
     """
     mesh = _checked_mesh(mesh, axis_name)
     if segment_ids is not None:
@@ -121,6 +128,13 @@ def sequence_parallel_attention(
             f"segment_ids.shape={tuple(segment_ids.shape)}"
         )
     _check_without_window(window_size)
+    if log_decay is not None and not causal:
+        raise ValueError(
+            "Sums that decay to both sides cannot be divided over devices: pass "
+            "`causal=True`, or make the layer without `forget_gate`. Received: causal="
+            f"{causal}, log_decay.shape={tuple(log_decay.shape)}"
+        )
+    checks.check_log_decay(log_decay, key)
     checks.check_shapes(query, key, value, key_mask)
     if causal:
         checks.check_self_attention(query, key)
@@ -133,7 +147,7 @@ def sequence_parallel_attention(
                 f"mask. Received: {name}.shape={tuple(x.shape)}"
             )
     compiled = _compiled(feature_map, mesh, axis_name, bool(causal))
-    return compiled(parameters, query, key, value, key_mask)
+    return compiled(parameters, query, key, value, key_mask, log_decay)
 
 
 @functools.cache
@@ -147,7 +161,7 @@ def _compiled(
         functools.partial(segment, feature_map, axis_name, mesh.shape[axis_name]),
         mesh=mesh,
         axis_names={axis_name},
-        in_specs=(whole, divided, divided, divided, divided),
+        in_specs=(whole, divided, divided, divided, divided, divided),
         out_specs=divided,
         # The loops over chunks start from zeros, which JAX takes to be equal on all
         # devices where what they become is not.
@@ -165,6 +179,7 @@ def _bidirectional_segment(
     key: Any,
     value: Any,
     key_mask: Any,
+    log_decay: None,
 ) -> Any:
     state = summarize(key, value, feature_map, parameters, key_mask)
     state = state._replace(sums=jax.lax.psum(state.sums, axis_name))
@@ -180,29 +195,51 @@ def _causal_segment(
     key: Any,
     value: Any,
     key_mask: Any,
+    log_decay: Any,
 ) -> Any:
-    state = summarize(key, value, feature_map, parameters, key_mask)
+    keys = key, value, feature_map, parameters, key_mask
+    state = summarize(*keys, log_decay=log_decay)
     sums = _nan_after_nonfinite(state.sums, key, value, key_mask)
-    state = state._replace(sums=_sum_of_earlier(sums, axis_name, number))
-    output, _ = prefill(state, query, key, value, feature_map, parameters, key_mask)
+    kept = ops.zeros_like(sums[..., 0, 0])
+    if log_decay is not None:
+        kept = state.log_decay
+    sums, kept = _sum_of_earlier(sums, kept, axis_name, number)
+    state = state._replace(sums=sums)
+    if log_decay is not None:
+        state = state._replace(log_decay=kept)
+    output, _ = prefill(state, query, *keys, log_decay=log_decay)
     return output
 
 
-def _sum_of_earlier(x: Any, axis_name: str, number: int) -> Any:
-    """The sum of a tensor over the devices before this one; zeros on the first.
+def _sum_of_earlier(
+    sums: Any, log_decay: Any, axis_name: str, number: int
+) -> tuple[Any, Any]:
+    """The sums of the devices before this one, decayed; zeros on the first.
 
     Each step doubles the number of devices whose sum a device has. Nothing is ever sent
     to an earlier device, so that no NaN of a later segment reaches an earlier one.
+
+    Args:
+        sums: Sums (B, Hk, Dv + 1, M) of this device's segment.
+        log_decay: The logarithm (B, Hk) of what the segment leaves of sums before it.
+        axis_name: Name of the mesh's axis.
+        number: P.
+
+    Returns:
+        Tensors of the same shapes.
     """
 
     def shifted(x: Any, distance: int) -> Any:
         pairs = [(i, i + distance) for i in range(number - distance)]
         return jax.lax.ppermute(x, axis_name, pairs)
 
-    x, distance = shifted(x, 1), 1
+    sums, log_decay, distance = shifted(sums, 1), shifted(log_decay, 1), 1
     while distance < number:
-        x, distance = x + shifted(x, distance), 2 * distance
-    return x
+        earlier = shifted(sums, distance) * ops.exp(log_decay)[..., None, None]
+        sums = earlier + sums
+        log_decay = shifted(log_decay, distance) + log_decay
+        distance *= 2
+    return sums, log_decay
 
 
 def _nan_after_nonfinite(sums: Any, key: Any, value: Any, key_mask: Any) -> Any:

@@ -24,8 +24,8 @@ class ShortConvolution(keras.layers.Layer):
     Args:
         width: Number of positions that are mixed.
         causal: Whether these are the position itself and those before it.
-        kernel_initializer: Initializer of the kernel. By default zeros, for a residual
-            branch that begins as none.
+        kernel_initializer: Initializer of the kernel. By default uniform between
+            `±width^-½`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Call arguments:
@@ -52,13 +52,16 @@ class ShortConvolution(keras.layers.Layer):
     [101.0]
     """
 
-    def __init__(self, width=4, causal=True, kernel_initializer="zeros", **kwargs):
+    def __init__(self, width=4, causal=True, kernel_initializer=None, **kwargs):
         check_size("width", width)
         super().__init__(**kwargs)
         self.supports_masking = True
         self.width = width
         self.causal = causal
-        self.kernel_initializer = initializers.get(kernel_initializer)
+        bound = width**-0.5
+        self.kernel_initializer = initializers.get(
+            kernel_initializer or initializers.RandomUniform(-bound, bound)
+        )
 
     def build(self, inputs_shape):
         self.kernel = self.add_weight(

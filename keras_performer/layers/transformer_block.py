@@ -237,8 +237,13 @@ class TransformerBlock(CompositeLayer):
         if self.short_convolution is None:
             return None
         name = "short_convolution"
+        bound = self.short_convolution**-0.5
         layer = ShortConvolution(
-            self.short_convolution, causal, dtype=self._policy(name), name=name
+            self.short_convolution,
+            causal,
+            initializers.RandomUniform(-bound, bound, seed=self._seed(0)),
+            dtype=self._policy(name),
+            name=name,
         )
         layer.build(shape)
         return layer

@@ -175,8 +175,8 @@ class PerformerBackbone(Backbone):
             inputs = {"token_ids": token_ids, "segment_ids": segment_ids}
             segments = {"segment_ids": segment_ids}
         x = stack.begin(embedding(token_ids), **segments)
-        for block in stack.blocks:
-            x = block(x, **segments)
+        for layer in stack.blocks:
+            x = layer(x, **segments)
         super().__init__(inputs=inputs, outputs=stack.end(x), **kwargs)
         stack.scale_residuals()
 

@@ -174,8 +174,8 @@ class PerformerSeq2SeqBackbone(Backbone):
         source = encoder(inputs["encoder_token_ids"])
         x = encoder.token_embedding(inputs["decoder_token_ids"], shared=True)
         x = stack.begin(x)
-        for block in stack.blocks:
-            x = block(x, source)
+        for layer in stack.blocks:
+            x = layer(x, source)
         outputs = {
             "encoder_sequence_output": source,
             "decoder_sequence_output": stack.end(x),

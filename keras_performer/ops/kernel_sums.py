@@ -149,7 +149,7 @@ def sum_chunks(weights, added):
     """
     batch, heads, number, *rest = ops.shape(added)
     flat = ops.reshape(added, (batch, heads, number, rest[0] * rest[1]))
-    return ops.reshape(weights @ flat, (batch, heads, weights.shape[-2], *rest))
+    return ops.reshape(weights @ flat, (batch, heads, ops.shape(weights)[-2], *rest))
 
 
 def normalize(sums, dtype):

@@ -63,17 +63,26 @@ def draw(target, source):
     return inputs, mask, generator.standard_normal((B, target, H, DV))
 
 
+# Log decays of keys, in the place of a key's mask.
+def draw_decay(length):
+    return -generator.exponential(0.05, (B, length, HK))
+
+
 def mesh_of(*shape):
     names = ("batch", "sequence")[-len(shape):]
     return Mesh(np.array(jax.devices()[: np.prod(shape)]).reshape(shape), names)
 
 
-# A function of (inputs, trained, fixed, mask, upstream): the output and gradients.
+# A function of (inputs, trained, fixed, mask, upstream): the output and gradients. Log
+# decays are the fourth of the inputs, if there are some.
 def gradients(attend, feature_map, **options):
     def function(inputs, trained, fixed, mask, upstream):
         def attend_with(inputs, trained):
             parameters = fixed | trained
-            return attend(*inputs, feature_map, parameters, key_mask=mask, **options)
+            decay = {"log_decay": inputs[3]} if len(inputs) > 3 else {}
+            return attend(
+                *inputs[:3], feature_map, parameters, key_mask=mask, **decay, **options
+            )
 
         output, pull_back = jax.vjp(attend_with, inputs, trained)
         return output, pull_back(upstream)
@@ -81,8 +90,9 @@ def gradients(attend, feature_map, **options):
     return jax.jit(function)
 
 
-def check(devices, name, causal, target, source=None, masked=True):
+def check(devices, name, causal, target, source=None, masked=True, decays=False):
     inputs, mask, upstream = draw(target, source or target)
+    inputs += [draw_decay(target)] if decays else []
     mask = mask if masked else None
     feature_map, parameters = draw_map(name, heads=HK)
     parameters = split_trainable(feature_map, parameters)
@@ -105,7 +115,7 @@ def check(devices, name, causal, target, source=None, masked=True):
     compiled = parallel.lower(*arguments).compile()
     actual = jax.tree.leaves(compiled(*arguments))
     assert actual[0].sharding.is_equivalent_to(spans, 4)
-    assert len(expected) == 4 + len(parameters[0])
+    assert len(expected) == 1 + len(inputs) + len(parameters[0])
     for a, b in zip(actual, expected, strict=True):
         assert_close(a, b, "float64")
     return compiled
@@ -131,6 +141,8 @@ assert largest(compiled) < B * LONG * H * D, largest(compiled)
 compiled = check((8,), "learned", True, LONG)
 assert sent(compiled) == {"all-reduce", "collective-permute"}
 assert largest(compiled) < B * LONG * H * D, largest(compiled)
+compiled = check((8,), "learned", True, LONG, decays=True)
+assert sent(compiled) == {"all-reduce", "collective-permute"}
 # Queries and keys of other lengths; the batch divided as well.
 check((2, 4), "softmax", False, 4 * 5, 4 * 9, masked=False)
 print("as on one device")
@@ -138,13 +150,18 @@ print("as on one device")
 for number in range(1, 9):
     mesh = mesh_of(number)
     earlier = jax.shard_map(
-        lambda x: _sum_of_earlier(x, "sequence", mesh.size),
+        lambda *parts: _sum_of_earlier(*parts, "sequence", mesh.size),
         mesh=mesh,
         in_specs=PartitionSpec("sequence"),
         out_specs=PartitionSpec("sequence"),
     )
-    given = 10 ** np.arange(number)
-    np.testing.assert_array_equal(jax.jit(earlier)(given), given.cumsum() - given)
+    given = 10.0 ** np.arange(number)
+    left = np.where(np.arange(number) == 3, 0.5, 1.0)  # the fourth device halves
+    actual, _ = jax.jit(earlier)(given[:, None, None, None], np.log(left)[:, None])
+    expected = [
+        sum(given[i] * left[i + 1 : p].prod() for i in range(p)) for p in range(number)
+    ]
+    np.testing.assert_allclose(actual[:, 0, 0, 0], expected)
 print("any number of devices")
 
 # Called eagerly on a mesh of two axes; what is not finite reaches later keys alone.
@@ -177,6 +194,7 @@ refused("a key for each", even, (2, 8, 1, 5), (2, 8, 1, 5), mesh=mesh, causal=Tr
 refused("'batch', 'sequence'", even, even, even, mesh=mesh, axis_name="positions")
 refused("window", even, even, even, mesh=mesh, window_size=3)
 ids = np.zeros((2, 12), "int32")
+refused("both sides", even, even, even, mesh=mesh, log_decay=np.zeros((2, 12, 1)))
 refused("segment_ids", even, even, even, mesh=mesh, segment_ids=ids)
 print("refused")
 """

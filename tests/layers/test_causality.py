@@ -44,6 +44,7 @@ def pasts(call):
         {"feature_map": "favor_sharp"},
         {"feature_map": "relu", "num_features": None},
         {"num_key_value_heads": 1},
+        {"forget_gate": True, "normalize_heads": True},
     ],
     ids=str,
 )

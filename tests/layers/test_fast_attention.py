@@ -58,7 +58,8 @@ def test_what_is_ours_is_keyword_only_and_has_defaults():
     ours = set(parameters(FastAttention.__init__))
     ours -= set(parameters(keras.layers.MultiHeadAttention.__init__)) | ABSENT
     expected = {"feature_map", "num_features", "num_key_value_heads", "projection"}
-    assert ours == expected | {"rotary_base", "exact_window"}
+    expected |= {"rotary_base", "exact_window"}
+    assert ours == expected | {"gate_activation", "normalize_heads", "forget_gate"}
     layer = FastAttention(H, D)
     assert layer.feature_map == feature_maps.Softmax()
     assert layer.num_features == default_num_features(D)

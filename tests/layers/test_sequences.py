@@ -12,6 +12,7 @@ from keras_performer.ops import rotary
 ROTARY = {"rotary_base": 100, "key_dim": 4}
 WINDOW = {"exact_window": 3}
 BOTH = {**ROTARY, **WINDOW, "num_key_value_heads": 1}
+GATED = {"forget_gate": True}
 FIRST = 5  # length of the first of two packed sequences
 IDS = np.array([[7] * FIRST + [3] * (T - FIRST)] * B)
 
@@ -23,7 +24,7 @@ def built(**arguments):
 
 
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("arguments", [{}, ROTARY, WINDOW, BOTH], ids=str)
+@pytest.mark.parametrize("arguments", [{}, ROTARY, WINDOW, BOTH, GATED], ids=str)
 def test_packed_sequences_are_as_if_alone(arguments, causal):
     layer, x = built(**arguments), draw(B, T, F)
     packed = numpy(layer(x, x, segment_ids=IDS, use_causal_mask=causal))
@@ -34,7 +35,7 @@ def test_packed_sequences_are_as_if_alone(arguments, causal):
 
 
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("arguments", [ROTARY, WINDOW, BOTH], ids=str)
+@pytest.mark.parametrize("arguments", [ROTARY, WINDOW, BOTH, GATED], ids=str)
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padded_sequences_are_as_if_alone(side, arguments, causal):
     layer, x = built(**arguments), draw(B, T, F)
@@ -61,7 +62,7 @@ def test_interior_padding_takes_no_position():
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("arguments", [{}, ROTARY, WINDOW, BOTH], ids=str)
+@pytest.mark.parametrize("arguments", [{}, ROTARY, WINDOW, BOTH, GATED], ids=str)
 def test_scores_are_the_matrix_of_the_output(arguments, packed, causal):
     layer, x = built(use_bias=False, **arguments), draw(B, T, F)
     options = {"segment_ids": IDS} if packed else {}

@@ -17,6 +17,12 @@ from layer_inputs import (
 from stream_inputs import built, stream
 from tolerances import assert_close
 
+GATED = {
+    "forget_gate": True,
+    "normalize_heads": True,
+    "use_gate": True,
+    "gate_activation": "silu",
+}
 ARGUMENTS = [
     {},
     {"feature_map": "relu", "num_features": None},
@@ -28,6 +34,8 @@ ARGUMENTS = [
     {"rotary_base": 100, "key_dim": 4, "exact_window": 3, "num_key_value_heads": 1},
     {"dtype": "float64"},
     {"dropout": 0.5},
+    GATED,
+    {**GATED, "exact_window": 4, "num_key_value_heads": 1},
 ]
 
 
@@ -42,7 +50,7 @@ def test_any_cut_gives_the_whole(arguments, cuts):
     assert_close(actual, whole, dtype)
 
 
-@pytest.mark.parametrize("arguments", ARGUMENTS[5:8], ids=str)
+@pytest.mark.parametrize("arguments", [*ARGUMENTS[5:8], GATED], ids=str)
 def test_rows_of_unequal_length_are_padded_on_the_left(arguments):
     layer, lengths = built(**arguments), (T, 4)
     x = draw(B, T, F)
@@ -82,7 +90,11 @@ def test_a_source_is_summed_up():
     assert tuple(state.sums.shape) == (B, 1, D + 1, 19)
     with pytest.raises(ValueError, match="state does not fit"):
         layer.attend(query[:1], state)
-    for arguments in ({"rotary_base": 100, "key_dim": 4}, {"exact_window": 3}):
+    for arguments in (
+        {"rotary_base": 100, "key_dim": 4},
+        {"exact_window": 3},
+        {"forget_gate": True},
+    ):
         other = built(**arguments)
         with pytest.raises(ValueError, match="neither positions nor a window"):
             other.summarize(draw(B, T, F))

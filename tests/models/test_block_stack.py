@@ -6,12 +6,20 @@ from test_backbone_options import T, backbone, draw_ids, run
 from tolerances import assert_close
 
 from keras_performer.layers import ExactAttention, FastAttention, PerformerEncoder
-from keras_performer.models.block_stack import BlockStack, shifted
+from keras_performer.models import PerformerBackbone
+from keras_performer.models.block_stack import (
+    BLOCK_OPTIONS,
+    BlockStack,
+    block_options,
+    shifted,
+)
 
 
 def stack(**options):
     defaults = {
         "num_layers": 2,
+        "hidden_dim": 18,
+        "block": "plain",
         "num_heads": 3,
         "intermediate_dim": 23,
         "positions": "rotary",
@@ -54,6 +62,39 @@ def test_names_and_seeds_of_the_layers():
     assert stack().positions is None  # attention rotates
     assert [block.rotary_base for block in stack().blocks] == [100, 100]
     assert shifted(None, 3) is None
+
+
+def test_kinds_of_blocks():
+    assert block_options("plain", causal=True) == {}
+    assert set(block_options("gated", causal=True)) == set(BLOCK_OPTIONS)
+    assert "forget_gate" not in block_options("gated", causal=False)
+    for causal in (False, True):
+        block = backbone(causal=causal).blocks[0]
+        assert (block.short_convolution, block.forget_gate) == (4, causal)
+        assert block._self_attention_layer.normalize_heads
+        plain = backbone(causal=causal, block="plain").blocks[0]
+        assert plain.short_convolution is plain.output_gate is None
+        own = backbone(causal=causal, block={"forget_gate": True}).blocks[0]
+        assert own.forget_gate and own.short_convolution is None
+    for wrong in ("gates", {"gate": True}, 4):
+        with pytest.raises(ValueError, match=r"`block` must be one of .*gated"):
+            backbone(block=wrong)
+
+
+def test_starting_values_go_by_width_and_depth():
+    model = PerformerBackbone(
+        29, num_layers=3, num_heads=3, hidden_dim=72, intermediate_dim=80, seed=0
+    )
+    truncated = 0.88 * 72**-0.5  # standard deviation of what is cut at two of them
+    for block in model.blocks:
+        layers = {x.path: np.asarray(x.kernel).std() for x in block.residual_layers}
+        assert len(layers) == 2
+        for path, size in layers.items():
+            assert np.isclose(size, 6**-0.5 * truncated, rtol=0.05), path
+        size = np.asarray(block._self_attention_layer.query_dense.kernel).std()
+        assert np.isclose(size, truncated, rtol=0.05)
+    embeddings = np.asarray(model.token_embedding.embeddings)
+    assert np.isclose(embeddings.std(), truncated, rtol=0.05)
 
 
 def test_attention_of_each_block():
