@@ -56,7 +56,7 @@ def read_examples(document: Mapping[str, Any]) -> np.ndarray:
         raise invalid(
             f"JSON Value: {to_text(document)} 'examples' value is an empty array"
         )
-    array = np.empty(len(examples), dtype=object)
+    array: np.ndarray = np.empty(len(examples), dtype=object)
     # The serialized form of two messages, one behind the other, is that of both merged.
     array[:] = [context + _read_example(example) for example in examples]
     return array

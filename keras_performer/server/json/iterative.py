@@ -60,7 +60,7 @@ def parse_iteratively(
         elif character == "{":
             position = _skip_space(text, position + 1)
             if text[position : position + 1] != "}":
-                key, position = _read_key(text, position)
+                key, position = _read_key(text, position, decoder)
                 open_ones.append(([], key))
                 continue
             value = make_object([])
@@ -86,7 +86,7 @@ def parse_iteratively(
             if character == ",":
                 position = _skip_space(text, position)
                 if open_key is not None:
-                    open_key, position = _read_key(text, position)
+                    open_key, position = _read_key(text, position, decoder)
                     open_ones[-1] = (container, open_key)
                 break
             if character != ("]" if open_key is None else "}"):
@@ -102,10 +102,10 @@ def _skip_space(text: str, position: int) -> int:
     return found.end() if found else position
 
 
-def _read_key(text: str, position: int) -> tuple[str, int]:
+def _read_key(text: str, position: int, decoder: json.JSONDecoder) -> tuple[str, int]:
     if text[position : position + 1] != '"':
         raise ValueError("no key")
-    key, position = json.decoder.scanstring(text, position + 1, True)
+    key, position = decoder.raw_decode(text, position)
     position = _skip_space(text, position)
     if text[position : position + 1] != ":":
         raise ValueError("no colon")
