@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import math
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -17,6 +18,31 @@ from keras_performer.ops.backend.keras_internals import (
 )
 from keras_performer.ops.decay import bounded_log_decay
 from keras_performer.ops.segments import number_segments, same_segment
+
+
+class AttentionInputs(NamedTuple):
+    """What a call attends with: projected to heads, rotated, and folded to one length.
+
+    Attributes:
+        queries: Tensor of shape (B', T, H, D).
+        keys: Tensor of shape (B', S, Hk, D).
+        values: Tensor of shape (B', S, Hk, Dv).
+        query_mask: Boolean tensor of shape (B', T), or `None`.
+        key_mask: Boolean tensor of shape (B', S), or `None`.
+        segment_ids: Integer tensor of shape (B', T), or `None`.
+        causal: Whether a query sees only the keys at and before its position.
+        log_decay: Log decays of what was before each position, not yet zero where keys
+            are hidden, (B', T, Hk); or `None`.
+    """
+
+    queries: Any
+    keys: Any
+    values: Any
+    query_mask: Any
+    key_mask: Any
+    segment_ids: Any
+    causal: bool
+    log_decay: Any = None
 
 
 def check_masks(axes, query, value, query_mask, value_mask, key_mask, attention_mask):

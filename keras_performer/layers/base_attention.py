@@ -2,82 +2,24 @@
 
 import abc
 import inspect
-from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 from keras import activations, constraints, initializers, ops, regularizers
 
 from keras_performer.layers import attention_masks as masks
 from keras_performer.layers import validation
 from keras_performer.layers.attention_axes import AttentionAxes
-from keras_performer.layers.quantizable import EinsumDense
+from keras_performer.layers.attention_masks import AttentionInputs
+from keras_performer.layers.forget_gate import memories
 from keras_performer.layers.sublayer_state import CompositeLayer
-from keras_performer.layers.sublayers import clone_initializer, policy_at
+from keras_performer.layers.sublayers import (
+    clone_initializer,
+    policy_at,
+    projection,
+)
 from keras_performer.ops import rotary
 from keras_performer.ops.accumulation import to_accumulation_dtype
 from keras_performer.ops.backend.keras_internals import set_keras_mask
-
-
-class AttentionInputs(NamedTuple):
-    """What a call attends with: projected to heads, rotated, and folded to one length.
-
-    Attributes:
-        queries: Tensor of shape (B', T, H, D).
-        keys: Tensor of shape (B', S, Hk, D).
-        values: Tensor of shape (B', S, Hk, Dv).
-        query_mask: Boolean tensor of shape (B', T), or `None`.
-        key_mask: Boolean tensor of shape (B', S), or `None`.
-        segment_ids: Integer tensor of shape (B', T), or `None`.
-        causal: Whether a query sees only the keys at and before its position.
-        log_decay: Log decays of what was before each position, not yet zero where keys
-            are hidden, (B', T, Hk); or `None`.
-    """
-
-    queries: Any
-    keys: Any
-    values: Any
-    query_mask: Any
-    key_mask: Any
-    segment_ids: Any
-    causal: bool
-    log_decay: Any = None
-
-
-def with_arguments_of(base):
-    """Decorator of a subclass's `__init__(self, *args, own, **kwargs)`.
-
-    `inspect.signature`, and with it `help` and notebooks, then show the arguments of
-    the base class, by position and by name, before those of the subclass.
-
-    Args:
-        base: The base class, whose `__init__` gets `*args` and `**kwargs`.
-
-    Returns:
-        Function from the `__init__` to itself.
-
-    Example:
-
-    >>> class Line:
-    ...     def __init__(self, color, **kwargs): ...
-    >>> class DashedLine(Line):
-    ...     @with_arguments_of(Line)
-    ...     def __init__(self, *args, gap=1, **kwargs): ...
-    >>> inspect.signature(DashedLine)
-    <Signature (color, *, gap=1, **kwargs)>
-    """
-
-    def decorate(init):
-        *inherited, rest = inspect.signature(base.__init__).parameters.values()
-        own = [
-            parameter
-            for parameter in inspect.signature(init).parameters.values()
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        ]
-        init.__signature__ = inspect.Signature([*inherited, *own, rest])
-        return init
-
-    return decorate
 
 
 class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
@@ -291,7 +233,7 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
                 query_shape,
                 "f->h",
                 (key_value_heads,),
-                bias_initializer=_memories(key_value_heads),
+                bias_initializer=memories(key_value_heads),
             )
         if self.normalize_heads:
             self._head_norm = keras.layers.RMSNormalization(
@@ -364,30 +306,22 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         self._axes_of(query_shape).check_shapes(query_shape, value_shape, key_shape)
         return (*query_shape[:-1], *(self._output_shape or query_shape[-1:]))
 
-    def compute_output_spec(
-        self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        return_attention_scores=False,
-        training=None,
-        use_causal_mask=False,
-        *,
-        segment_ids=None,
-        positions=None,
-    ):
-        key = value if key is None else key
-        given_masks = query_mask, value_mask, key_mask, attention_mask
-        self._check_call(
-            query, value, key, given_masks, use_causal_mask, segment_ids, positions
-        )
+    def compute_output_spec(self, *args, **kwargs):
+        # A subclass may pass on what it does not name.
+        signature = inspect.signature(BaseAttention.call)
+        given = signature.bind(self, *args, **kwargs)
+        given.apply_defaults()
+        call = given.arguments
+        query, value = call["query"], call["value"]
+        key = value if call["key"] is None else call["key"]
+        given_masks = [
+            call[f"{of}_mask"] for of in ("query", "value", "key", "attention")
+        ]
+        sequences = call["use_causal_mask"], call["segment_ids"], call["positions"]
+        self._check_call(query, value, key, given_masks, *sequences)
         shape = self.compute_output_shape(query.shape, value.shape, key.shape)
         output = keras.KerasTensor(shape, dtype=self.compute_dtype)
-        if not return_attention_scores:
+        if not call["return_attention_scores"]:
             return output
         axes = self._axes_of(query.shape)
         scores = axes.scores_shape(self.num_heads, query.shape, value.shape)
@@ -482,14 +416,11 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         bias_initializer=None,
     ):
         """A projection of the features of each position, such as `"f->hd"`, built."""
-        # An equation of the inputs' rank: the activity regularizer, as Keras's, then
-        # divides by the batch alone. The weights do not depend on the rank.
-        positions = "b" + "tuvwijklmnopq"[: self._axes.rank - 2]
-        before, after = features.split("->")
-        dense = EinsumDense(
-            f"{positions}{before},{before}{after}->{positions}{after}",
-            output_shape=(*(None,) * (self._axes.rank - 2), *units),
-            bias_axes=after if self.use_bias or bias_initializer else None,
+        dense = projection(
+            features,
+            units,
+            self._axes.rank,
+            use_bias=self.use_bias or bias_initializer is not None,
             activation=activation,
             kernel_initializer=clone_initializer(self._kernel_initializer, name),
             bias_initializer=bias_initializer
@@ -504,13 +435,3 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         )
         dense.build(input_shape)
         return dense
-
-
-def _memories(heads):
-    """Initializer of a forget gate's biases, (Hk,): from short memories to long ones.
-
-    A head of bias b forgets σ(−b) of its sums a position: they last for 8 positions at
-    2, for 400 at 6.
-    """
-    biases = np.linspace(2, 6, heads) if heads > 1 else [4.0]
-    return initializers.Constant(list(map(float, biases)))

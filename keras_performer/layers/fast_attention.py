@@ -10,8 +10,9 @@ from keras_performer import feature_maps
 from keras_performer import ops as attention_ops
 from keras_performer.feature_maps import Moments
 from keras_performer.layers import attention_masks as masks
-from keras_performer.layers.base_attention import BaseAttention, with_arguments_of
+from keras_performer.layers.base_attention import BaseAttention
 from keras_performer.layers.feature_weights import FeatureWeights
+from keras_performer.layers.signatures import with_arguments_of
 from keras_performer.layers.stream_state import StreamState
 from keras_performer.layers.validation import check_optional_size
 from keras_performer.ops import (

@@ -6,6 +6,8 @@ import zlib
 import keras
 from keras.dtype_policies import DTypePolicyMap
 
+from keras_performer.layers.quantizable import EinsumDense
+
 NORMALIZATIONS = {
     "layer_norm": keras.layers.LayerNormalization,
     "rms_norm": keras.layers.RMSNormalization,
@@ -112,3 +114,33 @@ def normalization_layer(normalization, **arguments):
     layer = NORMALIZATIONS[normalization](**arguments)
     layer.supports_masking = True
     return layer
+
+
+def projection(features, units, rank, use_bias, **arguments):
+    """Makes a projection of the features of each position.
+
+    Args:
+        features: Which of its axes become which, such as `"f->hd"`.
+        units: Sizes of the new axes.
+        rank: Of the inputs, (B, *axes, *features). The weights do not depend on it.
+        use_bias: Whether there is a bias of the new axes.
+        **arguments: Arguments of the layer.
+
+    Returns:
+        An `EinsumDense`.
+
+    Example:
+
+    >>> projection("f->hd", (3, 5), rank=3, use_bias=True).equation
+    'btf,fhd->bthd'
+    """
+    # An equation of the inputs' rank: the activity regularizer, as Keras's, then
+    # divides by the batch alone.
+    positions = "b" + "tuvwijklmnopq"[: rank - 2]
+    before, after = features.split("->")
+    return EinsumDense(
+        f"{positions}{before},{before}{after}->{positions}{after}",
+        output_shape=(*(None,) * (rank - 2), *units),
+        bias_axes=after if use_bias else None,
+        **arguments,
+    )

@@ -1,11 +1,14 @@
 """`TransformerBlock`: what an encoder and a decoder block have in common."""
 
-import warnings
-
 import keras
 from keras import activations, initializers, ops
 
 from keras_performer import feature_maps
+from keras_performer.layers.attention_kinds import (
+    ATTENTIONS,
+    current_attention,
+    renamed_attention,
+)
 from keras_performer.layers.exact_attention import ExactAttention
 from keras_performer.layers.fast_attention import FastAttention
 from keras_performer.layers.quantizable import Dense
@@ -26,32 +29,7 @@ from keras_performer.layers.validation import (
 from keras_performer.ops import chunking, projections
 from keras_performer.ops.backend import chunked_scan
 
-ATTENTIONS = ("linear", "exact")
 FEEDFORWARDS = ("dense", "gated")
-
-
-def current_attention(attention, stacklevel=3):
-    """The name of a kind of attention, with a warning where an old one is given.
-
-    Args:
-        attention: A name, or a list with one for each block.
-        stacklevel: As in `warnings.warn`.
-    """
-    renamed = renamed_attention(attention)
-    if renamed != attention:
-        warnings.warn(
-            "`attention='favor'` is now called `attention='linear'`.",
-            DeprecationWarning,
-            stacklevel=stacklevel,
-        )
-    return renamed
-
-
-def renamed_attention(attention):
-    """`current_attention` without a warning, for configs of before."""
-    return keras.tree.map_structure(
-        lambda name: "linear" if name == "favor" else name, attention
-    )
 
 
 class TransformerBlock(CompositeLayer):

@@ -3,12 +3,12 @@
 import keras
 
 from keras_performer import feature_maps
+from keras_performer.layers.attention_kinds import renamed_attention
 from keras_performer.layers.sublayer_state import (
     from_config_with_sublayers,
     remember_sublayers,
     sublayer_changes,
 )
-from keras_performer.layers.transformer_block import renamed_attention
 from keras_performer.layers.validation import check_size
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 
 from keras_performer.layers import PerformerDecoder, PerformerEncoder
+from keras_performer.layers.attention_kinds import current_attention
 from keras_performer.layers.quantizable import ReversibleEmbedding
-from keras_performer.layers.transformer_block import current_attention
 from keras_performer.models import presets
 from keras_performer.models.backbone import Backbone, get_feature_maps
 from keras_performer.models.block_stack import BlockStack, initializer, shifted

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_performer.layers import PerformerDecoder
-from keras_performer.layers.transformer_block import current_attention
+from keras_performer.layers.attention_kinds import current_attention
 from keras_performer.models.backbone import Backbone, get_feature_maps
 from keras_performer.models.block_stack import BlockStack, shifted
 from keras_performer.models.performer_backbone import PerformerBackbone

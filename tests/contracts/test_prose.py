@@ -5,7 +5,8 @@ import io
 import tokenize
 
 # Of code alone: what explains it shall not push a concept out of its file.
-MAX_CODE_LINES = 300
+# A layer with the arguments of Keras's has a hundred lines of these alone.
+MAX_CODE_LINES = 325
 NOT_CODE = {
     tokenize.COMMENT,
     tokenize.DEDENT,

@@ -10,7 +10,8 @@ from layer_inputs import B, D, F, H, S, T, draw, draw_mask, numpy
 from tolerances import assert_close
 
 from keras_performer.layers import ExactAttention, FastAttention
-from keras_performer.layers.base_attention import BaseAttention, with_arguments_of
+from keras_performer.layers.base_attention import BaseAttention
+from keras_performer.layers.signatures import with_arguments_of
 from keras_performer.layers.sublayer_state import CompositeLayer
 
 CHILDREN = pytest.mark.parametrize("child", [FastAttention, ExactAttention])
