@@ -17,7 +17,8 @@ from keras_performer.distribution.plan_settings import (
     DTYPES,
     STEPS,
 )
-from keras_performer.layers.transformer_block import ATTENTIONS, current_attention
+from keras_performer.layers.attention_kinds import ATTENTIONS, current_attention
+from keras_performer.models.block_stack import BLOCKS
 from keras_performer.models.presets import PRESETS, preset
 
 GIB = 2**30
@@ -84,6 +85,7 @@ def add_parser(commands: Commands, summary: str) -> None:
         help="linear, or that of softmax",
     )
     for name, choices, text in (
+        ("block", tuple(BLOCKS), "kind of the blocks"),
         ("step", STEPS, "training, or a forward pass alone"),
         ("dtype", DTYPES, "dtype policy of the layers"),
     ):

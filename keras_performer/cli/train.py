@@ -23,7 +23,9 @@ HELP = {
     "hidden_dim": "features of a position",
     "intermediate_dim": "hidden size of the feed-forward networks",
     "dropout": "dropout rate",
-    "feature_map": "'softmax' (FAVOR+), 'relu', or another feature map by its name",
+    "block": "kind of the encoder blocks: 'gated', which learn more from less, or "
+    "'plain', the Transformer's",
+    "feature_map": "'relu', 'softmax' (FAVOR+), or another feature map by its name",
     "num_features": "random features of a head (default: D log D)",
     "redraw_interval": "steps between two draws of the random projections; 0: never",
     "validation_fraction": "share of the training documents held out to choose the "

@@ -4,7 +4,8 @@ import dataclasses
 
 from keras_performer import feature_maps
 from keras_performer.distribution.tpu_topology import TpuTopology
-from keras_performer.layers.transformer_block import ATTENTIONS, current_attention
+from keras_performer.layers.attention_kinds import ATTENTIONS, current_attention
+from keras_performer.models.block_stack import BLOCKS
 
 STEPS = ("training", "forward")
 DTYPES = ("float32", "mixed_bfloat16", "bfloat16")
@@ -25,6 +26,7 @@ class PlanSettings:
         vocabulary_size: Number of token ids.
         causal: Whether a position attends only to itself and earlier ones.
         attention: `"linear"`, or `"exact"` for the same model with softmax attention.
+        block: Kind of the blocks, `"gated"` or `"plain"`; see `PerformerBackbone`.
         feature_map: Name of the feature map of linear attention.
         num_features: M, random features of a head; `None` for D·log(D), rounded to a
             multiple of 64.
@@ -58,7 +60,8 @@ class PlanSettings:
     vocabulary_size: int
     causal: bool = False
     attention: str = "linear"
-    feature_map: str = "softmax"
+    block: str = "gated"
+    feature_map: str = "relu"
     num_features: int | None = None
     dropout: float = 0.1
     dtype: str = "mixed_bfloat16"
@@ -78,6 +81,7 @@ class PlanSettings:
                 )
         for name, choices in (
             ("attention", ATTENTIONS),
+            ("block", tuple(BLOCKS)),
             ("step", STEPS),
             ("dtype", DTYPES),
         ):

@@ -31,8 +31,8 @@ class PerformerSeq2SeqBackbone(Backbone):
         dropout: Dropout rate.
         max_wavelength: The slowest of the wavelengths of sinusoidal positions, the base
             of rotary ones.
-        feature_map: Feature map of the attention, `"softmax"`, `"relu"` or another of
-            `feature_maps`, or a list with one for each block of a stack.
+        feature_map: Feature map of the attention, `"relu"`, `"softmax"` (FAVOR+) or
+            another of `feature_maps`, or a list with one for each block of a stack.
         num_features: M, random features of a head; `None` for D·log(D), rounded to a
             multiple of 64.
         seed: Integer that seeds weights, projections and dropout, or `None`.
@@ -101,7 +101,7 @@ class PerformerSeq2SeqBackbone(Backbone):
         intermediate_dim: int,
         dropout: float = 0.1,
         max_wavelength: float = 10000,
-        feature_map: Any = "softmax",
+        feature_map: Any = "relu",
         num_features: int | None = None,
         seed: int | None = None,
         dtype: Any = None,

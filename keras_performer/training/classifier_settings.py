@@ -7,6 +7,7 @@ from keras_performer.text.documents import MAX_BYTES
 
 TOKENIZERS = ("wordpiece", "bytes")
 MONITORS = ("accuracy", "loss")
+BLOCKS = ("gated", "plain")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,8 @@ class ClassifierSettings:
         hidden_dim: Features of a position.
         intermediate_dim: Hidden size of the feed-forward networks.
         dropout: Dropout rate.
-        feature_map: `"softmax"` (FAVOR+), `"relu"`, or another name that
+        block: Kind of the blocks, `"gated"` or `"plain"`; see `PerformerBackbone`.
+        feature_map: `"relu"`, `"softmax"` (FAVOR+), or another name that
             `keras_performer.feature_maps.get` knows.
         num_features: Random features of a head, or `None` for the layer's default.
         redraw_interval: Steps between two draws of the projections; 0 for never.
@@ -63,7 +65,8 @@ class ClassifierSettings:
     hidden_dim: int = 64
     intermediate_dim: int = 128
     dropout: float = 0.1
-    feature_map: str = "softmax"
+    block: str = "gated"
+    feature_map: str = "relu"
     num_features: int | None = None
     redraw_interval: int = 100
     validation_fraction: float = 0.1
@@ -72,7 +75,11 @@ class ClassifierSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, known in (("tokenizer", TOKENIZERS), ("monitor", MONITORS)):
+        for name, known in (
+            ("tokenizer", TOKENIZERS),
+            ("block", BLOCKS),
+            ("monitor", MONITORS),
+        ):
             value = getattr(self, name)
             if value not in known:
                 raise ValueError(

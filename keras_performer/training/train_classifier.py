@@ -129,6 +129,7 @@ def build_classifier(
         dropout=settings.dropout,
         # Whole periods within the trained windows: later positions bring nothing new.
         max_wavelength=max(1, settings.context_length // 7),
+        block=settings.block,
         feature_map=settings.feature_map,
         num_features=settings.num_features,
         seed=settings.seed,

@@ -1,0 +1,1 @@
+"""What models with each attention learn, with the same steps."""
