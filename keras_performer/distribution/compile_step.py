@@ -25,8 +25,10 @@ from keras_performer.models import PerformerBackbone
 # Which axis of a weight is divided over the devices that share the heads: queries, keys
 # and values by heads; the feed-forward network by its hidden features.
 LAYOUT: dict[str, tuple[str | None, ...]] = {
-    r"/(query|key|value)/kernel$": (None, "model", None),
-    r"/(query|key|value)/bias$": ("model", None),
+    r"/(query|key|value|gate)/kernel$": (None, "model", None),
+    r"/(query|key|value|gate)/bias$": ("model", None),
+    r"/forget_gate/kernel$": (None, "model"),
+    r"/forget_gate/bias$": ("model",),
     r"/attention_output/kernel$": ("model", None, None),
     r"/feedforward_intermediate_dense/kernel$": (None, "model"),
     r"/feedforward_intermediate_dense/bias$": ("model",),

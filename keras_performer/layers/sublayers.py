@@ -14,6 +14,35 @@ NORMALIZATIONS = {
 }
 
 
+# The layers whose outputs the residual branches of a block end in.
+BRANCH_ENDS = ("attention_output", "feedforward_output_dense")
+
+
+@keras.saving.register_keras_serializable(package="keras_performer")
+class ResidualNormal(keras.initializers.TruncatedNormal):
+    """A truncated normal distribution, narrower for what is added to a residual stream.
+
+    Where residual branches end, the standard deviation is divided by the root of their
+    number, so that their sum has the same size whatever the depth is, as in GPT-2.
+
+    Args:
+        stddev: Standard deviation, before it is cut at two of them.
+        num_branches: Number of residual branches of the model.
+        seed: Integer, or `None`.
+    """
+
+    def __init__(self, stddev, num_branches, seed=None):
+        super().__init__(stddev=stddev, seed=seed)
+        self.num_branches = num_branches
+
+    def get_config(self):
+        return {
+            "stddev": self.stddev,
+            "num_branches": self.num_branches,
+            "seed": super().get_config()["seed"],
+        }
+
+
 def clone_initializer(initializer, name):
     """Returns a copy of an initializer, with a seed of its own where it has one.
 
@@ -37,7 +66,10 @@ def clone_initializer(initializer, name):
     config = initializer.get_config()
     if isinstance(config.get("seed"), int):
         config["seed"] = zlib.crc32(f"{config['seed']} {name}".encode()) % 2**31
-    return type(initializer).from_config(config)
+    clone = type(initializer).from_config(config)
+    if isinstance(clone, ResidualNormal) and name in BRANCH_ENDS:
+        clone.stddev *= clone.num_branches**-0.5
+    return clone
 
 
 def policy_at(policy, path):

@@ -73,7 +73,6 @@ class TransformerBlock(CompositeLayer):
     """
 
     _num_seeds = 1  # of sublayers, in a subclass
-    _cross_attention_layer = None
     _autocasts_arguments = True
 
     def __init__(
@@ -182,15 +181,6 @@ class TransformerBlock(CompositeLayer):
             attention = renamed_attention(config["attention"])
             config = {**config, "attention": attention}
         return super().from_config(config)
-
-    @property
-    def residual_layers(self):
-        """The layers whose outputs the residual branches end in."""
-        attentions = (self._self_attention_layer, self._cross_attention_layer)
-        return (
-            *(x.output_dense for x in attentions if x is not None),
-            self._feedforward_output_dense,
-        )
 
     def _self_attention(self, name, shape, seed_index):
         """Attention of a sequence of a shape (B, T, F) to itself, built."""

@@ -9,7 +9,7 @@ from keras_performer.layers import (
     PositionEmbedding,
     SinePositionEncoding,
 )
-from keras_performer.layers.sublayers import normalization_layer
+from keras_performer.layers.sublayers import ResidualNormal, normalization_layer
 
 POSITIONS = ("sinusoidal", "rotary", "learned")
 EPSILON = 1e-5
@@ -153,7 +153,9 @@ class BlockStack:
                 rotary_base=max_wavelength if positions == "rotary" else None,
                 dropout=dropout,
                 layer_norm_epsilon=EPSILON,
-                kernel_initializer=initializer(hidden_dim, shifted(seed, index)),
+                kernel_initializer=ResidualNormal(
+                    stddev(hidden_dim), 2 * num_layers, shifted(seed, index)
+                ),
                 normalize_first=normalize_first,
                 normalization=normalization,
                 seed=shifted(seed, index),
@@ -186,17 +188,6 @@ class BlockStack:
             x = self.norm(x)
         return self.dropout(x, training=training)
 
-    def scale_residuals(self):
-        """Scales the starting values of what is added to the residual stream.
-
-        By the root of how many terms are added, so that their sum has the same size
-        whatever the depth is, as in GPT-2. The blocks must be built.
-        """
-        for block in self.blocks:
-            for layer in block.residual_layers:
-                kernel = layer.kernel
-                kernel.assign(kernel * (2 * len(self.blocks)) ** -0.5)
-
     def end(self, x):
         """The hidden states of shape (B, T, F), from what the last block returned."""
         return self.norm(x) if self.normalize_first else x
@@ -212,7 +203,7 @@ def stddev(hidden_dim):
 
 
 def initializer(hidden_dim, seed):
-    """The initializer of kernels and embeddings."""
+    """The initializer of embeddings and of kernels that are not a block's."""
     return keras.initializers.TruncatedNormal(stddev=stddev(hidden_dim), seed=seed)
 
 

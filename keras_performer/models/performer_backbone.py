@@ -178,7 +178,6 @@ class PerformerBackbone(Backbone):
         for layer in stack.blocks:
             x = layer(x, **segments)
         super().__init__(inputs=inputs, outputs=stack.end(x), **kwargs)
-        stack.scale_residuals()
 
         # === Config ===
         self.token_embedding = embedding

@@ -181,7 +181,6 @@ class PerformerSeq2SeqBackbone(Backbone):
             "decoder_sequence_output": stack.end(x),
         }
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
-        stack.scale_residuals()
 
         # === Config ===
         self.encoder = encoder

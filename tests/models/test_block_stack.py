@@ -87,10 +87,13 @@ def test_starting_values_go_by_width_and_depth():
     )
     truncated = 0.88 * 72**-0.5  # standard deviation of what is cut at two of them
     for block in model.blocks:
-        layers = {x.path: np.asarray(x.kernel).std() for x in block.residual_layers}
-        assert len(layers) == 2
-        for path, size in layers.items():
-            assert np.isclose(size, 6**-0.5 * truncated, rtol=0.05), path
+        ends = (
+            block._self_attention_layer.output_dense,
+            block._feedforward_output_dense,
+        )
+        for layer in ends:
+            size = np.asarray(layer.kernel).std()
+            assert np.isclose(size, 6**-0.5 * truncated, rtol=0.05), layer.path
         size = np.asarray(block._self_attention_layer.query_dense.kernel).std()
         assert np.isclose(size, truncated, rtol=0.05)
     embeddings = np.asarray(model.token_embedding.embeddings)
