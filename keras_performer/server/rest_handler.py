@@ -5,22 +5,26 @@ Serving's. Model names and labels are percent-decoded after the URL was taken ap
 a query string is part of the path, as it is there.
 """
 
+import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
 
+from keras_performer.server.deadline import Deadline
+from keras_performer.server.example_signatures import check_signature, write_results
+from keras_performer.server.json.examples import read_examples
 from keras_performer.server.json.parser import parse
 from keras_performer.server.json.tensor import (
     ROW,
     check_object,
     get_signature_name,
-    read_examples,
     read_inputs,
 )
 from keras_performer.server.json.writer import (
@@ -46,10 +50,7 @@ _ANY_TARGET = re.compile(rb"(?i:/v1/.*)", re.DOTALL)
 
 _LARGEST_VERSION = 2**63 - 1
 
-_METHOD_NAMES = {
-    "classify": ("classification", tf.saved_model.CLASSIFY_METHOD_NAME),
-    "regress": ("regression", tf.saved_model.REGRESS_METHOD_NAME),
-}
+Answer = tuple[int, bytes]  # HTTP status and body
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,42 @@ class _Target:
     action: str
 
 
+class Computation:
+    """A request that was read and is to be computed: `run` or `drop` it, once.
+
+    Attributes:
+        cost: size of what the model will hold of the request: bytes of text and numbers
+            of the arrays, where the rows of a text are as long as the longest.
+    """
+
+    def __init__(
+        self, compute: Callable[[], bytes], cost: int, done: Callable[[], None]
+    ) -> None:
+        self.cost = cost
+        self._compute = compute
+        self._done = done
+
+    def run(self) -> Answer:
+        """Compute; the version of the model is free afterwards."""
+        try:
+            return 200, self._compute()
+        except ServingError as error:
+            return error.http_status, write_error(error.message)
+        finally:
+            self._done()
+
+    def drop(self) -> None:
+        """Give the version of the model back without computing."""
+        self._done()
+
+
 class RestHandler:
     """Answers requests from a model repository.
 
     Args:
         repository: a `ModelRepository`.
-        timeout_in_ms: longest time that one request may compute; 0 sets no limit.
+        timeout_in_ms: longest time for a request of which nothing else is said; 0 sets
+            no limit.
 
     Raises:
         ImportError: the package with the messages is missing.
@@ -77,7 +108,9 @@ class RestHandler:
         self._repository = repository
         self._timeout_in_ms = timeout_in_ms
         self._protos = import_protos()
-        self._actions: dict[tuple[str, str], Callable[[_Target, bytes], bytes]] = {
+        self._actions: dict[
+            tuple[str, str], Callable[[_Target, bytes, Deadline], bytes | Computation]
+        ] = {
             ("GET", ""): self._get_status,
             ("GET", "metadata"): self._get_metadata,
             ("POST", "predict"): self._predict,
@@ -85,7 +118,7 @@ class RestHandler:
             ("POST", "regress"): self._classify_or_regress,
         }
 
-    def answer(self, method: str, path: bytes, body: bytes) -> tuple[int, bytes]:
+    def answer(self, method: str, path: bytes, body: bytes) -> Answer:
         """Answer one request.
 
         Args:
@@ -96,12 +129,32 @@ class RestHandler:
         Returns:
             `(http_status, body)`; the body is JSON in `bytes`.
         """
+        read = self.read(method, path, body, Deadline(self._timeout_in_ms))
+        return read.run() if isinstance(read, Computation) else read
+
+    def read(
+        self, method: str, path: bytes, body: bytes, deadline: Deadline
+    ) -> Answer | Computation:
+        """Read one request: all that is quick, and no computing by a model.
+
+        Args:
+            method: HTTP method in capitals.
+            path: `bytes` of the path as sent, with the query string.
+            body: `bytes` of the request body.
+            deadline: the `Deadline` of the request.
+
+        Returns:
+            The answer, `(http_status, body)`, or a `Computation` that is to give it.
+        """
         try:
-            return 200, self._answer(method, path, body)
+            read = self._read(method, path, body, deadline)
         except ServingError as error:
             return error.http_status, write_error(error.message)
+        return read if isinstance(read, Computation) else (200, read)
 
-    def _answer(self, method: str, path: bytes, body: bytes) -> bytes:
+    def _read(
+        self, method: str, path: bytes, body: bytes, deadline: Deadline
+    ) -> bytes | Computation:
         target = _parse_target(method, path)
         action = self._actions.get((method, target.action)) if target else None
         if target is None or action is None:
@@ -113,10 +166,10 @@ class RestHandler:
             )
         if not target.name:
             raise ServingError("INVALID_ARGUMENT", "Missing model name in request.")
-        return action(target, body)
+        return action(target, body, deadline)
 
-    def _get_status(self, target: _Target, body: bytes) -> bytes:
-        del body  # a GET has none
+    def _get_status(self, target: _Target, body: bytes, deadline: Deadline) -> bytes:
+        del body, deadline  # a GET has no body, and is answered at once
         # TensorFlow Serving tells all versions when a label is given, so do we.
         statuses = self._repository.list_statuses(target.name, target.version)
         response = self._protos.GetModelStatusResponse()
@@ -130,8 +183,8 @@ class RestHandler:
                 entry.status.error_message = status.error.message
         return _write_message(response).encode() + b"\n"
 
-    def _get_metadata(self, target: _Target, body: bytes) -> bytes:
-        del body  # a GET has none
+    def _get_metadata(self, target: _Target, body: bytes, deadline: Deadline) -> bytes:
+        del body, deadline  # a GET has no body, and is answered at once
         with self._borrow(target) as (version, servable):
             spec = self._protos.ModelSpec(name=target.name)
             spec.version.value = version
@@ -141,11 +194,12 @@ class RestHandler:
             f'"metadata": {{"signature_def": {_write_message(signatures)}\n}}\n}}\n'
         ).encode()
 
-    def _predict(self, target: _Target, body: bytes) -> bytes:
-        document = parse(body)
+    def _predict(self, target: _Target, body: bytes, deadline: Deadline) -> Computation:
+        document = parse(body, deadline.check)
         check_object(document)
         signature_name = get_signature_name(document)
-        with self._borrow(target) as (_, servable):
+        with contextlib.ExitStack() as stack:
+            _, servable = stack.enter_context(self._borrow(target))
             signature = servable.get_signature(signature_name)
             if not signature.inputs:
                 raise ServingError(
@@ -157,38 +211,56 @@ class RestHandler:
                 name: tf.dtypes.as_dtype(info.dtype)
                 for name, info in signature.inputs.items()
             }
-            request_format, arrays = read_inputs(document, dtypes)
-            outputs = servable.run(signature, arrays, self._timeout_in_ms)
-        if request_format == ROW:
-            return write_row_format(outputs)
-        return write_columnar_format(outputs)
+            request_format, arrays = read_inputs(document, dtypes, deadline.check)
+            write = write_row_format if request_format == ROW else write_columnar_format
 
-    def _classify_or_regress(self, target: _Target, body: bytes) -> bytes:
-        document = parse(body)
+            def compute() -> bytes:
+                return write(
+                    _run(servable, signature, arrays, deadline), deadline.check
+                )
+
+            cost = servable.get_cost(arrays)
+            return Computation(compute, cost, stack.pop_all().close)
+
+    def _classify_or_regress(
+        self, target: _Target, body: bytes, deadline: Deadline
+    ) -> Computation:
+        document = parse(body, deadline.check)
         check_object(document)
         name = get_signature_name(document) or DEFAULT_SIGNATURE
-        read_examples(document)
-        with self._borrow(target) as (_, servable):
+        examples = read_examples(document)
+        with contextlib.ExitStack() as stack:
+            _, servable = stack.enter_context(self._borrow(target))
             signature = servable.signatures.get(name)
-        if signature is None:
-            raise ServingError(
-                "INVALID_ARGUMENT", f"No signature was found with the name: {name}"
-            )
-        noun, method_name = _METHOD_NAMES[target.action]
-        if signature.method_name != method_name:
-            raise ServingError(
-                "INVALID_ARGUMENT",
-                f"Expected {noun} signature method_name to be {method_name}. "
-                f"Was: {signature.method_name}",
-            )
-        raise ServingError(
-            "UNIMPLEMENTED",
-            f"This server does not compute {target.action} requests; "
-            "send the same signature a predict request.",
-        )
+            if signature is None:
+                raise ServingError(
+                    "INVALID_ARGUMENT", f"No signature was found with the name: {name}"
+                )
+            check_signature(target.action, signature)
+
+            def compute() -> bytes:
+                outputs = _run(servable, signature, {"inputs": examples}, deadline)
+                return write_results(target.action, outputs, len(examples))
+
+            cost = servable.get_cost({"inputs": examples})
+            return Computation(compute, cost, stack.pop_all().close)
 
     def _borrow(self, target: _Target) -> AbstractContextManager[tuple[int, Servable]]:
         return self._repository.borrow(target.name, target.version, target.label)
+
+
+def _run(
+    servable: Servable,
+    signature: Any,
+    arrays: Mapping[str, np.ndarray],
+    deadline: Deadline,
+) -> dict[str, np.ndarray]:
+    try:
+        return servable.run(signature, arrays, deadline.remaining_in_ms())
+    except ServingError as error:
+        if error.code == "DEADLINE_EXCEEDED":
+            raise deadline.error() from error
+        raise
 
 
 def _parse_target(method: str, path: bytes) -> _Target | None:
@@ -197,14 +269,16 @@ def _parse_target(method: str, path: bytes) -> _Target | None:
     if match is None:
         return None
     name, version, label, action = match.groups(default=b"")
-    if version and int(version) > _LARGEST_VERSION:
+    # Python does not convert thousands of digits, so their number comes first.
+    digits = version.lstrip(b"0")
+    if len(digits) > 19 or (digits and int(digits) > _LARGEST_VERSION):
         raise ServingError(
             "INVALID_ARGUMENT",
             f"Failed to convert version: {version.decode()} to numeric.",
         )
     return _Target(
         name=_decode(name),
-        version=int(version) if version else None,
+        version=int(digits or b"0") if version else None,
         label=_decode(label) if label else None,
         action=_get_action(method, action),
     )

@@ -41,6 +41,8 @@ class Servable:
     Args:
         path: folder of the version, with `saved_model.pb` in it.
         tags: the set of tags that picks a graph of the SavedModel.
+        config: the `tf.compat.v1.ConfigProto` of the session; `None` is made by
+            `make_session_config()`.
 
     Raises:
         ServingError: the version cannot be loaded. The message says why and, for an op
@@ -48,11 +50,16 @@ class Servable:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], tags: Iterable[str] = ("serve",)
+        self,
+        path: str | os.PathLike[str],
+        tags: Iterable[str] = ("serve",),
+        config: Any = None,
     ) -> None:
         _register_text_ops()
         graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=graph)
+        self._session = tf.compat.v1.Session(
+            graph=graph, config=config or make_session_config()
+        )
         try:
             with graph.as_default(), _no_deprecation_warning():
                 meta_graph = tf.compat.v1.saved_model.load(
@@ -101,15 +108,63 @@ class Servable:
         fetches = {name: info.name for name, info in signature.outputs.items()}
         options = tf.compat.v1.RunOptions(timeout_in_ms=timeout_in_ms)
         try:
-            return self._session.run(fetches, feeds, options=options)
+            outputs = self._session.run(fetches, feeds, options=options)
+            return {name: _to_array(output) for name, output in outputs.items()}
         except tf.errors.OpError as error:
             raise ServingError.from_tensorflow(error) from error
         except ValueError as error:  # an array of another shape than the input has
             raise ServingError("INVALID_ARGUMENT", str(error)) from error
 
+    def get_cost(self, arrays: Mapping[str, np.ndarray]) -> int:
+        """How much a request asks of the model, before it is run.
+
+        Args:
+            arrays: `dict` from input name to array.
+
+        Returns:
+            Bytes of text and numbers that the model will hold at a time, where rows of
+            text are as long as the longest of them.
+        """
+        return sum(map(_get_size, arrays.values()))
+
     def close(self) -> None:
-        """Free the session; the servable answers no more."""
+        """Free the session; what it computes is broken off, and it answers no more."""
         self._session.close()
+
+
+def make_session_config(
+    intra_op_parallelism: int = 0, inter_op_parallelism: int = 16
+) -> Any:
+    """How a session shares the processors among ops and requests.
+
+    The ops of all requests to a session wait for one pool of threads. TensorFlow's own
+    has as many as there are processors, so that a few long documents stop everyone.
+
+    Args:
+        intra_op_parallelism: threads that work on one op; 0 takes one for each
+            processor.
+        inter_op_parallelism: ops computed at a time.
+
+    Returns:
+        A `tf.compat.v1.ConfigProto`.
+    """
+    return tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=intra_op_parallelism,
+        inter_op_parallelism_threads=inter_op_parallelism,
+        use_per_session_threads=True,
+    )
+
+
+def _get_size(array: np.ndarray) -> int:
+    if array.dtype != object:
+        return array.size
+    return array.size * max(map(len, array.reshape(-1)), default=0)
+
+
+def _to_array(output: Any) -> np.ndarray:
+    # A session gives the one string of a scalar as `bytes`, whose array would end at
+    # its last byte that is not zero.
+    return np.array(output, object) if isinstance(output, bytes) else np.asarray(output)
 
 
 def _register_text_ops() -> None:

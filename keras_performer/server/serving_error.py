@@ -68,6 +68,9 @@ class ServingError(Exception):
             A `ServingError` of the same code.
         """
         preface = "Graph execution error:\n\n"
+        # A session raises anew, with lines about the Python that made the graph.
+        while hasattr(error.__context__, "error_code"):
+            error = error.__context__
         message = str(error.message).removeprefix(preface)
         return cls(_NAMES.get(error.error_code, "UNKNOWN"), message)
 

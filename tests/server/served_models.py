@@ -69,6 +69,14 @@ class Everything(tf.Module):
     def mean(self, x):
         return {"mean": tf.reduce_mean(x)}
 
+    @tf.function(input_signature=[spec([None], tf.string, "text")])
+    def joined(self, text):
+        return {"text": tf.strings.reduce_join(text) + "\0"}
+
+    @tf.function(input_signature=[spec([None], tf.float32, "x")])
+    def none(self, x):
+        return {"y": x[:0]}
+
     @tf.function(input_signature=[spec([None], tf.float16, "x")])
     def half(self, x):
         return {"y": x}
@@ -107,6 +115,8 @@ def save_everything(base_path, version=1, offset=0.0):
             "mixed": module.mixed,
             "uneven": module.uneven,
             "mean": module.mean,
+            "joined": module.joined,
+            "none": module.none,
             "half": module.half,
             "to_half": module.to_half,
             "slow": module.slow,
@@ -115,6 +125,49 @@ def save_everything(base_path, version=1, offset=0.0):
         },
     )
     return path
+
+
+class Examples(tf.Module):
+    """Signatures that take serialized examples with one float `x`."""
+
+    def parse(self, inputs):
+        features = {"x": tf.io.FixedLenFeature([], tf.float32)}
+        return tf.io.parse_example(inputs, features)["x"]
+
+    def scores(self, inputs):
+        x = self.parse(inputs)
+        return tf.stack([tf.fill(tf.shape(x), 0.5), x], 1)
+
+    def make_signatures(self):
+        functions = {
+            "scores": lambda inputs: {"scores": self.scores(inputs)},
+            "classify": lambda inputs: {
+                "scores": self.scores(inputs),
+                "classes": tf.tile([["no", "yes"]], [tf.size(inputs), 1]),
+            },
+            "regress": lambda inputs: {"outputs": self.parse(inputs)[:, None]},
+            "flat": lambda inputs: {"scores": self.parse(inputs)},
+            "integers": lambda inputs: {
+                "scores": tf.cast(self.scores(inputs), tf.int64)
+            },
+            "other_batch": lambda inputs: {"scores": tf.transpose(self.scores(inputs))},
+            "wide": lambda inputs: {"outputs": self.scores(inputs)},
+            "longer": lambda inputs: {"outputs": tf.repeat(self.parse(inputs), 2)},
+            "whole": lambda inputs: {"outputs": tf.cast(self.parse(inputs), tf.int64)},
+        }
+        signature = [spec([None], tf.string, "inputs")]
+        return {
+            name: tf.function(function, input_signature=signature)
+            for name, function in functions.items()
+        }
+
+
+def save_examples(base_path, version=1):
+    """Saves `Examples` as a version of a model."""
+    module = Examples()
+    tf.saved_model.save(
+        module, str(Path(base_path) / str(version)), signatures=module.make_signatures()
+    )
 
 
 def edit_saved_model(path, edit):

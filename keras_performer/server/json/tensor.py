@@ -5,20 +5,21 @@ value for each input. In columnar format (`inputs`) there is one tensor for each
 The shape of a tensor is read off its first elements, and all others must agree.
 """
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_performer.server.json.parser import RepeatedKeys
+from keras_performer.server.json.parser import RepeatedKeys, encode_text
 from keras_performer.server.json.values import (
     Converter,
     get_converter,
+    get_integer_range,
     invalid,
     is_object,
-    json_type,
     to_text,
 )
 from keras_performer.server.serving_error import ServingError
@@ -30,6 +31,13 @@ ROW = "row"
 COLUMNAR = "columnar"
 
 _MAX_RANK = 32  # the most that every supported NumPy can hold
+
+# How many values are worked on before other threads and the time limit get a turn.
+_CHUNK = 65_536
+
+
+def _never_late() -> None:
+    """The time limit of requests that have none."""
 
 
 def get_signature_name(document: Mapping[str, Any]) -> str:
@@ -51,13 +59,17 @@ def get_signature_name(document: Mapping[str, Any]) -> str:
 
 
 def read_inputs(
-    document: Mapping[str, Any], dtypes: Mapping[str, tf.DType]
+    document: Mapping[str, Any],
+    dtypes: Mapping[str, tf.DType],
+    check_deadline: Callable[[], None] = _never_late,
 ) -> tuple[str, dict[str, np.ndarray]]:
     """The input tensors of a predict request.
 
     Args:
         document: the parsed request, a `dict`.
         dtypes: `dict` from input name to `tf.DType`, not empty.
+        check_deadline: function that is called now and then and raises `ServingError`
+            when the time of the request is over.
 
     Returns:
         `(request_format, arrays)`: `ROW` or `COLUMNAR`, and a `dict` from input name to
@@ -82,40 +94,13 @@ def read_inputs(
     if "instances" in document:
         rows = document["instances"]
         if not isinstance(rows, list):
-            raise _malformed(document, "Excepting 'instances' to be an list/array")
+            raise _malformed(document, "Expecting 'instances' to be an list/array")
         if not rows:
             raise _malformed(document, "No values in 'instances' array")
-        return ROW, _read_rows(rows, dtypes)
+        return ROW, _read_rows(rows, dtypes, check_deadline)
     if "inputs" in document:
-        return COLUMNAR, _read_columns(document["inputs"], dtypes)
+        return COLUMNAR, _read_columns(document["inputs"], dtypes, check_deadline)
     raise invalid("Missing 'inputs' or 'instances' key")
-
-
-def read_examples(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Check the form of a classify or regress request.
-
-    Returns:
-        The list of examples, each a `dict` from feature name to value.
-
-    Raises:
-        ServingError: `INVALID_ARGUMENT`, when there is no list of objects.
-    """
-    if "examples" not in document:
-        raise _malformed(
-            document,
-            "When method is classify, key 'examples' is expected and was not found",
-        )
-    examples = document["examples"]
-    if not isinstance(examples, list):
-        raise _malformed(document, "Expecting 'examples' value to be an list/array")
-    if not examples:
-        raise _malformed(document, "'examples' value is an empty array")
-    for example in [*examples, document.get("context", {})]:
-        if not isinstance(example, dict):
-            raise invalid(
-                f"Example must be JSON object but got JSON {json_type(example)}"
-            )
-    return examples
 
 
 def check_object(document: Any) -> None:
@@ -129,24 +114,117 @@ def check_object(document: Any) -> None:
 
 
 def _read_rows(
-    rows: list[Any], dtypes: Mapping[str, tf.DType]
+    rows: list[Any],
+    dtypes: Mapping[str, tf.DType],
+    check_deadline: Callable[[], None],
 ) -> dict[str, np.ndarray]:
     if not isinstance(rows[0], dict) and len(dtypes) > 1:
         raise invalid(
             "instances is a plain list, but expecting list of objects as multiple "
             "input tensors required as per tensorinfo_map"
         )
+    arrays = _convert_rows(rows, dtypes, check_deadline)
+    if arrays is not None:
+        return arrays
     converters = {name: get_converter(dtype) for name, dtype in dtypes.items()}
     read = _read_named_rows if is_object(rows[0]) else _read_plain_rows
-    values, shapes = read(rows, converters)
+    values, shapes = read(rows, converters, check_deadline)
     return {
         name: _make_array(values[name], (len(rows), *shapes[name]), dtypes[name])
         for name in shapes
     }
 
 
+def _convert_rows(
+    rows: list[Any],
+    dtypes: Mapping[str, tf.DType],
+    check_deadline: Callable[[], None],
+) -> dict[str, np.ndarray] | None:
+    """The arrays of rows that need no closer look; `None` where one may be wrong."""
+    if not isinstance(rows[0], dict):
+        columns = dict.fromkeys(dtypes, rows)
+    elif all(
+        type(row) is dict and row.keys() == dtypes.keys() and is_object(row)
+        for row in rows
+    ):
+        columns = {name: [row[name] for row in rows] for name in dtypes}
+    else:
+        return None
+    arrays = {}
+    for name, column in columns.items():
+        array = _convert(column, dtypes[name], check_deadline)
+        if array is None:
+            return None
+        arrays[name] = array
+    return arrays
+
+
+def _convert(
+    values: list[Any], dtype: tf.DType, check_deadline: Callable[[], None]
+) -> np.ndarray | None:
+    """The array of a regular nested list of one kind of values, without a loop over
+    values in Python; `None` where a value may not fit, or is not told by its type.
+    """
+    shape = [len(values)]
+    while values and type(values[0]) is list:
+        length = len(values[0])
+        if (
+            len(shape) == _MAX_RANK
+            or _types(values, check_deadline) != {list}
+            or set(map(len, values)) != {length}
+        ):
+            return None
+        values = list(itertools.chain.from_iterable(values))
+        shape.append(length)
+    pieces = []
+    for start in range(0, len(values), _CHUNK):
+        check_deadline()
+        piece = _convert_flat(values[start : start + _CHUNK], dtype)
+        if piece is None:
+            return None
+        pieces.append(piece)
+    flat = np.concatenate(pieces) if pieces else _make_array([], (0,), dtype)
+    return flat.reshape(shape)
+
+
+def _convert_flat(values: list[Any], dtype: tf.DType) -> np.ndarray | None:
+    types = set(map(type, values))
+    if dtype.name == "string":
+        if types != {str}:
+            return None
+        return _make_array([encode_text(text) for text in values], None, dtype)
+    try:
+        if dtype.is_integer:
+            integers = get_integer_range(dtype)
+            if types != {int} or integers is None:
+                return None
+            lowest, highest = integers
+            array = np.array(values, dtype=np.int64 if lowest else np.uint64)
+            if array.min() < lowest or array.max() > highest:
+                return None
+            return array.astype(dtype.as_numpy_dtype)
+        if dtype.name in ("float32", "float64") and types <= {int, float}:
+            with np.errstate(over="ignore"):  # what is too large becomes infinite
+                return np.array(values, np.float64).astype(dtype.as_numpy_dtype)
+    except OverflowError:
+        return None
+    if dtype.name == "bool" and types == {bool}:
+        return np.array(values, dtype=bool)
+    return None
+
+
+def _types(values: list[Any], check_deadline: Callable[[], None]) -> set[type]:
+    types: set[type] = set()
+    for start in range(0, len(values), _CHUNK):
+        check_deadline()
+        types.update(map(type, values[start : start + _CHUNK]))
+    return types
+
+
 def _read_named_rows(
-    rows: list[Any], converters: Mapping[str, Converter]
+    rows: list[Any],
+    converters: Mapping[str, Converter],
+    check_deadline: Callable[[], None],
 ) -> tuple[Values, Shapes]:
     values: Values = {name: [] for name in converters}
     shapes: Shapes = {}
@@ -162,7 +240,7 @@ def _read_named_rows(
             )
         for name, value in row.items():
             try:
-                _add_row(value, name, converters, values, shapes)
+                _add_row(value, name, converters, values, shapes, check_deadline)
             except ServingError as error:
                 raise invalid(
                     f"Failed to process element: {index} key: {name} of "
@@ -171,14 +249,16 @@ def _read_named_rows(
         if row.keys() != converters.keys():
             raise invalid(
                 f"Failed to process element: {index} of 'instances' list. "
-                f"JSON object: {to_text(row)} must only have keys: "
+                f"JSON object: {to_text(row)} keys must be equal to: "
                 f"{','.join(sorted(converters))}"
             )
     return values, shapes
 
 
 def _read_plain_rows(
-    rows: list[Any], converters: Mapping[str, Converter]
+    rows: list[Any],
+    converters: Mapping[str, Converter],
+    check_deadline: Callable[[], None],
 ) -> tuple[Values, Shapes]:
     name, *missing = sorted(converters)
     if missing:  # the first row is a base64 string
@@ -195,7 +275,7 @@ def _read_plain_rows(
                 f"Expecting value/list but got object at item {index} of input list"
             )
         try:
-            _add_row(row, name, converters, values, shapes)
+            _add_row(row, name, converters, values, shapes, check_deadline)
         except ServingError as error:
             raise invalid(
                 f"Failed to process element: {index} of 'instances' list. "
@@ -210,13 +290,14 @@ def _add_row(
     converters: Mapping[str, Converter],
     values: Values,
     shapes: Shapes,
+    check_deadline: Callable[[], None],
 ) -> None:
     """Append one row of one input, which must have the shape of the rows before."""
     if name not in converters:
         raise invalid(f"JSON object: does not have named input: {name}")
     shape = _leading_shape(value)
     row: list[Any] = []
-    _flatten(value, 0, shape, converters[name], row)
+    _flatten(value, 0, shape, converters[name], row, check_deadline)
     expected = shapes.setdefault(name, shape)
     if math.prod(expected) != len(row):
         raise invalid(
@@ -230,7 +311,9 @@ def _add_row(
 
 
 def _read_columns(
-    columns: Any, dtypes: Mapping[str, tf.DType]
+    columns: Any,
+    dtypes: Mapping[str, tf.DType],
+    check_deadline: Callable[[], None],
 ) -> dict[str, np.ndarray]:
     if not is_object(columns):
         if len(dtypes) > 1:
@@ -243,11 +326,21 @@ def _read_columns(
     for name, dtype in dtypes.items():
         if name not in columns:
             raise invalid(f"Missing named input: {name} in 'inputs' object.")
-        shape = _leading_shape(columns[name])
-        values: list[Any] = []
-        _flatten(columns[name], 0, shape, get_converter(dtype), values)
-        arrays[name] = _make_array(values, shape, dtype)
+        arrays[name] = _read_column(columns[name], dtype, check_deadline)
     return arrays
+
+
+def _read_column(
+    column: Any, dtype: tf.DType, check_deadline: Callable[[], None]
+) -> np.ndarray:
+    if isinstance(column, list):
+        array = _convert(column, dtype, check_deadline)
+        if array is not None:
+            return array
+    shape = _leading_shape(column)
+    values: list[Any] = []
+    _flatten(column, 0, shape, get_converter(dtype), values, check_deadline)
+    return _make_array(values, shape, dtype)
 
 
 def _leading_shape(value: Any) -> tuple[int, ...]:
@@ -267,9 +360,16 @@ def _leading_shape(value: Any) -> tuple[int, ...]:
 
 
 def _flatten(
-    value: Any, level: int, shape: Sequence[int], convert: Converter, values: list[Any]
+    value: Any,
+    level: int,
+    shape: Sequence[int],
+    convert: Converter,
+    values: list[Any],
+    check_deadline: Callable[[], None],
 ) -> None:
     """Append the elements of a nested list, which must have the given shape."""
+    if len(values) % _CHUNK == 0:
+        check_deadline()
     if not isinstance(value, list):
         if level != len(shape):
             raise invalid(
@@ -288,12 +388,13 @@ def _flatten(
             f"expected size: {shape[level]}"
         )
     for element in value:
-        _flatten(element, level + 1, shape, convert, values)
+        _flatten(element, level + 1, shape, convert, values, check_deadline)
 
 
 def _make_array(
-    values: list[Any], shape: tuple[int, ...], dtype: tf.DType
+    values: list[Any], shape: tuple[int, ...] | None, dtype: tf.DType
 ) -> np.ndarray:
+    """An array of converted values; `shape=None` leaves it flat."""
     if dtype.name == "string":
         array: np.ndarray = np.empty(len(values), dtype=object)
         array[:] = values
@@ -301,8 +402,9 @@ def _make_array(
         parsed = np.uint64 if dtype.name == "uint64" else np.int64
         array = np.array(values, dtype=parsed).astype(dtype.as_numpy_dtype)
     else:
-        array = np.array(values, dtype=dtype.as_numpy_dtype)
-    return array.reshape(shape)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite
+            array = np.array(values, np.float64).astype(dtype.as_numpy_dtype)
+    return array if shape is None else array.reshape(shape)
 
 
 def _shape_text(shape: Sequence[int]) -> str:

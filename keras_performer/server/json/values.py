@@ -1,30 +1,26 @@
 """One JSON value to an element of a tensor, and error messages where it does not fit.
 
-A number must fit the type of the tensor without loss, text becomes bytes, and
-`{"b64": "..."}` stands for bytes that are not text.
+An integer must fit the type of the tensor, a decimal is rounded to it, text becomes
+bytes, and `{"b64": "..."}` stands for bytes that are not text.
 """
 
 import base64
 import binascii
+import contextlib
 import json
 import math
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
 from typing import Any, NoReturn
 
-import numpy as np
 import tensorflow as tf
 
 from keras_performer.server.json.parser import RepeatedKeys, encode_text
-from keras_performer.server.json.writer import write_decimals
+from keras_performer.server.json.writer import write_string
 from keras_performer.server.serving_error import ServingError
 
 Converter = Callable[[Any], Any]  # from a JSON value to an element of a tensor
-
-_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
-
-# Integers beyond these are rounded by the type, so they are refused.
-_LARGEST_INTEGER_IN = {"float": 2**24 - 1, "double": 2**53 - 1}
 
 # TensorFlow's name of a type: the integers its JSON form may hold. The small types
 # share int32's, and wrap, as they do in TensorFlow Serving.
@@ -38,8 +34,10 @@ _INTEGER_RANGES = {
     "uint64": (0, 2**64 - 1),
 }
 
-# Indented, a small request of deep lists would become a huge answer.
-_MAX_QUOTED_CHARACTERS = 10_000
+_MAX_QUOTED_BYTES = 256  # after so many no further value is begun
+
+# The one place with another limit than TensorFlow Serving, which quotes a string whole.
+_MAX_QUOTED_STRING = 10_000
 
 _TYPE_NAMES = {"float16": "half", "float32": "float", "float64": "double"}
 
@@ -61,13 +59,29 @@ def get_converter(dtype: tf.DType) -> Converter:
     kind = _TYPE_NAMES.get(dtype.name, dtype.name)
     if kind in _INTEGER_RANGES:
         return partial(_convert_integer, kind, *_INTEGER_RANGES[kind])
-    if kind in _LARGEST_INTEGER_IN:
-        return partial(_convert_decimal, kind, _LARGEST_INTEGER_IN[kind])
+    if kind in ("float", "double"):
+        return partial(_convert_decimal, kind)
     if kind == "string":
         return _convert_string
     if kind == "bool":
         return _convert_bool
     return partial(_refuse, kind)
+
+
+def get_integer_range(dtype: tf.DType) -> tuple[int, int] | None:
+    """The least and the largest integer that JSON may give for a type.
+
+    Args:
+        dtype: `tf.DType` of integers.
+
+    Returns:
+        `(lowest, highest)`, or `None` for a type without JSON form.
+
+    >>> import tensorflow as tf
+    >>> get_integer_range(tf.uint32)
+    (0, 4294967295)
+    """
+    return _INTEGER_RANGES.get(dtype.name)
 
 
 def _convert_integer(kind: str, lowest: int, highest: int, value: Any) -> int:
@@ -76,24 +90,10 @@ def _convert_integer(kind: str, lowest: int, highest: int, value: Any) -> int:
     raise _wrong_type(value, kind)
 
 
-def _convert_decimal(kind: str, largest_integer: int, value: Any) -> float:
+def _convert_decimal(kind: str, value: Any) -> float:
     if type(value) not in (int, float):
         raise _wrong_type(value, kind)
-    if isinstance(value, int) and -(2**63) <= value < 2**64:
-        fits = abs(value) <= largest_integer
-    else:
-        value = _to_float(value)
-        fits = (
-            kind == "double"
-            or not math.isfinite(value)
-            or abs(value) <= _LARGEST_FLOAT32
-        )
-    if not fits:
-        raise invalid(
-            f"Cannot convert JSON value: {to_text(value)} to {kind} "
-            "without loss of precision."
-        )
-    return value
+    return _to_float(value)
 
 
 def _to_float(value: int | float) -> float:
@@ -109,7 +109,7 @@ def _convert_string(value: Any) -> bytes:
     if isinstance(value, str):
         return encode_text(value)
     if isinstance(value, dict):
-        return _decode_base64(value)
+        return decode_base64(value)
     raise _wrong_type(value, "string")
 
 
@@ -127,7 +127,15 @@ def _refuse(kind: str, value: Any) -> NoReturn:
     )
 
 
-def _decode_base64(value: dict[str, Any]) -> bytes:
+def decode_base64(value: dict[str, Any]) -> bytes:
+    """The bytes of `{"b64": "..."}`.
+
+    Raises:
+        ServingError: `INVALID_ARGUMENT`, when it is another object or no base64.
+
+    >>> decode_base64({"b64": "aGVsbG8"})
+    b'hello'
+    """
     if is_object(value):
         raise invalid(
             f"JSON Value: {to_text(value)} not formatted correctly for base64 data"
@@ -167,16 +175,87 @@ def json_type(value: Any) -> str:
 
 def to_text(value: Any) -> str:
     """A JSON value as text, for error messages; the beginning of it if it is long."""
-    if isinstance(value, float):
-        is_float32 = math.isfinite(value) and abs(value) <= _LARGEST_FLOAT32
-        dtype = np.float32 if is_float32 else np.float64
-        return write_decimals(np.array([value], dtype))[0].decode()
-    text = ""
-    for piece in json.JSONEncoder(indent=4, ensure_ascii=False).iterencode(value):
-        text += piece
-        if len(text) > _MAX_QUOTED_CHARACTERS:
-            return text[:_MAX_QUOTED_CHARACTERS] + "..."
-    return text
+    pieces = _Pieces()
+    with contextlib.suppress(_EnoughError):
+        _write_text(value, 0, pieces)
+    return "".join(pieces.pieces)
+
+
+class _EnoughError(Exception):
+    """Raised where TensorFlow Serving stops to write a value out."""
+
+
+class _Pieces:
+    """Pieces of a text, up to the first that begins behind the limit."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self._size = 0
+        self._prefix = ""
+
+    def after(self, prefix: str) -> "_Pieces":
+        """Itself; the next piece gets the prefix, if there is a next piece."""
+        self._prefix = prefix
+        return self
+
+    def add(self, piece: str) -> None:
+        if self._size >= _MAX_QUOTED_BYTES:
+            raise _EnoughError
+        piece = self._prefix + piece
+        self._prefix = ""
+        self.pieces.append(piece)
+        self._size += len(encode_text(piece))
+
+
+def _quote(text: str) -> str:
+    if len(text) > _MAX_QUOTED_STRING:
+        text = text[:_MAX_QUOTED_STRING] + "..."
+    return write_string(encode_text(text)).decode("utf-8", "surrogateescape")
+
+
+def _write_double(value: float) -> str:
+    """The fewest digits that name a double, with a point or an exponent."""
+    if not math.isfinite(value):
+        return ""
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    text = "".join(map(str, digits))
+    point = len(text) + int(exponent)  # where the decimal point is
+    if value == 0:
+        text = "0.0"
+    elif len(text) <= point <= 21:
+        text += "0" * (point - len(text)) + ".0"
+    elif 0 < point <= 21:
+        text = f"{text[:point]}.{text[point:]}"
+    elif -6 < point <= 0:
+        text = "0." + "0" * -point + text
+    else:
+        mantissa = text if len(text) == 1 else f"{text[0]}.{text[1:]}"
+        text = f"{mantissa}e{point - 1}"
+    return "-" * sign + text
+
+
+def _write_text(value: Any, depth: int, pieces: _Pieces) -> None:
+    """Lists on one line, each member of an object on its own."""
+    if isinstance(value, list):
+        pieces.add("[")
+        for index, element in enumerate(value):
+            _write_text(element, depth + 1, pieces.after(", " if index else ""))
+        pieces.add("]")
+    elif isinstance(value, dict):
+        pieces.add("{")
+        line = "\n" + "    " * depth
+        for index, (key, member) in enumerate(value.items()):
+            pieces.after("," if index else "").add(f"{line}    {_quote(key)}")
+            _write_text(member, depth + 1, pieces.after(": "))
+        pieces.add(line + "}" if value else "}")
+    elif isinstance(value, str):
+        pieces.add(_quote(value))
+    elif isinstance(value, float):
+        pieces.add(_write_double(value))
+        if not math.isfinite(value):
+            raise _EnoughError
+    else:
+        pieces.add(json.dumps(value))
 
 
 def _wrong_type(value: Any, kind: str) -> ServingError:

@@ -9,7 +9,7 @@ anything.
 import base64
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -35,22 +35,33 @@ _SIGNIFICANT_DIGITS = {"float32": 9, "float64": 17}  # enough to name each value
 
 _NOT_FINITE = {"nan": b"NaN", "inf": b"Infinity", "-inf": b"-Infinity"}
 
+# How many values are written before the time limit is looked at.
+_CHUNK = 65_536
+
 _INTEGERS = {"int8", "int16", "int32", "int64", "uint8", "uint32", "uint64"}
 
 
-def write_row_format(outputs: Mapping[str, np.ndarray]) -> bytes:
+def _never_late() -> None:
+    """The time limit of requests that have none."""
+
+
+def write_row_format(
+    outputs: Mapping[str, np.ndarray], check_deadline: Callable[[], None] = _never_late
+) -> bytes:
     """The response to a request in row format: one prediction a row.
 
     Args:
         outputs: `dict` from output name to array; all of shape `(B, ...)`.
+        check_deadline: function that is called now and then and raises `ServingError`
+            when the time of the request is over.
 
     Returns:
         `bytes` of a JSON object with the key `predictions`: a list of values when there
         is one output, of objects when there are several.
 
     Raises:
-        ServingError: `INVALID_ARGUMENT`, when the outputs do not have one batch size of
-            at least 1, or a type that has no JSON form.
+        ServingError: `INVALID_ARGUMENT`, when the outputs do not have one batch size,
+            or a type that has no JSON form.
 
     >>> print(write_row_format({"y": np.array([2.5, 3], "float32")}).decode())
     {
@@ -62,7 +73,10 @@ def write_row_format(outputs: Mapping[str, np.ndarray]) -> bytes:
     named = len(outputs) > 1
     depth = 3 if named else 2  # brackets open around the value of a row
     columns = [
-        (write_string(name.encode()), _write_rows(name, np.asarray(array), depth))
+        (
+            write_string(name.encode()),
+            _write_rows(name, np.asarray(array), depth, check_deadline),
+        )
         for name, array in sorted(outputs.items())
     ]
     if not named:
@@ -78,14 +92,18 @@ def write_row_format(outputs: Mapping[str, np.ndarray]) -> bytes:
             + b"}"
             for row in range(batch_size)
         )
-    return b'{\n    "predictions": [' + rows + b"\n    ]\n}"
+    end = b"\n    ]\n}" if batch_size else b"]\n}"
+    return b'{\n    "predictions": [' + rows + end
 
 
-def write_columnar_format(outputs: Mapping[str, np.ndarray]) -> bytes:
+def write_columnar_format(
+    outputs: Mapping[str, np.ndarray], check_deadline: Callable[[], None] = _never_late
+) -> bytes:
     """The response to a request in columnar format: one tensor an output.
 
     Args:
         outputs: `dict` from output name to array, of any shapes.
+        check_deadline: as of `write_row_format`.
 
     Returns:
         `bytes` of a JSON object with the key `outputs`: a tensor when there is one
@@ -105,7 +123,7 @@ def write_columnar_format(outputs: Mapping[str, np.ndarray]) -> bytes:
     tensors = []
     for name, array in sorted(outputs.items()):
         array = np.asarray(array)
-        values = iter(_write_values(name, array, depth + array.ndim))
+        values = _write_values(name, array, depth + array.ndim, check_deadline)
         tensors.append((name, _nest(values, array.shape, depth)))
     if len(tensors) == 1:
         return b'{\n    "outputs": ' + tensors[0][1] + b"\n}"
@@ -165,7 +183,7 @@ def write_decimals(values: np.ndarray) -> list[bytes]:
 
 
 def _common_batch_size(outputs: Mapping[str, np.ndarray]) -> int:
-    batch_size = 0  # not known yet
+    batch_size = None
     for name, array in sorted(outputs.items()):
         shape = np.shape(array)
         if not shape:
@@ -173,41 +191,49 @@ def _common_batch_size(outputs: Mapping[str, np.ndarray]) -> int:
                 "INVALID_ARGUMENT",
                 f"Tensor name: {name} has no shape information ",
             )
-        if shape[0] < 1:
-            raise ServingError(
-                "INVALID_ARGUMENT",
-                f"Tensor name: {name} has invalid batch size: {shape[0]}",
-            )
-        if batch_size not in (0, shape[0]):
+        if batch_size not in (None, shape[0]):
             raise ServingError(
                 "INVALID_ARGUMENT",
                 f"Tensor name: {name} has inconsistent batch size: {shape[0]} "
                 f"expecting: {batch_size}",
             )
         batch_size = shape[0]
-    return batch_size
+    return batch_size or 0
 
 
-def _write_rows(name: str, array: np.ndarray, depth: int) -> list[bytes]:
+def _write_rows(
+    name: str, array: np.ndarray, depth: int, check_deadline: Callable[[], None]
+) -> list[bytes]:
     """The text of each row of an array, each on one line."""
-    values = iter(_write_values(name, array, depth + array.ndim - 1))
+    values = _write_values(name, array, depth + array.ndim - 1, check_deadline)
     return [_nest(values, array.shape[1:], None) for _ in range(array.shape[0])]
 
 
-def _write_values(name: str, array: np.ndarray, depth: int) -> list[bytes]:
+def _write_values(
+    name: str, array: np.ndarray, depth: int, check_deadline: Callable[[], None]
+) -> Iterator[bytes]:
     """The text of every element, in order; `depth` brackets are open around each."""
-    kind = array.dtype.name
+    flat = array.reshape(-1)
+    write = _get_writer(name, array.dtype, depth)
+    for start in range(0, len(flat), _CHUNK):
+        check_deadline()
+        yield from write(flat[start : start + _CHUNK])
+
+
+def _get_writer(
+    name: str, dtype: np.dtype, depth: int
+) -> Callable[[np.ndarray], list[bytes]]:
+    kind = dtype.name
     if kind in _SIGNIFICANT_DIGITS:
-        return write_decimals(array.reshape(-1))
-    flat = array.reshape(-1).tolist()
+        return write_decimals
     if kind in _INTEGERS:
-        return [b"%d" % value for value in flat]
+        return lambda values: [b"%d" % value for value in values.tolist()]
     if kind == "bool":
-        return [b"true" if value else b"false" for value in flat]
+        return lambda values: [b"true" if value else b"false" for value in values]
     if kind == "object":
         if name.endswith(_BYTES_SUFFIX):
-            return [_write_base64(value, depth) for value in flat]
-        return [write_string(value) for value in flat]
+            return lambda values: [_write_base64(value, depth) for value in values]
+        return lambda values: [write_string(value) for value in values]
     kind = "half" if kind == "float16" else kind
     raise ServingError(
         "INVALID_ARGUMENT", f"Failed to write JSON value for tensor type: {kind}"

@@ -83,6 +83,10 @@ def test_row_format_of_one_output():
     )
 
 
+def test_row_format_without_rows():
+    assert write_row_format({"y": np.zeros((0, 2))}) == b'{\n    "predictions": []\n}'
+
+
 def test_row_format_of_several_outputs():
     outputs = {
         "probabilities": np.array([[0.25, 0.75], [1, 0]], "float32"),
@@ -146,7 +150,10 @@ def test_outputs_whose_name_ends_in_bytes_are_base64():
     ("outputs", "message"),
     [
         ({"y": np.array(1)}, "Tensor name: y has no shape information "),
-        ({"y": np.zeros((0, 2))}, "Tensor name: y has invalid batch size: 0"),
+        (
+            {"a": np.zeros(0), "b": np.zeros(3)},
+            "Tensor name: b has inconsistent batch size: 3 expecting: 0",
+        ),
         (
             {"a": np.zeros(2), "b": np.zeros((3, 1))},
             "Tensor name: b has inconsistent batch size: 3 expecting: 2",

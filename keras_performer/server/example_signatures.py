@@ -1,0 +1,130 @@
+"""Signatures that take serialized examples: what classify and regress ask of a model.
+
+As TensorFlow Serving does by default, a signature is judged by the names of its inputs
+and outputs and not by its method name, which is the same for all that TensorFlow 2
+writes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+
+from keras_performer.server.json.examples import (
+    write_classifications,
+    write_regressions,
+)
+from keras_performer.server.json.values import invalid
+
+_CLASSES = tf.saved_model.CLASSIFY_OUTPUT_CLASSES
+_SCORES = tf.saved_model.CLASSIFY_OUTPUT_SCORES
+_VALUES = tf.saved_model.REGRESS_OUTPUTS
+
+
+def check_signature(action: str, signature: Any) -> None:
+    """Refuse a signature that cannot classify or regress.
+
+    Args:
+        action: `"classify"` or `"regress"`.
+        signature: a `SignatureDef`.
+
+    Raises:
+        ServingError: `INVALID_ARGUMENT`.
+    """
+    noun = "classification" if action == "classify" else "regression"
+    outputs = signature.outputs
+    if len(signature.inputs) != 1:
+        raise invalid("Expected one input Tensor.")
+    if action == "classify" and len(outputs) not in (1, 2):
+        raise invalid(f"Expected one or two output Tensors, found {len(outputs)}")
+    if action == "regress" and len(outputs) != 1:
+        raise invalid("Expected one output Tensor.")
+    if "inputs" not in signature.inputs:
+        raise invalid(f"No {noun} inputs found in SignatureDef: {signature}")
+    if action == "regress" and _VALUES not in outputs:
+        raise invalid(f"No regression outputs found in SignatureDef: {signature}")
+    if action == "classify" and not {_CLASSES, _SCORES} & set(outputs):
+        raise invalid(
+            "Expected classification signature outputs to contain at least one of "
+            f'"{_CLASSES}" or "{_SCORES}". Signature was: {signature}'
+        )
+
+
+def write_results(
+    action: str, outputs: Mapping[str, np.ndarray], num_examples: int
+) -> bytes:
+    """The response to a request, from the outputs of a signature that was checked.
+
+    Args:
+        action: `"classify"` or `"regress"`.
+        outputs: `dict` from output name to array.
+        num_examples: number of examples of the request.
+
+    Returns:
+        `bytes` of a JSON object.
+
+    Raises:
+        ServingError: `INVALID_ARGUMENT`, when an output has not the shape or the type
+            of such results.
+    """
+    if action == "regress":
+        return write_regressions(_check_values(outputs[_VALUES], num_examples))
+    classes, scores = outputs.get(_CLASSES), outputs.get(_SCORES)
+    for name, array, kind in (
+        ("classes", classes, tf.string),
+        ("scores", scores, tf.float32),
+    ):
+        if array is not None:
+            _check_matrix(name, array, kind, num_examples)
+    if classes is not None and scores is not None and classes.shape != scores.shape:
+        raise invalid(
+            "Tensors class and score should match in dim_size(1). Got "
+            f"{classes.shape[1]} vs. {scores.shape[1]}"
+        )
+    return write_classifications(classes, scores)
+
+
+def _check_matrix(name: str, array: np.ndarray, kind: Any, num_examples: int) -> None:
+    if array.ndim != 2:
+        raise invalid(
+            "Expected Tensor shape: [batch_size num_classes] but got "
+            f"{_shape_text(array.shape)}"
+        )
+    if tf.as_dtype(array.dtype) != kind:
+        raise invalid(
+            f"Expected {name} Tensor of {_type_text(kind)}. "
+            f"Got: {_type_text(array.dtype)}"
+        )
+    if array.shape[0] != num_examples:
+        raise invalid(
+            f"Expected {name} output batch size of {num_examples}. "
+            f"Got: {array.shape[0]}"
+        )
+
+
+def _check_values(array: np.ndarray, num_examples: int) -> np.ndarray:
+    if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
+        raise invalid(
+            "Expected output Tensor shape to be either [batch_size] or "
+            f"[batch_size, 1] but got {_shape_text(array.shape)}"
+        )
+    if array.shape[0] != num_examples:
+        raise invalid(
+            "Input batch size did not match output batch size: "
+            f"{num_examples} vs. {array.shape[0]}"
+        )
+    if tf.as_dtype(array.dtype) != tf.float32:
+        raise invalid(
+            f"Expected output Tensor of DT_FLOAT.  Got: {_type_text(array.dtype)}"
+        )
+    return array
+
+
+def _shape_text(shape: Sequence[int]) -> str:
+    return f"[{','.join(map(str, shape))}]"
+
+
+def _type_text(dtype: Any) -> str:
+    return types_pb2.DataType.Name(tf.as_dtype(dtype).as_datatype_enum)

@@ -1,0 +1,168 @@
+"""Classify and regress requests: JSON to `tf.train.Example`, and results to JSON."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_performer.server.json.parser import encode_text
+from keras_performer.server.json.values import (
+    decode_base64,
+    invalid,
+    is_object,
+    json_type,
+    to_text,
+)
+from keras_performer.server.json.writer import write_decimals, write_string
+
+_KINDS = {"int64_list": "int64", "float_list": "float", "bytes_list": "bytes"}
+
+
+def read_examples(document: Mapping[str, Any]) -> np.ndarray:
+    """The examples of a classify or regress request.
+
+    Args:
+        document: the parsed request, a `dict`, with a list `examples` of objects from
+            feature name to a value or a list of values, and perhaps an object
+            `context`, whose features are part of each example.
+
+    Returns:
+        Object array of the serialized `tf.train.Example` of each, `bytes`.
+
+    Raises:
+        ServingError: `INVALID_ARGUMENT`, when there is no list of examples, or a
+            feature is not of one kind.
+
+    >>> [example] = read_examples({"examples": [{"x": [1, 2]}]})
+    >>> tf.train.Example.FromString(example).features.feature["x"].int64_list.value
+    [1, 2]
+    """
+    context = b""
+    if "context" in document:
+        context = _read_example(document["context"])
+    if "examples" not in document:
+        raise invalid(
+            f"JSON Value: {to_text(document)} When method is classify, key 'examples' "
+            "is expected and was not found"
+        )
+    examples = document["examples"]
+    if not isinstance(examples, list):
+        raise invalid(
+            f"JSON Value: {to_text(document)} Expecting 'examples' value to be an "
+            "list/array"
+        )
+    if not examples:
+        raise invalid(
+            f"JSON Value: {to_text(document)} 'examples' value is an empty array"
+        )
+    array: np.ndarray = np.empty(len(examples), dtype=object)
+    # The serialized form of two messages, one behind the other, is that of both merged.
+    array[:] = [context + _read_example(example) for example in examples]
+    return array
+
+
+def write_classifications(
+    classes: np.ndarray | None, scores: np.ndarray | None
+) -> bytes:
+    """The response to a classify request.
+
+    Args:
+        classes: object array of labels of shape `(B, classes)`, or `None`.
+        scores: float32 array of the same shape, or `None`. One of the two is given.
+
+    Returns:
+        `bytes` of a JSON object with the key `results`.
+
+    >>> scores = np.array([[0.5, 0.25]], "float32")
+    >>> print(write_classifications(np.array([[b"a", b"b"]], object), scores).decode())
+    {
+        "results": [[["a", 0.5], ["b", 0.25]]
+        ]
+    }
+    """
+    given = classes if classes is not None else scores
+    shape = np.shape(given)
+    labels = [b'""'] * int(np.prod(shape))
+    if classes is not None:
+        labels = [write_string(label) for label in classes.reshape(-1).tolist()]
+    decimals = [b"0.0"] * len(labels)
+    if scores is not None:
+        decimals = write_decimals(scores.reshape(-1))
+    pairs = [b"[%b, %b]" % pair for pair in zip(labels, decimals, strict=True)]
+    rows = [
+        b"[" + b", ".join(pairs[row * shape[1] : (row + 1) * shape[1]]) + b"]"
+        for row in range(shape[0])
+    ]
+    return b'{\n    "results": [' + b", ".join(rows) + b"\n    ]\n}"
+
+
+def write_regressions(values: np.ndarray) -> bytes:
+    """The response to a regress request.
+
+    Args:
+        values: float32 array of one value an example.
+
+    Returns:
+        `bytes` of a JSON object with the key `results`.
+
+    >>> print(write_regressions(np.array([0.5, 2], "float32")).decode())
+    {
+        "results": [0.5, 2.0]
+    }
+    """
+    decimals = b", ".join(write_decimals(values.reshape(-1)))
+    return b'{\n    "results": [' + decimals + b"]\n}"
+
+
+def _read_example(features: Any) -> bytes:
+    if not isinstance(features, dict):
+        raise invalid(f"Example must be JSON object but got JSON {json_type(features)}")
+    example = tf.train.Example()
+    for name, content in features.items():
+        key = encode_text(name).decode("utf-8", "replace")
+        feature = example.features.feature[key]
+        for value in content if isinstance(content, list) else [content]:
+            _add_value(value, name, feature)
+    return example.SerializeToString(deterministic=True)
+
+
+def _add_value(value: Any, name: str, feature: Any) -> None:
+    kind, element = _read_value(value, name)
+    present = feature.WhichOneof("kind")
+    if present not in (None, kind):
+        raise invalid(
+            f"Unexpected element type in feature: {name} expecting type: "
+            f"{_KINDS[present]}"
+        )
+    getattr(feature, kind).value.append(element)
+
+
+def _read_value(value: Any, name: str) -> tuple[str, Any]:
+    if isinstance(value, bool):
+        return "int64_list", int(value)
+    if isinstance(value, str):
+        return "bytes_list", encode_text(value)
+    if isinstance(value, dict) and not is_object(value):
+        return "bytes_list", decode_base64(value)
+    if isinstance(value, int) and -(2**63) <= value < 2**64:
+        if value >= 2**63:
+            raise invalid(
+                f"Feature: {name} has uint64_t element. Only int64_t is supported."
+            )
+        return "int64_list", value
+    if isinstance(value, int | float):
+        with np.errstate(over="ignore"):
+            return "float_list", float(_to_float32(value))
+    raise invalid(
+        f"Feature: {name} has element with unexpected JSON type: {json_type(value)}"
+    )
+
+
+def _to_float32(value: int | float) -> np.float32:
+    try:
+        return np.float32(value)
+    except OverflowError:
+        raise invalid(
+            "JSON Parse error: Number too big to be stored in double."
+        ) from None

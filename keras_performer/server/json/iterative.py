@@ -1,0 +1,127 @@
+"""A JSON parser that is not recursive and lets other threads run meanwhile.
+
+Python's own parser is fast, but holds the interpreter until it is done, and gives up
+on deep documents. This one walks the brackets itself and leaves strings and long runs
+of numbers, a piece at a time, to Python's. It also reads `Inf` and `-NaN`, which
+TensorFlow Serving's parser takes. It does not say what is wrong with a bad document.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+_RUN_OF_SCALARS = re.compile(r'[^"\[\]{}]{1,65536}')
+
+_CONSTANT = re.compile(r"(-?)(NaN|Inf(?:inity)?)")
+
+
+def parse_iteratively(
+    text: str,
+    decoder: json.JSONDecoder,
+    make_object: Callable[[list[tuple[str, Any]]], Any],
+    check_deadline: Callable[[], None],
+) -> tuple[Any, int]:
+    """Parse the JSON value at the beginning of a text.
+
+    Args:
+        text: the document; what follows the value is not looked at.
+        decoder: reads the values without brackets.
+        make_object: function from the `(key, value)` pairs of an object to its value.
+        check_deadline: function that is called now and then and raises when time is up.
+
+    Returns:
+        `(value, end)`: the value, and the position behind it.
+
+    Raises:
+        ValueError: the text does not begin with a JSON value.
+
+    >>> parse_iteratively('[1, {"a": -Inf}] rest', json.JSONDecoder(), dict, int)
+    ([1, {'a': -inf}], 16)
+    """
+    open_ones: list[tuple[list[Any], str | None]] = []  # a list, or pairs and a key
+    position = _skip_space(text, 0)
+    count = 0
+    while True:
+        count += 1
+        if count % 4096 == 0:
+            check_deadline()
+        character = text[position : position + 1]
+        if character == "[":
+            position = _skip_space(text, position + 1)
+            if text[position : position + 1] != "]":
+                open_ones.append(([], None))
+                continue
+            value: Any = []
+            position += 1
+        elif character == "{":
+            position = _skip_space(text, position + 1)
+            if text[position : position + 1] != "}":
+                key, position = _read_key(text, position, decoder)
+                open_ones.append(([], key))
+                continue
+            value = make_object([])
+            position += 1
+        else:
+            if open_ones and open_ones[-1][1] is None and character != '"':
+                run = _RUN_OF_SCALARS.match(text, position)
+                last = run[0].rfind(",") if run else -1
+                if last > 0:
+                    check_deadline()
+                    read = _read_run(text[position : position + last], decoder)
+                    if read is not None:
+                        open_ones[-1][0].extend(read)
+                        position = _skip_space(text, position + last + 1)
+                        continue
+            value, position = _read_scalar(text, position, decoder)
+        while open_ones:
+            container, open_key = open_ones[-1]
+            container.append(value if open_key is None else (open_key, value))
+            position = _skip_space(text, position)
+            character = text[position : position + 1]
+            position += 1
+            if character == ",":
+                position = _skip_space(text, position)
+                if open_key is not None:
+                    open_key, position = _read_key(text, position, decoder)
+                    open_ones[-1] = (container, open_key)
+                break
+            if character != ("]" if open_key is None else "}"):
+                raise ValueError("neither a comma nor the end")
+            open_ones.pop()
+            value = container if open_key is None else make_object(container)
+        else:
+            return value, position
+
+
+def _skip_space(text: str, position: int) -> int:
+    found = _SPACE.match(text, position)
+    return found.end() if found else position
+
+
+def _read_key(text: str, position: int, decoder: json.JSONDecoder) -> tuple[str, int]:
+    if text[position : position + 1] != '"':
+        raise ValueError("no key")
+    key, position = decoder.raw_decode(text, position)
+    position = _skip_space(text, position)
+    if text[position : position + 1] != ":":
+        raise ValueError("no colon")
+    return key, _skip_space(text, position + 1)
+
+
+def _read_run(run: str, decoder: json.JSONDecoder) -> list[Any] | None:
+    try:
+        return decoder.decode(f"[{run}]")
+    except json.JSONDecodeError:  # it may have an `Inf`
+        return None
+
+
+def _read_scalar(text: str, position: int, decoder: json.JSONDecoder) -> Any:
+    constant = _CONSTANT.match(text, position)
+    if constant:
+        value = math.nan if constant[2] == "NaN" else math.inf
+        return -value if constant[1] else value, constant.end()
+    return decoder.raw_decode(text, position)

@@ -1,0 +1,76 @@
+"""The parser for long and for deep documents agrees with Python's."""
+
+import json
+import random
+
+import pytest
+
+from keras_performer.server.json.iterative import parse_iteratively
+from keras_performer.server.json.parser import parse
+from keras_performer.server.serving_error import ServingError
+
+
+def read(text):
+    return parse_iteratively(text, json.JSONDecoder(), dict, lambda: None)
+
+
+def make_value(random, depth):
+    """Any JSON value, with spaces where they may be."""
+    space = random.choice(["", " ", "\n\t"])
+    kind = random.randrange(8 if depth else 6)
+    if kind == 6:
+        items = [make_value(random, depth - 1) for _ in range(random.randrange(5))]
+        return f"[{space}" + f"{space},".join(items) + f"{space}]"
+    if kind == 7:
+        items = [
+            f'{space}"k{random.randrange(4)}"{space}:{make_value(random, depth - 1)}'
+            for _ in range(random.randrange(4))
+        ]
+        return "{" + f"{space},".join(items) + f"{space}" + "}"
+    values = ["null", "true", "-0", "1.5e3", '"a, ]\\"\\\\"', str(random.random())]
+    return space + values[kind]
+
+
+def test_it_agrees_with_pythons_parser():
+    generator = random.Random(7)
+    for _ in range(1000):
+        text = make_value(generator, 4)
+        value, end = read(text + " , rest")
+        assert value == json.loads(text)
+        assert text[end:].strip() == ""
+
+
+def test_it_refuses_what_pythons_parser_refuses():
+    generator = random.Random(8)
+    for _ in range(2000):
+        text = make_value(generator, 3)
+        place = generator.randrange(len(text) + 1)
+        broken = text[:place] + generator.choice('[]{},:"1x') + text[place + 1 :]
+        try:
+            expected = json.JSONDecoder().raw_decode(broken.lstrip())[0]
+        except ValueError:
+            with pytest.raises(ValueError):
+                read(broken)
+        else:
+            assert read(broken)[0] == expected
+
+
+def test_long_runs_of_numbers():
+    numbers = [0.5 * n for n in range(40_000)]
+    document = [numbers, "x", *numbers]
+    assert read(json.dumps(document))[0] == document
+
+
+def test_a_long_document_gives_time_to_others_and_to_the_clock():
+    calls = []
+    body = b"[" + b"1," * 1_000_000 + b"1]"
+    assert parse(body, lambda: calls.append(1)) == [1] * 1_000_001
+    assert len(calls) > 20
+
+    def too_late():
+        raise ServingError("DEADLINE_EXCEEDED", "late")
+
+    with pytest.raises(ServingError, match="late"):
+        parse(body, too_late)
+    with pytest.raises(ServingError, match=r"Invalid value. at offset: 2000001"):
+        parse(body[:-2] + b"]")
