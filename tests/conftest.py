@@ -43,7 +43,7 @@ def pytest_addoption(parser):
         "--cases",
         type=int,
         metavar="N",
-        help="of the cases of each parametrized test take N, spread evenly",
+        help="of each parametrized test take the cases that it is marked with, or N",
     )
     parser.addoption(
         "--other-cases",
@@ -57,7 +57,8 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     """Takes some cases of each test, or the others: see the two options.
 
-    The laws of the tree in `contracts` have a case for each file, and keep them all.
+    A test marked with `cases` names its own. The laws of the tree in `contracts` have a
+    case for each file, and keep them all.
     """
     number = config.getoption("cases") or config.getoption("other_cases")
     if not number:
@@ -69,12 +70,33 @@ def pytest_collection_modifyitems(config, items):
             tests.setdefault((item.path, item.originalname), []).append(item)
     left_out = set()
     for cases in tests.values():
-        left_out.update(set(cases) - set(spread(cases, number)))
+        taken = named_cases(cases, config) or spread(cases, number)
+        left_out.update(set(cases) - set(taken))
     if config.getoption("other_cases"):
         slow = {item for item in items if item.get_closest_marker("slow")}
         left_out = set(items) - left_out - slow
     config.hook.pytest_deselected(items=[x for x in items if x in left_out])
     items[:] = [x for x in items if x not in left_out]
+
+
+def named_cases(cases, config):
+    """The cases of a test that its mark `cases` names; none where it has no such mark.
+
+    Raises:
+        pytest.UsageError: If the test has no case of a name.
+    """
+    mark = cases[0].get_closest_marker("cases")
+    if mark is None:
+        return []
+    by_name = {case.callspec.id: case for case in cases}
+    unknown = set(mark.args) - set(by_name)
+    is_whole = not config.getoption("keyword") and "[" not in "".join(config.args)
+    if unknown and is_whole:
+        raise pytest.UsageError(
+            f"{cases[0].path}::{cases[0].originalname} has no cases "
+            f"{sorted(unknown)}; it has {sorted(by_name)}"
+        )
+    return [case for name, case in by_name.items() if name in mark.args]
 
 
 def spread(cases, number):

@@ -18,6 +18,7 @@ from keras_performer.server.model_version import (
     END,
     LOADING,
     START,
+    UNLOADING,
     ModelVersion,
     VersionStatus,
 )
@@ -76,6 +77,8 @@ class ModelRepository:
         for config in self._configs.values():
             check_versions(config)
         self.poll()
+        for config in self._configs.values():
+            self._load_earlier(config)
         self._check_all_available()
         if not allow_labels_for_unavailable_versions:
             self._check_labels()
@@ -85,15 +88,21 @@ class ModelRepository:
             )
             self._thread.start()
 
-    def close(self) -> None:
-        """Stop watching, wait for running requests and unload everything."""
+    def close(self, wait_seconds: float = 5.0) -> None:
+        """Stop watching and unload everything.
+
+        Args:
+            wait_seconds: longest time to wait for requests that are running; then they
+                are broken off.
+        """
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
+        end = time.monotonic() + wait_seconds
         for versions in self._versions.values():
             for version in versions.values():
-                if version.state == AVAILABLE:
-                    version.unload()
+                if version.state in (AVAILABLE, UNLOADING):
+                    version.close(max(end - time.monotonic(), 0))
 
     def poll(self) -> None:
         """Look at the disk once, and load and unload what that asks for."""
@@ -220,6 +229,31 @@ class ModelRepository:
             elif time.monotonic() >= version.next_attempt:
                 self._attempt_load(name, version)
 
+    def _load_earlier(self, config: ModelConfig) -> None:
+        """Where no version that is wanted can be loaded, load one from before."""
+        versions = self._versions[config.name]
+        failed = set(versions)
+        while not self._has_available(config.name):
+            found = find_versions(config.base_path)
+            earlier = config.policy(set(found) - failed) - failed
+            if not earlier:
+                return
+            number = max(earlier)
+            failed.add(number)
+            version = ModelVersion(number, found[number], self._changed)
+            version.is_wanted = False  # any that is wanted takes its place
+            self._versions[config.name] = {**versions, number: version}
+            self._attempt_load(config.name, version)
+            if version.state == AVAILABLE:
+                _logger.warning(
+                    "Serving version %d of model %s, as later ones could not be loaded",
+                    number,
+                    config.name,
+                )
+
+    def _has_available(self, name: str) -> bool:
+        return any(v.state == AVAILABLE for v in self._versions[name].values())
+
     def _attempt_load(self, name: str, version: ModelVersion) -> None:
         try:
             version.load(self._load_servable)
@@ -249,13 +283,16 @@ class ModelRepository:
         if wanted and not any(version.state == AVAILABLE for version in wanted):
             unwanted = unwanted[:-1]  # the last one serves until a new one can
         for version in unwanted:
-            version.unload()
-            _logger.info("Unloaded version %d of model %s", version.version, name)
+            version.begin_unload()
+        for version in versions:
+            # One that requests still use is left to the next look.
+            if version.state == UNLOADING and version.try_unload():
+                _logger.info("Unloaded version %d of model %s", version.version, name)
 
     def _check_all_available(self) -> None:
         failures = []
         for name, versions in self._versions.items():
-            if not any(v.state == AVAILABLE for v in versions.values()):
+            if not self._has_available(name):
                 failures += [
                     f"version {v.version} of {name}: {v.last_error}"
                     for v in versions.values()

@@ -88,11 +88,34 @@ class ModelVersion:
         """End a version that could not be loaded, with its last error."""
         self._set(END, self.last_error)
 
-    def unload(self) -> None:
-        """Take no new requests, wait for those that are running, free the model."""
+    def begin_unload(self) -> None:
+        """Take no new requests."""
         self._set(UNLOADING)
+
+    def try_unload(self) -> bool:
+        """Free the model if no request is running.
+
+        Returns:
+            Whether it is free now.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._users == 0)
+            if self._users:
+                return False
+            servable, self._servable = self._servable, None
+        if servable is not None:
+            servable.close()
+        self._set(END)
+        return True
+
+    def close(self, seconds: float) -> None:
+        """Take no new requests, and free the model when those that run have ended.
+
+        Args:
+            seconds: longest time to wait for them; then they are broken off.
+        """
+        self.begin_unload()
+        with self._changed:
+            self._changed.wait_for(lambda: self._users == 0, seconds)
             servable, self._servable = self._servable, None
         if servable is not None:
             servable.close()

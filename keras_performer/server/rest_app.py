@@ -1,68 +1,339 @@
 """The REST interface as an ASGI application."""
 
 import asyncio
+import logging
+import time
+import zlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Any
 
-from keras_performer.server.rest_handler import RestHandler
+from keras_performer.server.admission import Admission, BusyError, TooLargeError
+from keras_performer.server.deadline import Deadline
+from keras_performer.server.json.writer import write_error
+from keras_performer.server.rest_handler import Answer, Computation, RestHandler
+from keras_performer.server.serving_error import ServingError
 
 Event = dict[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
+Header = tuple[bytes, bytes]
 
-_BODYLESS_METHODS = ("GET", "HEAD")
+_logger = logging.getLogger(__name__)
+
+_SMALL_BODY = 16_384  # read at once: takes less than a millisecond
+
+# TensorFlow itself keeps the time limit; what it cannot break off is left alone.
+_GRACE_SECONDS = 0.2
+
+_LINGER_SECONDS = 2.0  # a client that still sends would not see an early answer
+
+_CORS_HEADERS: list[Header] = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"POST, GET"),
+    (b"access-control-allow-headers", b"Content-Type"),
+]
+
+
+@dataclass(frozen=True)
+class RestLimits:
+    """What a client may ask of the server.
+
+    Args:
+        timeout_in_ms: time from the arrival of a request to its answer; 0: no limit.
+        max_request_bytes: size of a body, as it is sent and uncompressed.
+        max_bytes_in_hand: size of all bodies that are received or worked on.
+        idle_timeout: seconds within which a further part of a body is to arrive.
+    """
+
+    timeout_in_ms: int = 30_000
+    max_request_bytes: int = 2**25
+    max_bytes_in_hand: int = 2**27
+    idle_timeout: float = 10.0
+
+
+class _ClientLeftError(Exception):
+    """The client closed its connection."""
+
+
+class _RefusedError(Exception):
+    """A refusal for a reason of HTTP itself; the connection is closed after it."""
+
+    def __init__(self, status: int, message: str, *headers: Header) -> None:
+        super().__init__(message)
+        self.answer = status, write_error(message)
+        self.headers = [(b"connection", b"close"), *headers]
 
 
 class RestApp:
     """An ASGI application that answers from a `RestHandler`.
 
-    Status and metadata are answered at once. Everything that computes runs in a pool of
-    threads, so that the event loop goes on accepting and answering meanwhile. A request
-    may have any size.
+    What computes runs in a pool of threads, a bounded number at a time. All else is
+    answered beside it: status and metadata, and what is refused, which small requests
+    are in the event loop and large ones in threads of their own.
 
     Args:
         handler: a `RestHandler`.
-        executor: `concurrent.futures.Executor` to compute in.
+        admission: the `Admission` to the pool that computes.
+        computing: `concurrent.futures.Executor` to compute in.
+        reading: `concurrent.futures.Executor` to read large requests in.
+        limits: the `RestLimits`.
+        enable_cors: whether pages of other origins may read the answers.
     """
 
-    def __init__(self, handler: RestHandler, executor: Executor) -> None:
+    def __init__(
+        self,
+        handler: RestHandler,
+        admission: Admission,
+        computing: Executor,
+        reading: Executor,
+        limits: RestLimits,
+        enable_cors: bool = False,
+    ) -> None:
         self._handler = handler
-        self._executor = executor
+        self._admission = admission
+        self._computing = computing
+        self._reading = reading
+        self._limits = limits
+        self._extra_headers = _CORS_HEADERS if enable_cors else []
+        self._bytes_in_hand = 0
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise ValueError(f"scope type {scope['type']!r} is not served; only http.")
-        body = await _read_body(receive)
-        if body is None:  # the client left
+        headers: list[Header] = []
+        refused = False
+        try:
+            status, answer = await self._answer(scope, receive)
+        except _ClientLeftError:
             return
-        method = scope["method"]
-        path = scope["raw_path"]
-        if scope["query_string"]:
-            path += b"?" + scope["query_string"]
-        if method in _BODYLESS_METHODS:
-            status, answer = self._handler.answer(method, path, body)
-        else:
-            loop = asyncio.get_running_loop()
-            status, answer = await loop.run_in_executor(
-                self._executor, self._handler.answer, method, path, body
+        except _RefusedError as error:
+            status, answer = error.answer
+            headers = error.headers
+            refused = True
+        except BusyError as error:
+            status, answer = error.http_status, write_error(error.message)
+            headers = [(b"retry-after", b"%d" % error.retry_after_seconds)]
+        except TooLargeError as error:
+            status, answer = 413, write_error(error.message)
+        except ServingError as error:
+            status, answer = error.http_status, write_error(error.message)
+        except asyncio.CancelledError:  # the server cannot wait any longer
+            status, answer = 503, write_error("The server is stopping.")
+        except Exception:
+            _logger.exception("Cannot answer %s %s", scope["method"], scope["raw_path"])
+            status, answer = (
+                500,
+                write_error("Internal error; the server's log has it."),
             )
-        headers = [
+        headers += [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(answer)),
+            *self._extra_headers,
         ]
         await send(
             {"type": "http.response.start", "status": status, "headers": headers}
         )
-        await send({"type": "http.response.body", "body": answer})
+        await send({"type": "http.response.body", "body": answer, "more_body": refused})
+        if refused:
+            await _read_and_forget(receive)
+            await send({"type": "http.response.body", "body": b""})
+
+    async def _answer(self, scope: Event, receive: Receive) -> Answer:
+        deadline = Deadline(self._limits.timeout_in_ms)
+        received = [0]
+        try:
+            body = await self._read_body(scope, receive, deadline, received)
+            if scope["method"] == "OPTIONS" and scope["raw_path"].lower().startswith(
+                b"/v1/"
+            ):
+                return _answer_preflight(scope)
+            path = scope["raw_path"]
+            if scope["query_string"]:
+                path += b"?" + scope["query_string"]
+            return await self._answer_body(
+                scope["method"], path, body, receive, deadline
+            )
+        finally:
+            self._bytes_in_hand -= received[0]
+
+    async def _answer_body(
+        self,
+        method: str,
+        path: bytes,
+        body: bytes,
+        receive: Receive,
+        deadline: Deadline,
+    ) -> Answer:
+        left = asyncio.ensure_future(_wait_until_left(receive))
+        try:
+            read = await self._read(method, path, body, left, deadline)
+            if isinstance(read, Computation):
+                return await self._compute(read, left, deadline)
+            return read
+        finally:
+            left.cancel()
+
+    async def _read(
+        self,
+        method: str,
+        path: bytes,
+        body: bytes,
+        left: "asyncio.Future[None]",
+        deadline: Deadline,
+    ) -> Answer | Computation:
+        if len(body) <= _SMALL_BODY:
+            return self._handler.read(method, path, body, deadline)
+        reading = asyncio.get_running_loop().run_in_executor(
+            self._reading, self._handler.read, method, path, body, deadline
+        )
+        try:
+            return await _wait_for(reading, left, deadline)
+        except BaseException:
+            reading.add_done_callback(_drop)
+            raise
+
+    async def _compute(
+        self,
+        computation: Computation,
+        left: "asyncio.Future[None]",
+        deadline: Deadline,
+    ) -> Answer:
+        entering = asyncio.ensure_future(
+            self._admission.enter(computation.cost, deadline)
+        )
+        try:
+            await _wait_for(entering, left, deadline)
+        except BaseException:
+            computation.drop()
+            if entering.done() and not entering.cancelled():
+                if entering.exception() is None:
+                    self._admission.leave(computation.cost)
+            else:
+                entering.cancel()
+            raise
+        computing = asyncio.get_running_loop().run_in_executor(
+            self._computing, computation.run
+        )
+        # Whoever asked may be gone; the slot is taken for as long as it computes.
+        computing.add_done_callback(lambda _: self._admission.leave(computation.cost))
+        return await _wait_for(computing, left, deadline)
+
+    async def _read_body(
+        self, scope: Event, receive: Receive, deadline: Deadline, received: list[int]
+    ) -> bytes:
+        """The uncompressed body; `received` counts what is in hand of it."""
+        headers = dict(scope["headers"])
+        announced = headers.get(b"content-length", b"0")
+        if announced.isdigit() and len(announced) < 19:
+            self._check_size(int(announced), 0)
+        chunks = []
+        while True:
+            event = await self._receive(receive, deadline)
+            if event["type"] == "http.disconnect":
+                raise _ClientLeftError
+            chunk = event.get("body", b"")
+            self._check_size(received[0] + len(chunk), received[0])
+            received[0] += len(chunk)
+            self._bytes_in_hand += len(chunk)
+            chunks.append(chunk)
+            if not event.get("more_body", False):
+                break
+        body = b"".join(chunks)
+        if b"gzip" in headers.get(b"content-encoding", b""):
+            body = await asyncio.get_running_loop().run_in_executor(
+                self._reading, _uncompress, body, self._limits.max_request_bytes
+            )
+            self._bytes_in_hand += len(body) - received[0]
+            received[0] = len(body)
+        return body
+
+    async def _receive(self, receive: Receive, deadline: Deadline) -> Event:
+        remaining = deadline.remaining_seconds()
+        idle = self._limits.idle_timeout
+        seconds = idle if remaining is None else min(idle, remaining)
+        try:
+            return await asyncio.wait_for(receive(), seconds)
+        except asyncio.TimeoutError as error:
+            raise _RefusedError(
+                408,
+                f"The body did not arrive: no further part of it in {idle:g} s, or not "
+                "all of it within --rest_api_timeout_in_ms.",
+            ) from error
+
+    def _check_size(self, size: int, counted: int) -> None:
+        if size > self._limits.max_request_bytes:
+            raise _RefusedError(
+                413,
+                f"The body has more than {self._limits.max_request_bytes} bytes. Send "
+                "less at a time, or start the server with a higher "
+                "--max_request_bytes.",
+            )
+        if self._bytes_in_hand - counted + size > self._limits.max_bytes_in_hand:
+            raise _RefusedError(
+                503,
+                "The server has too many large requests in hand. Send this one again "
+                "later.",
+                (b"retry-after", b"1"),
+            )
 
 
-async def _read_body(receive: Receive) -> bytes | None:
-    chunks = []
-    while True:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            return None
-        chunks.append(event.get("body", b""))
-        if not event.get("more_body", False):
-            return b"".join(chunks)
+async def _wait_for(
+    future: "asyncio.Future[Any]", left: "asyncio.Future[None]", deadline: Deadline
+) -> Any:
+    """The result of a future, unless the client leaves or the time is over before."""
+    seconds = deadline.remaining_seconds()
+    await asyncio.wait(
+        {future, left},
+        timeout=None if seconds is None else seconds + _GRACE_SECONDS,
+        return_when=asyncio.FIRST_COMPLETED,
+    )
+    if future.done():
+        return future.result()
+    if left.done():
+        raise _ClientLeftError
+    raise deadline.error()
+
+
+async def _wait_until_left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _read_and_forget(receive: Receive) -> None:
+    """Take what a refused client still sends, for a short time."""
+    end = time.monotonic() + _LINGER_SECONDS
+    try:
+        while (seconds := end - time.monotonic()) > 0:
+            event = await asyncio.wait_for(receive(), seconds)
+            if event["type"] != "http.request" or not event.get("more_body", False):
+                return
+    except asyncio.TimeoutError:
+        return
+
+
+def _drop(reading: "asyncio.Future[Answer | Computation]") -> None:
+    if not reading.cancelled() and reading.exception() is None:
+        read = reading.result()
+        if isinstance(read, Computation):
+            read.drop()
+
+
+def _uncompress(body: bytes, max_bytes: int) -> bytes:
+    """The uncompressed body; empty if it is broken, as TensorFlow Serving takes it."""
+    decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        uncompressed = decompressor.decompress(body, max_bytes + 1)
+    except zlib.error:
+        return b""
+    if len(uncompressed) > max_bytes:
+        raise _RefusedError(
+            413, f"The uncompressed body has more than {max_bytes} bytes."
+        )
+    return uncompressed if decompressor.eof else b""
+
+
+def _answer_preflight(scope: Event) -> Answer:
+    origin = dict(scope["headers"]).get(b"origin", b"")
+    return (200 if b"http://" in origin or b"https://" in origin else 400), b""

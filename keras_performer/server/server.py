@@ -3,24 +3,31 @@
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 
-from keras_performer.extras import pip_line
+from keras_performer.server.admission import Admission
+from keras_performer.server.connections import Server, make_config
 from keras_performer.server.model_config import get_model_configs
 from keras_performer.server.model_repository import ModelRepository
-from keras_performer.server.rest_app import RestApp
+from keras_performer.server.rest_app import RestApp, RestLimits
 from keras_performer.server.rest_handler import RestHandler
-from keras_performer.server.servable import Servable
+from keras_performer.server.servable import Servable, make_session_config
 from keras_performer.server.server_options import ServerOptions
 from keras_performer.server.warmup import warm_up
 
 _logger = logging.getLogger(__name__)
+
+# Requests without a time limit are broken off so long after a signal.
+_GRACE_SECONDS = 30
+
+_DESCRIPTORS_FOR_MODELS = 32
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -49,7 +56,6 @@ def serve(options: ServerOptions) -> None:
             message says what to change.
         ImportError: a package of the extra `serving` is missing.
     """
-    uvicorn = _import_uvicorn()
     configs = get_model_configs(options)
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.suppress(_Stopped))
@@ -65,39 +71,36 @@ def serve(options: ServerOptions) -> None:
         handler = RestHandler(repository, options.rest_api_timeout_in_ms)
         stack.callback(repository.close)
         repository.start(options.allow_version_labels_for_unavailable_models)
-        executor = stack.enter_context(
-            ThreadPoolExecutor(_count_threads(options), thread_name_prefix="rest")
+        num_threads = _count_threads(options)
+        app = RestApp(
+            handler,
+            Admission(num_threads, options.max_waiting_requests, _get_budget(options)),
+            computing=_make_pool(num_threads, "computing", stack),
+            reading=_make_pool(2, "reading", stack),
+            limits=_get_limits(options),
+            enable_cors=options.rest_api_enable_cors_support,
         )
         # From here on connections are accepted, so the line below is true when read.
         listener.listen()
         names = ", ".join(config.name for config in configs)
         print(f"Serving {names} at {_get_url(listener)}", flush=True)
-        timeout = options.rest_api_timeout_in_ms / 1000
-        config = uvicorn.Config(
-            RestApp(handler, executor),
-            lifespan="off",
-            ws="none",
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=max(round(timeout), 1) if timeout else None,
+        server = Server(
+            make_config(app, _get_grace_seconds(options)),
+            max_connections=_get_max_connections(options),
+            idle_timeout=options.connection_timeout_in_ms / 1000,
         )
-        uvicorn.Server(config).run(sockets=[listener])
-
-
-def _import_uvicorn() -> ModuleType:
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise ImportError(
-            f"Serving needs the package uvicorn. Install it with: {pip_line('serving')}"
-        ) from error
-    return uvicorn
+        server.run(sockets=[listener])
 
 
 def _get_loader(options: ServerOptions) -> Callable[[Path], Servable]:
+    parallelism = options.tensorflow_session_parallelism
+    config = make_session_config(
+        options.tensorflow_intra_op_parallelism or parallelism,
+        options.tensorflow_inter_op_parallelism or parallelism or 16,
+    )
+
     def load(path: Path) -> Servable:
-        servable = Servable(path)
+        servable = Servable(path, config=config)
         if options.enable_model_warmup:
             try:
                 warm_up(servable)
@@ -113,6 +116,61 @@ def _count_threads(options: ServerOptions) -> int:
     if options.rest_api_num_threads is not None:
         return options.rest_api_num_threads
     return 4 * (os.cpu_count() or 1)
+
+
+def _make_pool(
+    num_threads: int, name: str, stack: contextlib.ExitStack
+) -> ThreadPoolExecutor:
+    pool = ThreadPoolExecutor(num_threads, thread_name_prefix=name)
+    # Nothing is waited for: what still computes ends when the models are unloaded.
+    stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+    return pool
+
+
+def _get_limits(options: ServerOptions) -> RestLimits:
+    return RestLimits(
+        timeout_in_ms=options.rest_api_timeout_in_ms,
+        max_request_bytes=options.max_request_bytes,
+        max_bytes_in_hand=4 * options.max_request_bytes,
+        idle_timeout=options.connection_timeout_in_ms / 1000,
+    )
+
+
+def _get_budget(options: ServerOptions) -> int:
+    """Bytes of text that may be in the models at a time; 0 sets no limit.
+
+    A Performer of the usual size holds 600 bytes for each byte of text.
+    """
+    if options.max_padded_bytes is not None:
+        return options.max_padded_bytes
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for file in ("memory.max", "memory/memory.limit_in_bytes"):  # of a container
+        with contextlib.suppress(OSError, ValueError):
+            memory = min(memory, int((Path("/sys/fs/cgroup") / file).read_text()))
+    return memory // 1024
+
+
+def _get_max_connections(options: ServerOptions) -> int:
+    """As many as was asked for, or as there are file descriptors for."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        return options.max_connections
+    # Some are for the models that are loaded later.
+    free = most - _count_descriptors() - _DESCRIPTORS_FOR_MODELS
+    return max(min(options.max_connections, free), 1)
+
+
+def _count_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def _get_grace_seconds(options: ServerOptions) -> int:
+    """How long running requests may take to end after a signal."""
+    seconds = options.rest_api_timeout_in_ms / 1000
+    return max(round(seconds), 1) if seconds else _GRACE_SECONDS
 
 
 @contextlib.contextmanager

@@ -3,6 +3,59 @@
 import os
 from dataclasses import dataclass
 
+# The flags of tensorflow_model_server 2.20, of which this server has those that are
+# fields of `ServerOptions`.
+TENSORFLOW_SERVING_FLAGS = (
+    "allow_version_labels_for_unavailable_models",
+    "batching_parameters_file",
+    "enable_batching",
+    "enable_grpc_healthcheck_service",
+    "enable_model_warmup",
+    "enable_per_model_batching_parameters",
+    "enable_profiler",
+    "enable_serialization_as_tensor_content",
+    "enable_signature_method_name_check",
+    "file_system_poll_wait_seconds",
+    "flush_filesystem_caches",
+    "grpc_channel_arguments",
+    "grpc_max_threads",
+    "grpc_socket_path",
+    "load_retry_interval_micros",
+    "max_num_load_retries",
+    "mixed_precision",
+    "model_base_path",
+    "model_config_file",
+    "model_config_file_poll_wait_seconds",
+    "model_name",
+    "monitoring_config_file",
+    "num_load_threads",
+    "num_request_iterations_for_warmup",
+    "num_tflite_interpreters_per_pool",
+    "num_tflite_pools",
+    "num_unload_threads",
+    "per_process_gpu_memory_fraction",
+    "platform_config_file",
+    "port",
+    "prefer_tflite_model",
+    "remove_unused_fields_from_bundle_metagraph",
+    "rest_api_enable_cors_support",
+    "rest_api_num_threads",
+    "rest_api_port",
+    "rest_api_timeout_in_ms",
+    "saved_model_tags",
+    "skip_initialize_tpu",
+    "ssl_config_file",
+    "tensorflow_inter_op_parallelism",
+    "tensorflow_intra_op_parallelism",
+    "tensorflow_session_config_file",
+    "tensorflow_session_parallelism",
+    "thread_pool_factory_config_file",
+    "use_alts_credentials",
+    "version",
+    "xla_cpu_compilation_enabled",
+    "xla_gpu_compilation_enabled",
+)
+
 
 @dataclass(frozen=True)
 class ServerOptions:
@@ -23,7 +76,20 @@ class ServerOptions:
         rest_api_host: address to listen on. Use `"0.0.0.0"` for every interface.
         rest_api_num_threads: requests computed at the same time. `None` takes four
             for each processor.
-        rest_api_timeout_in_ms: longest time one request may compute. 0 sets no limit.
+        rest_api_timeout_in_ms: longest time from the arrival of a request to its
+            answer. 0 sets no limit.
+        rest_api_enable_cors_support: let pages of other origins read the answers.
+        max_request_bytes: size of a request's body, as it is sent and uncompressed.
+        max_padded_bytes: what all requests that compute at a time may ask of the
+            models: bytes of text and numbers of arrays, where the texts of a request
+            are as long as the longest. `None` takes a kibibyte of memory for each, 0
+            sets no limit.
+        max_waiting_requests: requests that may wait for others; further ones are
+            answered with 503.
+        max_connections: connections at a time. When all are taken, quiet ones are
+            closed for new ones.
+        connection_timeout_in_ms: time within which the head of a request, a further
+            part of its body, or the taking of a part of its answer is to happen.
         file_system_poll_wait_seconds: time between two looks for new versions. 0 looks
             once, at the start.
         max_num_load_retries: further attempts to load a version that failed to load
@@ -33,6 +99,12 @@ class ServerOptions:
             `assets.extra/tf_serving_warmup_requests` before it is served.
         allow_version_labels_for_unavailable_models: accept a label for a version that
             could not be loaded at the start.
+        tensorflow_session_parallelism: threads for one op, and ops computed at a time,
+            where the two below are not given. 0 leaves the choice.
+        tensorflow_intra_op_parallelism: threads that work on one op. 0 takes one for
+            each processor.
+        tensorflow_inter_op_parallelism: ops computed at a time by one version of a
+            model. 0 takes 16, so that long requests leave threads to short ones.
 
     Raises:
         ValueError: an argument is out of range, or two arguments contradict.
@@ -48,11 +120,20 @@ class ServerOptions:
     rest_api_host: str = "127.0.0.1"
     rest_api_num_threads: int | None = None
     rest_api_timeout_in_ms: int = 30_000
+    rest_api_enable_cors_support: bool = False
+    max_request_bytes: int = 2**25
+    max_padded_bytes: int | None = None
+    max_waiting_requests: int = 100
+    max_connections: int = 1000
+    connection_timeout_in_ms: int = 10_000
     file_system_poll_wait_seconds: float = 1
     max_num_load_retries: int = 5
     load_retry_interval_micros: int = 60_000_000
     enable_model_warmup: bool = True
     allow_version_labels_for_unavailable_models: bool = False
+    tensorflow_session_parallelism: int = 0
+    tensorflow_intra_op_parallelism: int = 0
+    tensorflow_inter_op_parallelism: int = 0
 
     def __post_init__(self) -> None:
         if not self.model_base_path and not self.model_config_file:
@@ -88,8 +169,22 @@ class ServerOptions:
             "file_system_poll_wait_seconds",
             "max_num_load_retries",
             "load_retry_interval_micros",
+            "max_padded_bytes",
+            "max_waiting_requests",
+            "tensorflow_session_parallelism",
+            "tensorflow_intra_op_parallelism",
+            "tensorflow_inter_op_parallelism",
         ):
-            if getattr(self, name) < 0:
+            if (getattr(self, name) or 0) < 0:
                 raise ValueError(
                     f"{name}={getattr(self, name)} is negative; pass 0 or more."
+                )
+        for name in (
+            "max_request_bytes",
+            "max_connections",
+            "connection_timeout_in_ms",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} lets nothing in; pass 1 or more."
                 )

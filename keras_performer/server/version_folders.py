@@ -25,12 +25,19 @@ def find_versions(base_path: str | os.PathLike[str]) -> dict[int, Path]:
         OSError: the folder cannot be listed.
     """
     with os.scandir(base_path) as entries:
-        names = sorted(entry.name for entry in entries if entry.is_dir())
+        names = sorted(entry.name for entry in entries if _is_folder(entry))
     versions = {}
     for name in names:
         if _VERSION_NAME.fullmatch(name) and int(name) <= _LARGEST_VERSION:
             versions[int(name)] = Path(base_path) / name
     return versions
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself
+        return False
 
 
 def check_versions(config: ModelConfig) -> None:

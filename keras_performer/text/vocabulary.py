@@ -16,10 +16,10 @@ from keras_performer.text.tokenizer import string_batch
 PAD_TOKEN = "[PAD]"
 UNKNOWN_TOKEN = "[UNK]"
 
-# Bound the cost of the learner, which looks at each prefix of each part of each distinct
-# word: it is cubic in the word's length. Rarer words are spelt with the pieces of more
-# frequent ones. The cube of a word's length is below 2,000 on average in prose and
-# program code, and 47,000 of names with 20 to 50 letters.
+# Bound the cost of the learner, which looks at each prefix of each part of each
+# distinct word: it is cubic in the word's length. Rarer words are spelt with the pieces
+# of more frequent ones. The cube of a word's length is about 2,000 on average in prose
+# and program code, and 47,000 of names with 20 to 50 letters.
 _DISTINCT_WORDS = 10_000
 _CUBED_LENGTH = 1_500
 # Longer ones, of scripts without spaces or DNA, are learnt from in parts.

@@ -15,6 +15,7 @@ from keras_performer.cli import main as command_line
 from keras_performer.cli import train
 from keras_performer.cli.arguments import serve
 from keras_performer.server import ServerOptions
+from keras_performer.server.server_options import TENSORFLOW_SERVING_FLAGS
 from keras_performer.training import ClassifierSettings
 
 FILE = "/no/such/file"
@@ -138,6 +139,20 @@ def test_serve_takes_the_flags_of_the_options():
     for text, value in (("=true", True), ("=0", False), ("", True)):
         parsed = parse("serve", f"--enable_model_warmup{text}")
         assert parsed.enable_model_warmup is value
+
+
+def test_serve_refuses_flags_that_only_tensorflow_serving_has(capsys):
+    assert len(set(TENSORFLOW_SERVING_FLAGS)) == 48
+    for flag in ("--port=8500", "--enable_batching", "--ssl_config_file"):
+        with pytest.raises(SystemExit):
+            parse("serve", flag)
+        assert (
+            f"{flag.partition('=')[0]}: tensorflow_model_server has this flag, "
+            "keras-performer serve has not"
+        ) in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        parse("serve", "--no_such_flag")
+    assert "unrecognized arguments" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

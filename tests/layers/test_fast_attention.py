@@ -91,6 +91,9 @@ def test_the_trainable_weights_are_those_of_keras(variant):
         assert isinstance(getattr(ours, name), type(getattr(theirs, name)))
 
 
+@pytest.mark.cases(
+    f"softmax-{VARIANTS[3]}-False", f"relu-{VARIANTS[-1]}-True"
+)  # with a gate, and with an output of two axes
 @pytest.mark.parametrize("use_causal_mask", [False, True])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 @pytest.mark.parametrize("feature_map", ["softmax", "relu"])

@@ -31,6 +31,7 @@ ARGUMENTS = [
 ]
 
 
+@pytest.mark.cases(f"{ARGUMENTS[3]}-(5,)", f"{ARGUMENTS[7]}-(1, 2, 9)")
 @pytest.mark.parametrize("cuts", [(), (5,), (1, 2, 9), tuple(range(1, T))], ids=str)
 @pytest.mark.parametrize("arguments", ARGUMENTS, ids=str)
 def test_any_cut_gives_the_whole(arguments, cuts):

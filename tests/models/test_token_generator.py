@@ -137,6 +137,8 @@ def test_stop_tokens(model):
     assert 0 in tokens[0]
     steps = list(model.stream(PROMPTS[:1] * 3, N, stop_token_ids=[stop]))
     assert [step.tolist() for step in steps] == [[x] * 3 for x in tokens[0] if x]
+    steps = list(model.stream(PROMPTS, N, stop_token_ids=[stop]))
+    assert np.array_equal(np.stack(steps, axis=1), tokens)
 
 
 @pytest.mark.parametrize("name", ["greedy", "top_p"])

@@ -113,6 +113,9 @@ def repeated_parameters(feature_map, parameters):
     }
 
 
+@pytest.mark.cases(
+    "bidirectional-learned-True-3", "causal-learned-True-3", "recurrent-aderf-True-6"
+)
 @pytest.mark.parametrize(
     ("name", "masked", "key_heads"),
     [

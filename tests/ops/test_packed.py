@@ -36,6 +36,7 @@ def segment_mask(ids):
     return (numbers[:, :, None] == numbers[:, None, :])[:, None]
 
 
+@pytest.mark.cases("bidirectional-relu-(3, 6)", "causal-learned-(2, 4)")
 @pytest.mark.parametrize("chunks", CHUNKS, ids=str)
 @pytest.mark.parametrize("name", ["learned", "relu"])
 @pytest.mark.parametrize("form", FORMS)

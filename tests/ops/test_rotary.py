@@ -49,6 +49,7 @@ def test_norms_stay():
     assert np.array_equal(turned[:, 0], x[:, 0])
 
 
+@pytest.mark.cases("65535", "16000001")
 @pytest.mark.parametrize("position", [1_023, 1_024, 65_535, 1_000_003, 16_000_001])
 def test_digits_far_out(position):
     x = draw(1, 1, 2, 64)

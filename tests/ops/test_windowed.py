@@ -43,7 +43,7 @@ def visible(form, key_mask, ids):
     [(None, None), (draw_mask(T), IDS)],
     ids=["all", "masked and packed"],
 )
-@pytest.mark.parametrize("window_size", [1, 3])
+@pytest.mark.parametrize("window_size", [1, 3, 5])
 @pytest.mark.parametrize("name", ["learned", "softmax"])
 @pytest.mark.parametrize("form", FORMS)
 def test_value_and_gradients(form, name, window_size, key_mask, ids):

@@ -222,17 +222,74 @@ def test_a_running_request_keeps_its_version_until_it_ends(tmp_path):
     add_version(tmp_path, 2)
     with repository.borrow("m") as (version, servable):
         assert version == 1
-        polling = threading.Thread(target=repository.poll)
-        polling.start()
-        deadline = time.monotonic() + 10
-        while states(repository)[1] != "UNLOADING":
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        repository.poll()
+        assert states(repository) == {2: "AVAILABLE", 1: "UNLOADING"}
         assert served(repository) == 2
+        add_version(tmp_path, 3)  # new versions come meanwhile
+        repository.poll()
+        assert states(repository) == {3: "AVAILABLE", 2: "END", 1: "UNLOADING"}
         assert not servable.is_closed
-    polling.join(timeout=10)
-    assert not polling.is_alive()
+    repository.poll()
+    assert states(repository)[1] == "END"
     assert servable.is_closed
+
+
+def test_close_waits_for_running_requests_and_not_for_ever(tmp_path):
+    add_version(tmp_path, 1)
+    repository = make_repository(tmp_path)
+    repository.start()
+    with repository.borrow("m") as (_, servable):
+        start = time.monotonic()
+        repository.close(wait_seconds=0.2)
+        assert 0.2 <= time.monotonic() - start < 2
+        assert servable.is_closed
+    assert states(repository) == {1: "END"}
+
+
+def test_a_link_that_leads_to_itself_is_no_version(tmp_path):
+    add_version(tmp_path, 1)
+    repository = make_repository(tmp_path)
+    repository.start()
+    (tmp_path / "2").symlink_to(tmp_path / "2")
+    add_version(tmp_path, 3)
+    repository.poll()
+    assert states(repository) == {3: "AVAILABLE", 1: "END"}
+
+
+def test_a_version_of_many_digits_is_none(tmp_path):
+    add_version(tmp_path, 1)
+    add_version(tmp_path, "9" * 250)
+    repository = make_repository(tmp_path)
+    repository.start()
+    assert states(repository) == {1: "AVAILABLE"}
+
+
+def test_the_first_start_serves_an_earlier_version_where_the_newest_is_broken(
+    tmp_path, caplog
+):
+    add_version(tmp_path, 1)
+    add_version(tmp_path, 2)
+    add_version(tmp_path, 3, broken=True)
+    path = add_version(tmp_path, 4, broken=True)
+    repository = make_repository(
+        tmp_path, max_load_retries=1, load_retry_interval_seconds=0
+    )
+    repository.start()
+    assert served(repository) == 2
+    assert "Serving version 2 of model m, as later ones could not be" in caplog.text
+    assert 1 not in states(repository)
+    (path / "broken").unlink()  # it is whole now
+    repository.poll()
+    assert served(repository) == 4
+    assert states(repository)[2] == "END"
+
+
+def test_the_first_start_serves_no_version_that_the_policy_excludes(tmp_path):
+    add_version(tmp_path, 1)
+    add_version(tmp_path, 2, broken=True)
+    repository = make_repository(tmp_path, specific([2]))
+    with pytest.raises(ValueError, match="version 2 of m: DATA_LOSS"):
+        repository.start()
 
 
 def test_some_version_answers_at_every_moment(tmp_path):

@@ -258,6 +258,35 @@ def test_a_signal_stops_the_server_after_the_running_request(everything_path):
             server.peak_memory()
 
 
+def test_a_signal_stops_a_server_with_a_request_that_never_ends(everything_path):
+    program = (
+        "from keras_performer.server import ServerOptions, serve, server\n"
+        "server._GRACE_SECONDS = 1\n"
+        "serve(ServerOptions(model_name='m', rest_api_port=0, "
+        f"rest_api_timeout_in_ms=0, model_base_path={str(everything_path)!r}))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        url = process.stdout.readline().split()[-1]
+        answers = []
+
+        def ask():
+            try:
+                predict(url, "m", [2_000_000_000], signature_name="slow")
+            except (ServerAnswerError, ConnectionError) as error:
+                answers.append(error)
+
+        stuck = threading.Thread(target=ask)
+        stuck.start()
+        time.sleep(0.7)  # it has begun
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+        stuck.join()
+        assert "503" in str(answers[0])
+
+
 @pytest.mark.slow
 def test_a_signal_while_loading_stops_the_server(everything_path):
     program = (

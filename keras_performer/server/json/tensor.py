@@ -5,7 +5,6 @@ value for each input. In columnar format (`inputs`) there is one tensor for each
 The shape of a tensor is read off its first elements, and all others must agree.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,11 +12,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_performer.server.json.parser import RepeatedKeys, encode_text
+from keras_performer.server.json.arrays import (
+    CHUNK,
+    MAX_RANK,
+    convert_regular,
+    make_array,
+)
+from keras_performer.server.json.parser import RepeatedKeys
 from keras_performer.server.json.values import (
     Converter,
     get_converter,
-    get_integer_range,
     invalid,
     is_object,
     to_text,
@@ -29,11 +33,6 @@ Shapes = dict[str, tuple[int, ...]]  # of a row of each input
 
 ROW = "row"
 COLUMNAR = "columnar"
-
-_MAX_RANK = 32  # the most that every supported NumPy can hold
-
-# How many values are worked on before other threads and the time limit get a turn.
-_CHUNK = 65_536
 
 
 def _never_late() -> None:
@@ -130,7 +129,7 @@ def _read_rows(
     read = _read_named_rows if is_object(rows[0]) else _read_plain_rows
     values, shapes = read(rows, converters, check_deadline)
     return {
-        name: _make_array(values[name], (len(rows), *shapes[name]), dtypes[name])
+        name: make_array(values[name], (len(rows), *shapes[name]), dtypes[name])
         for name in shapes
     }
 
@@ -152,73 +151,11 @@ def _convert_rows(
         return None
     arrays = {}
     for name, column in columns.items():
-        array = _convert(column, dtypes[name], check_deadline)
+        array = convert_regular(column, dtypes[name], check_deadline)
         if array is None:
             return None
         arrays[name] = array
     return arrays
-
-
-def _convert(
-    values: list[Any], dtype: tf.DType, check_deadline: Callable[[], None]
-) -> np.ndarray | None:
-    """The array of a regular nested list of one kind of values, without a loop over
-    values in Python; `None` where a value may not fit, or is not told by its type.
-    """
-    shape = [len(values)]
-    while values and type(values[0]) is list:
-        length = len(values[0])
-        if (
-            len(shape) == _MAX_RANK
-            or _types(values, check_deadline) != {list}
-            or set(map(len, values)) != {length}
-        ):
-            return None
-        values = list(itertools.chain.from_iterable(values))
-        shape.append(length)
-    pieces = []
-    for start in range(0, len(values), _CHUNK):
-        check_deadline()
-        piece = _convert_flat(values[start : start + _CHUNK], dtype)
-        if piece is None:
-            return None
-        pieces.append(piece)
-    flat = np.concatenate(pieces) if pieces else _make_array([], (0,), dtype)
-    return flat.reshape(shape)
-
-
-def _convert_flat(values: list[Any], dtype: tf.DType) -> np.ndarray | None:
-    types = set(map(type, values))
-    if dtype.name == "string":
-        if types != {str}:
-            return None
-        return _make_array([encode_text(text) for text in values], None, dtype)
-    try:
-        if dtype.is_integer:
-            integers = get_integer_range(dtype)
-            if types != {int} or integers is None:
-                return None
-            lowest, highest = integers
-            array = np.array(values, dtype=np.int64 if lowest else np.uint64)
-            if array.min() < lowest or array.max() > highest:
-                return None
-            return array.astype(dtype.as_numpy_dtype)
-        if dtype.name in ("float32", "float64") and types <= {int, float}:
-            with np.errstate(over="ignore"):  # what is too large becomes infinite
-                return np.array(values, np.float64).astype(dtype.as_numpy_dtype)
-    except OverflowError:
-        return None
-    if dtype.name == "bool" and types == {bool}:
-        return np.array(values, dtype=bool)
-    return None
-
-
-def _types(values: list[Any], check_deadline: Callable[[], None]) -> set[type]:
-    types: set[type] = set()
-    for start in range(0, len(values), _CHUNK):
-        check_deadline()
-        types.update(map(type, values[start : start + _CHUNK]))
-    return types
 
 
 def _read_named_rows(
@@ -334,13 +271,13 @@ def _read_column(
     column: Any, dtype: tf.DType, check_deadline: Callable[[], None]
 ) -> np.ndarray:
     if isinstance(column, list):
-        array = _convert(column, dtype, check_deadline)
+        array = convert_regular(column, dtype, check_deadline)
         if array is not None:
             return array
     shape = _leading_shape(column)
     values: list[Any] = []
     _flatten(column, 0, shape, get_converter(dtype), values, check_deadline)
-    return _make_array(values, shape, dtype)
+    return make_array(values, shape, dtype)
 
 
 def _leading_shape(value: Any) -> tuple[int, ...]:
@@ -348,10 +285,10 @@ def _leading_shape(value: Any) -> tuple[int, ...]:
     shape = []
     while isinstance(value, list):
         shape.append(len(value))
-        if len(shape) > _MAX_RANK:
+        if len(shape) > MAX_RANK:
             raise invalid(
-                f"Encountered lists nested more than {_MAX_RANK} deep; a tensor can "
-                f"have at most {_MAX_RANK} dimensions"
+                f"Encountered lists nested more than {MAX_RANK} deep; a tensor can "
+                f"have at most {MAX_RANK} dimensions"
             )
         if not value:
             break
@@ -368,7 +305,7 @@ def _flatten(
     check_deadline: Callable[[], None],
 ) -> None:
     """Append the elements of a nested list, which must have the given shape."""
-    if len(values) % _CHUNK == 0:
+    if len(values) % CHUNK == 0:
         check_deadline()
     if not isinstance(value, list):
         if level != len(shape):
@@ -389,22 +326,6 @@ def _flatten(
         )
     for element in value:
         _flatten(element, level + 1, shape, convert, values, check_deadline)
-
-
-def _make_array(
-    values: list[Any], shape: tuple[int, ...] | None, dtype: tf.DType
-) -> np.ndarray:
-    """An array of converted values; `shape=None` leaves it flat."""
-    if dtype.name == "string":
-        array: np.ndarray = np.empty(len(values), dtype=object)
-        array[:] = values
-    elif dtype.is_integer:
-        parsed = np.uint64 if dtype.name == "uint64" else np.int64
-        array = np.array(values, dtype=parsed).astype(dtype.as_numpy_dtype)
-    else:
-        with np.errstate(over="ignore"):  # what is too large becomes infinite
-            array = np.array(values, np.float64).astype(dtype.as_numpy_dtype)
-    return array if shape is None else array.reshape(shape)
 
 
 def _shape_text(shape: Sequence[int]) -> str:
