@@ -2,11 +2,12 @@
 
 import argparse
 
+from keras_performer import server
 from keras_performer.cli.arguments.flags import values_of
 from keras_performer.cli.arguments.serve import HELP
-from keras_performer.server import ServerOptions, serve
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    serve(ServerOptions(**values_of(arguments, HELP)))
+    # `serve` needs an extra, and is imported when it is named.
+    server.serve(server.ServerOptions(**values_of(arguments, HELP)))
