@@ -133,9 +133,7 @@ def test_a_model_that_is_refused_runs_nothing(tmp_path):
 
     path = tmp_path / "1"
     save(path, function)
-    with pytest.raises(
-        ServingError, match=r": WriteFile\..*--allow_ops=Wr"
-    ) as raised:
+    with pytest.raises(ServingError, match=r": WriteFile\..*--allow_ops=Wr") as raised:
         Servable(path)
     assert raised.value.code == "PERMISSION_DENIED"
     assert str(tmp_path) not in raised.value.message
