@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-# TensorFlow imports them if they are there; the server needs none, and 130 MB less.
+# TensorFlow imports them if they are there; the server needs none of their 260 MB.
 _NOT_FOR_SERVING = ("keras", "jax", "scipy", "h5py")
 
 
@@ -37,6 +37,10 @@ def __getattr__(name: str) -> Any:
         with _without(_NOT_FOR_SERVING):
             return importlib.import_module(f"{__name__}.server").serve
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 @contextlib.contextmanager
