@@ -33,6 +33,8 @@ HELP = {
     "max_num_load_retries": "further attempts to load a version that failed to load",
     "load_retry_interval_micros": "time between two such attempts",
     "enable_model_warmup": "replay a version's warm-up requests before serving it",
+    "allow_ops": "names of ops, with commas, that models may run though they reach for "
+    "files, the network or Python",
     "allow_version_labels_for_unavailable_models": "accept a label for a version that "
     "could not be loaded at the start",
     "tensorflow_session_parallelism": "threads for one op, and ops computed at a time, "
