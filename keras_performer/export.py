@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keras_performer.extras import pip_line
 from keras_performer.models import PerformerTextClassifier
+from keras_performer.ops.backend import without_gradients
 from keras_performer.text import Tokenizer
 
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
@@ -147,11 +148,12 @@ def _write_saved_model(
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.track(tokenizer)
-    archive.add_endpoint("serving_default", classify, input_signature=[texts])
-    archive.add_endpoint("tokens", classify_tokens, input_signature=[ids])
-    archive.add_endpoint("embed", embed, input_signature=[texts])
-    archive.add_endpoint("labels", name_labels, input_signature=[indices])
-    archive.write_out(path, verbose=False)
+    with without_gradients():
+        archive.add_endpoint("serving_default", classify, input_signature=[texts])
+        archive.add_endpoint("tokens", classify_tokens, input_signature=[ids])
+        archive.add_endpoint("embed", embed, input_signature=[texts])
+        archive.add_endpoint("labels", name_labels, input_signature=[indices])
+        archive.write_out(path, verbose=False)
 
 
 def _write_warm_up(path: pathlib.Path, name: str) -> None:

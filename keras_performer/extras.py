@@ -20,18 +20,21 @@ def pip_line(extra: str) -> str:
     | a folder, a wheel or a git address | `pip install` from there |
     | the package index | `pip install` by the name |
 
-    pip itself records where a package comes from (`direct_url.json`, PEP 610).
+    pip itself records where a package comes from (`direct_url.json`, PEP 610). The
+    line keeps the minor version of the installed TensorFlow, which the newest
+    tensorflow-text would raise, and with it what models and servers run on.
 
     Args:
         extra: Name of the extra; several are separated by commas.
 
     Returns:
-        The line, quoted for a shell, such as `pip install 'keras-performer[text]'`.
+        The line, quoted for a shell, such as
+        `python -m pip install 'keras-performer[text]' 'tensorflow==2.20.*'`.
 
     Example:
 
     >>> print(pip_line("text"))
-    pip install ...[text]...
+    python -m pip install ...[text]...
     """
     # The metadata of a source tree has no record of installed files.
     installed = (
@@ -47,7 +50,16 @@ def pip_line(extra: str) -> str:
         arguments = ["-e", f"{ROOT}[{extra}]"]
     else:
         arguments = _arguments({}, extra)
-    return shlex.join(["pip", "install", *arguments])
+    return shlex.join(["python", "-m", "pip", "install", *arguments, *_as_it_is()])
+
+
+def _as_it_is() -> list[str]:
+    """The requirement that TensorFlow's minor version stays, where it is installed."""
+    try:
+        version = importlib.metadata.version("tensorflow")
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    return [f"tensorflow=={'.'.join(version.split('.')[:2])}.*"]
 
 
 def _arguments(origin: dict, extra: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Floor 4: measured errors of linear attention, and feature maps fitted to data."""
+"""Measured errors of linear attention, and feature maps fitted to data."""
 
 from keras_performer.calibration.adapt import adapt
 from keras_performer.calibration.approximation import Approximation, Head
@@ -13,3 +13,7 @@ __all__ = [
     "measure_approximation",
     "recorded",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

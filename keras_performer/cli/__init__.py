@@ -1,1 +1,1 @@
-"""Floor 6: the command `keras-performer`."""
+"""The command `keras-performer`."""

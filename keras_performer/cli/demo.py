@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import pathlib
+import shlex
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from keras_performer.cli import report
-from keras_performer.cli.flags import Commands, HelpFormatter
+from keras_performer.cli.arguments.demo import LONG_DOCUMENT
 from keras_performer.cli.predict import read_text
 from keras_performer.cli.python_corpus import build_python_corpus
-from keras_performer.cli.train import add_settings, settings
+from keras_performer.cli.train import settings
 from keras_performer.export import export_classifier
 from keras_performer.server import ServerOptions, ServerProcess, predict
 from keras_performer.text import find_train_test
@@ -21,41 +22,10 @@ from keras_performer.training import ClassifierSettings, RunFolder, train_classi
 from keras_performer.training.checkpoints.atomic_write import atomic_write_text
 from keras_performer.training.run_folder import fingerprint
 
-LONG_DOCUMENT = 60_000
 MODEL_NAME = "documents"
 NUM_NEIGHBOURS = 3
-TIMEOUT = 600.0  # seconds for one request, of whole books on a small machine
-
-
-def add_parser(commands: Commands, summary: str) -> None:
-    """Adds the command to an `argparse` subparsers object, with a line about it."""
-    parser = commands.add_parser(
-        "demo",
-        help=summary,
-        description="Trains a classifier, measures it beside baselines, exports it, "
-        "starts the server and sends a document of more than "
-        f"{LONG_DOCUMENT:,} bytes in one request. The documents are the Python sources "
-        "of the installed libraries, the class is the library, and whole modules are "
-        "held out as test; or your own, with --data. After an interruption, run it "
-        "again: it does not repeat what is complete.",
-        formatter_class=HelpFormatter,
-    )
-    parser.add_argument(
-        "--data", help="your own folder of documents, as for `keras-performer train`"
-    )
-    parser.add_argument(
-        "--work-dir", default="runs/demo", help="folder of the corpus and the training"
-    )
-    parser.add_argument(
-        "--saved-models", default="saved_models", help="folder of all models"
-    )
-    add_settings(parser, **DEMO_SETTINGS)
-    parser.set_defaults(run=run)
-
-
-# One pass is enough to show the way: some minutes of two cores.
-DEMO_SETTINGS: dict[str, Any] = {"context_length": 512, "epochs": 1}
 DEMO_FILES: dict[str, Any] = {"max_train_files": 150, "max_test_files": 30}
+TIMEOUT = 600.0  # seconds for one request, of whole books on a small machine
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -89,9 +59,10 @@ def run(arguments: argparse.Namespace) -> None:
     print("5. Serving and asking", flush=True)
     _ask(version, chosen.data)
     print(
-        "Next, a server of your own:\n"
+        "Next, a server of your own, and in another terminal a question to it:\n"
         f"  keras-performer serve --model_name={MODEL_NAME} "
-        f"--model_base_path={version.parent}"
+        f"--model_base_path={shlex.quote(str(version.parent))}\n"
+        f"  keras-performer predict --model_name={MODEL_NAME} FILE"
     )
 
 

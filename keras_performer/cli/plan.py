@@ -2,9 +2,7 @@
 
 import argparse
 import dataclasses
-from typing import Any
 
-from keras_performer.cli.flags import Commands, HelpFormatter
 from keras_performer.distribution import (
     CompilationError,
     PlanSettings,
@@ -13,103 +11,9 @@ from keras_performer.distribution import (
     longest_sequence,
 )
 from keras_performer.distribution.compiled_plan import CompiledPlan
-from keras_performer.distribution.plan_settings import (
-    DTYPES,
-    STEPS,
-)
-from keras_performer.layers.attention_kinds import ATTENTIONS, current_attention
-from keras_performer.models.block_stack import BLOCKS
-from keras_performer.models.presets import PRESETS, preset
+from keras_performer.models.presets import preset
 
 GIB = 2**30
-OF_MODEL = {
-    "num_layers": "blocks",
-    "hidden_dim": "features of a position",
-    "intermediate_dim": "hidden size of the feed-forward networks",
-    "num_heads": "attention heads of a block",
-    "vocabulary_size": "number of token ids",
-}
-
-
-def add_parser(commands: Commands, summary: str) -> None:
-    """Adds the command to an `argparse` subparsers object, with a line about it."""
-    parser = commands.add_parser(
-        "plan",
-        help=summary,
-        description="Compiles the whole step of a model (forward, loss, gradients, "
-        "Adam's update) ahead of time with the compiler of TPUs, and prints what it "
-        "takes of each device. No TPU is needed. Exit status 1: it does not compile, "
-        "or does not fit; the compiler's words say why. Needs the extra "
-        "keras-performer[tpu].",
-        epilog="example: keras-performer plan --topology v5e:4x4 --preset protein "
-        "--seq-len 65536 --batch 16 --remat",
-        formatter_class=HelpFormatter,
-    )
-    add = parser.add_argument
-    add(
-        "--topology",
-        required=True,
-        help="chips, such as v5e:4x4, v4:2x2x1, v5p:2x2x2, v6e:8x8 or tpu7x:2x2x1",
-    )
-    add(
-        "--seq-len",
-        type=int,
-        required=True,
-        help="tokens of a sequence; with --find-longest where the search starts",
-    )
-    add(
-        "--batch",
-        type=int,
-        required=True,
-        help="sequences of a step, on all chips together",
-    )
-    add(
-        "--preset",
-        default="protein",
-        choices=PRESETS,
-        help="sizes of the model; the flags that follow change one of them each",
-    )
-    for name, text in OF_MODEL.items():
-        add(f"--{name.replace('_', '-')}", type=int, help=f"{text} (the preset's)")
-    add(
-        "--causal",
-        action="store_true",
-        default=None,
-        help="a position sees those at and before it only (the preset's)",
-    )
-    add(
-        "--attention",
-        type=current_attention,
-        default=_default("attention"),
-        choices=ATTENTIONS,
-        help="linear, or that of softmax",
-    )
-    for name, choices, text in (
-        ("block", tuple(BLOCKS), "kind of the blocks"),
-        ("step", STEPS, "training, or a forward pass alone"),
-        ("dtype", DTYPES, "dtype policy of the layers"),
-    ):
-        add(f"--{name}", default=_default(name), choices=choices, help=text)
-    add("--feature-map", default=_default("feature_map"), help="by its name")
-    add("--num-features", type=int, help="random features of a head (default: D log D)")
-    add("--dropout", type=float, default=_default("dropout"), help="dropout rate")
-    add(
-        "--remat",
-        action="store_true",
-        help="compute each block again in the backward pass instead of keeping it",
-    )
-    add(
-        "--model-parallel",
-        type=int,
-        default=_default("model_parallel"),
-        help="devices that share the heads of one model; the others share the batch",
-    )
-    add(
-        "--find-longest",
-        action="store_true",
-        help="look for the longest sequence that fits; each trial is a compilation",
-    )
-    parser.set_defaults(run=run)
 
 
 def settings(arguments: argparse.Namespace) -> PlanSettings:
@@ -204,8 +108,3 @@ def _print(compiled: CompiledPlan, topology: TpuTopology) -> None:
         "By the compiler's count, on each device and each loop's body once: "
         f"{compiled.flops:.4g} FLOP, {compiled.bytes_accessed:.4g} bytes accessed"
     )
-
-
-def _default(name: str) -> Any:
-    fields = dataclasses.fields(PlanSettings)
-    return next(field.default for field in fields if field.name == name)

@@ -1,4 +1,4 @@
-"""Floor 4: one model on several devices, and ahead-of-time plans for TPUs."""
+"""One model on several devices, and ahead-of-time plans for TPUs."""
 
 from keras_performer.distribution.compiled_plan import (
     CompilationError,
@@ -23,3 +23,7 @@ __all__ = [
     "sequence_parallel",
     "sequence_parallel_attention",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,4 +1,4 @@
-"""Floor 1: feature maps, the strategies that turn queries and keys into features."""
+"""Feature maps, the strategies that turn queries and keys into features."""
 
 from keras_performer.feature_maps.asymmetric_dense_exponential import (
     AsymmetricDenseExponential,
@@ -35,3 +35,7 @@ __all__ = [
     "get",
     "serialize",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

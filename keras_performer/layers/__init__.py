@@ -1,4 +1,4 @@
-"""Floor 2: Keras layers."""
+"""Keras layers."""
 
 from keras_performer.layers.exact_attention import ExactAttention
 from keras_performer.layers.fast_attention import FastAttention
@@ -27,3 +27,7 @@ __all__ = [
 __getattr__ = renamed_attributes(
     __name__, globals(), {"SinusoidalPositions": "SinePositionEncoding"}
 )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,4 +1,4 @@
-"""Floor 3: models, each a page: layers, functional model, configuration."""
+"""Models, each a page: layers, functional model, configuration."""
 
 from keras_performer.models import presets, samplers
 from keras_performer.models.performer_backbone import PerformerBackbone
@@ -30,3 +30,7 @@ __getattr__ = renamed_attributes(
         "DocumentEmbedder": "PerformerTextEmbedder",
     },
 )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

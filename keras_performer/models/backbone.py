@@ -10,6 +10,7 @@ from keras_performer.layers.sublayer_state import (
     sublayer_changes,
 )
 from keras_performer.layers.validation import check_size
+from keras_performer.models.quantization import quantized_quietly
 
 
 class Backbone(keras.Model):
@@ -42,6 +43,10 @@ class Backbone(keras.Model):
         """Whether the blocks have random projections that can be resampled."""
         maps = [x.feature_map for x in self._stack.blocks if x.attention == "linear"]
         return any(each.draws_projection and not each.trainable for each in maps)
+
+    def quantize(self, *args, **kwargs):
+        with quantized_quietly():
+            super().quantize(*args, **kwargs)
 
     def enable_lora(self, rank, target_layer_names=("query", "value")):
         """Freezes all weights, and adds LoRA's to projections of attention.

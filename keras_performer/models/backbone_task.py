@@ -7,6 +7,7 @@ from keras_performer.layers.sublayer_state import (
     remember_sublayers,
     sublayer_changes,
 )
+from keras_performer.models.quantization import quantized_quietly
 
 
 class BackboneTask(keras.Model):
@@ -28,6 +29,10 @@ class BackboneTask(keras.Model):
         for name, value in arguments.items():
             setattr(self, name, value)
         remember_sublayers(self)
+
+    def quantize(self, *args, **kwargs):
+        with quantized_quietly():
+            super().quantize(*args, **kwargs)
 
     def get_config(self):
         return {

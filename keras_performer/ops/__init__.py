@@ -1,4 +1,4 @@
-"""Floor 0: linear attention as pure functions on `keras.ops`; no layers, no state."""
+"""Linear attention as pure functions on `keras.ops`; no layers, no state."""
 
 from keras_performer.ops import projections
 from keras_performer.ops.attention_state import (
@@ -42,3 +42,7 @@ __all__ = [
 ]
 
 __getattr__ = renamed_attributes(__name__, globals(), {"read": "attend"})
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

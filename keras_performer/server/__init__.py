@@ -5,7 +5,10 @@ packages of the extra `serving`, and is imported when it is named; the client ne
 the standard library.
 """
 
+import contextlib
 import importlib
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from keras_performer.server.client import ServerAnswerError, get_status, predict
@@ -25,7 +28,29 @@ __all__ = [
 ]
 
 
+# TensorFlow imports them if they are there; the server needs none of their 260 MB.
+_NOT_FOR_SERVING = ("keras", "jax", "scipy", "h5py")
+
+
 def __getattr__(name: str) -> Any:
     if name == "serve":
-        return importlib.import_module(f"{__name__}.server").serve
+        with _without(_NOT_FOR_SERVING):
+            return importlib.import_module(f"{__name__}.server").serve
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+@contextlib.contextmanager
+def _without(names: tuple[str, ...]) -> Iterator[None]:
+    """Let packages seem not to be installed, unless they are imported already."""
+    absent = [name for name in names if name not in sys.modules]
+    modules: dict[str, Any] = sys.modules
+    modules.update(dict.fromkeys(absent))
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]

@@ -261,11 +261,12 @@ class ModelRepository:
             version.next_attempt = time.monotonic() + self._load_retry_interval_seconds
             attempts = 1 + self._max_load_retries
             _logger.error(
-                "Could not load version %d of model %s (attempt %d of %d): %s",
+                "Could not load version %d of model %s (attempt %d of %d) from %s: %s",
                 version.version,
                 name,
                 version.failed_attempts,
                 attempts,
+                version.path,
                 error,
             )
             if version.failed_attempts >= attempts:

@@ -6,18 +6,24 @@ made the model is needed, only the ops its graph uses.
 """
 
 import contextlib
-import importlib
+import ctypes
+import functools
+import gc
 import importlib.util
 import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_performer.extras import pip_line
+from keras_performer.server.denied_ops import find_denied_ops
 from keras_performer.server.serving_error import ServingError
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -41,6 +47,8 @@ class Servable:
     Args:
         path: folder of the version, with `saved_model.pb` in it.
         tags: the set of tags that picks a graph of the SavedModel.
+        allowed_ops: names of ops that the model may run, though they reach for files,
+            the network or Python.
         config: the `tf.compat.v1.ConfigProto` of the session; `None` is made by
             `make_session_config()`.
 
@@ -53,11 +61,13 @@ class Servable:
         self,
         path: str | os.PathLike[str],
         tags: Iterable[str] = ("serve",),
+        allowed_ops: Iterable[str] = (),
         config: Any = None,
     ) -> None:
         _register_text_ops()
+        _check_ops(path, tags, allowed_ops)
         graph = tf.Graph()
-        self._session = tf.compat.v1.Session(
+        self._session: Any = tf.compat.v1.Session(
             graph=graph, config=config or make_session_config()
         )
         try:
@@ -107,8 +117,11 @@ class Servable:
         feeds = {signature.inputs[name].name: array for name, array in arrays.items()}
         fetches = {name: info.name for name, info in signature.outputs.items()}
         options = tf.compat.v1.RunOptions(timeout_in_ms=timeout_in_ms)
+        session = self._session
+        if session is None:
+            raise ServingError("UNAVAILABLE", "The version was unloaded.")
         try:
-            outputs = self._session.run(fetches, feeds, options=options)
+            outputs = session.run(fetches, feeds, options=options)
             return {name: _to_array(output) for name, output in outputs.items()}
         except tf.errors.OpError as error:
             raise ServingError.from_tensorflow(error) from error
@@ -130,6 +143,12 @@ class Servable:
     def close(self) -> None:
         """Free the session; what it computes is broken off, and it answers no more."""
         self._session.close()
+        self._session = None
+        gc.collect()
+        with contextlib.suppress(OSError, AttributeError):
+            # What TensorFlow freed stays with the allocator, in pieces, unless it is
+            # told to give it back.
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def make_session_config(
@@ -167,10 +186,39 @@ def _to_array(output: Any) -> np.ndarray:
     return np.array(output, object) if isinstance(output, bytes) else np.asarray(output)
 
 
+@functools.cache
 def _register_text_ops() -> None:
-    """Register the ops of tensorflow-text, if it is installed."""
-    if importlib.util.find_spec("tensorflow_text") is not None:
-        importlib.import_module("tensorflow_text")
+    """Register the ops of tensorflow-text, if it is installed.
+
+    The package itself would import Keras.
+    """
+    package = importlib.util.find_spec("tensorflow_text")
+    for folder in (package and package.submodule_search_locations) or ():
+        for library in sorted(Path(folder).glob("python/ops/*.so")):
+            tf.load_op_library(str(library))
+
+
+def _check_ops(
+    path: str | os.PathLike[str], tags: Iterable[str], allowed_ops: Iterable[str]
+) -> None:
+    """Refuse a model before anything of it is run."""
+    try:
+        message = saved_model_pb2.SavedModel.FromString(
+            (Path(path) / "saved_model.pb").read_bytes()
+        )
+    except (OSError, DecodeError):
+        return  # loading it will tell
+    for meta_graph in message.meta_graphs:
+        if set(tags) != set(meta_graph.meta_info_def.tags):
+            continue
+        denied = find_denied_ops(meta_graph) - set(allowed_ops)
+        if denied:
+            raise ServingError(
+                "PERMISSION_DENIED",
+                "The model would run ops that reach for files, the network or Python: "
+                f"{', '.join(sorted(denied))}. If you trust its maker, permit them "
+                f"with --allow_ops={','.join(sorted(denied))}",
+            )
 
 
 @contextlib.contextmanager
@@ -187,6 +235,13 @@ def _no_deprecation_warning() -> Iterator[None]:
 
 
 def _explain(error: Exception, path: str | os.PathLike[str]) -> ServingError:
+    """The error as clients may read it: without the folder's place on this machine."""
+    explained = _translate(error, path)
+    name = str(Path(*Path(path).parts[-2:]))
+    return ServingError(explained.code, explained.message.replace(str(path), name))
+
+
+def _translate(error: Exception, path: str | os.PathLike[str]) -> ServingError:
     if isinstance(error, tf.errors.OpError):
         explained = ServingError.from_tensorflow(error)
     elif isinstance(error, OSError):

@@ -99,8 +99,10 @@ def _get_loader(options: ServerOptions) -> Callable[[Path], Servable]:
         options.tensorflow_inter_op_parallelism or parallelism or 16,
     )
 
+    allowed_ops = [name for name in options.allow_ops.split(",") if name]
+
     def load(path: Path) -> Servable:
-        servable = Servable(path, config=config)
+        servable = Servable(path, allowed_ops=allowed_ops, config=config)
         if options.enable_model_warmup:
             try:
                 warm_up(servable)

@@ -97,6 +97,8 @@ class ServerOptions:
         load_retry_interval_micros: time between two such attempts.
         enable_model_warmup: replay the requests recorded in a version's
             `assets.extra/tf_serving_warmup_requests` before it is served.
+        allow_ops: names of ops, with commas, that models may run though they reach for
+            files, the network or Python.
         allow_version_labels_for_unavailable_models: accept a label for a version that
             could not be loaded at the start.
         tensorflow_session_parallelism: threads for one op, and ops computed at a time,
@@ -130,6 +132,7 @@ class ServerOptions:
     max_num_load_retries: int = 5
     load_retry_interval_micros: int = 60_000_000
     enable_model_warmup: bool = True
+    allow_ops: str = ""
     allow_version_labels_for_unavailable_models: bool = False
     tensorflow_session_parallelism: int = 0
     tensorflow_intra_op_parallelism: int = 0

@@ -1,7 +1,6 @@
 """A server in a process of its own, for as long as a `with` block lasts."""
 
 import dataclasses
-import json
 import os
 import re
 import subprocess
@@ -12,12 +11,6 @@ from pathlib import Path
 from typing import IO
 
 from keras_performer.server.server_options import ServerOptions
-
-_PROGRAM = (
-    "import json, sys\n"
-    "from keras_performer.server import ServerOptions, serve\n"
-    "serve(ServerOptions(**json.loads(sys.argv[1])))\n"
-)
 
 _READY_LINE = re.compile(rb"^Serving .* at (http://\S+)\n", re.MULTILINE)
 
@@ -64,13 +57,14 @@ class ServerProcess:
         self._start_timeout = start_timeout
 
     def __enter__(self) -> "ServerProcess":
-        arguments = {
-            name: os.fspath(value) if isinstance(value, os.PathLike) else value
+        flags = [
+            f"--{name}={value}"
             for name, value in dataclasses.asdict(self._options).items()
-        }
+            if value is not None
+        ]
         self._output = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, json.dumps(arguments)],
+            [sys.executable, "-m", "keras_performer", "serve", *flags],
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,

@@ -47,9 +47,9 @@ def warm_up(servable: Servable) -> int:
                 raise ServingError(
                     "INVALID_ARGUMENT",
                     "Number of warmup records exceeds the maximum "
-                    f"({MAX_WARMUP_RECORDS}) at {path}",
+                    f"({MAX_WARMUP_RECORDS}) at {WARMUP_FILE}",
                 )
-            _replay(servable, record, path)
+            _replay(servable, record)
     except tf.errors.DataLossError as error:
         raise ServingError(
             "DATA_LOSS",
@@ -61,20 +61,23 @@ def warm_up(servable: Servable) -> int:
     return count
 
 
-def _replay(servable: Servable, record: bytes, path: Path) -> None:
+def _replay(servable: Servable, record: bytes) -> None:
     try:
         log = import_protos().PredictionLog.FromString(record)
     except DecodeError as error:
         raise ServingError(
-            "INVALID_ARGUMENT", f"Failed to parse warmup record from {path}: {error}"
+            "INVALID_ARGUMENT",
+            f"Failed to parse warmup record from {WARMUP_FILE}: {error}",
         ) from error
     kind = log.WhichOneof("log_type")
     if kind == "session_run_log":
         raise ServingError(
-            "UNIMPLEMENTED", f"Unsupported log_type for warmup: {kind} at {path}"
+            "UNIMPLEMENTED", f"Unsupported log_type for warmup: {kind} at {WARMUP_FILE}"
         )
     if kind != "predict_log":
-        _logger.warning("Left out a warm-up record of kind %s at %s", kind, path)
+        _logger.warning(
+            "Left out a warm-up record of kind %s of %s", kind, servable.path
+        )
         return
     request = log.predict_log.request
     signature = servable.get_signature(request.model_spec.signature_name)
@@ -84,12 +87,13 @@ def _replay(servable: Servable, record: bytes, path: Path) -> None:
         }
     except (TypeError, ValueError) as error:
         raise ServingError(
-            "INVALID_ARGUMENT", f"A warm-up request at {path} has no tensor: {error}"
+            "INVALID_ARGUMENT",
+            f"A warm-up request at {WARMUP_FILE} has no tensor: {error}",
         ) from error
     if arrays.keys() != signature.inputs.keys():
         raise ServingError(
             "INVALID_ARGUMENT",
-            f"A warm-up request at {path} has the inputs {sorted(arrays)}, but its "
-            f"signature has {sorted(signature.inputs)}.",
+            f"A warm-up request at {WARMUP_FILE} has the inputs {sorted(arrays)}, "
+            f"but its signature has {sorted(signature.inputs)}.",
         )
     servable.run(signature, arrays)

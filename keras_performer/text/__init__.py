@@ -72,3 +72,7 @@ __all__ = [
 ]
 
 __getattr__ = renamed_attributes(__name__, globals(), {"hold_out": "train_test_split"})
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -22,9 +22,10 @@ class WordPieceTokenizer(Tokenizer):
 
     A sequence is several times shorter than one of bytes. Each word is cut from the
     left into the longest pieces that the vocabulary has (Song et al., 2021, "Fast
-    WordPiece Tokenization", https://arxiv.org/abs/2012.15524), however long it is; a
-    word that cannot be cut so becomes one `"[UNK]"`. Punctuation marks and Chinese
-    characters are words of their own.
+    WordPiece Tokenization", https://arxiv.org/abs/2012.15524), however long it is. A
+    word that cannot be cut so becomes one `"[UNK]"`, as in BERT: one character that
+    the vocabulary lacks loses the whole word, of which `unknown_share` is a measure.
+    Punctuation marks and Chinese characters are words of their own.
 
     Text that is not valid UTF-8 is no error, since a served model cannot refuse one
     row of a request: each invalid sequence is read as U+FFFD, the replacement

@@ -1,4 +1,4 @@
-"""Floor 4: training by steps and of classifiers, evaluation, and the baselines."""
+"""Training by steps and of classifiers, evaluation, and the baselines."""
 
 from keras_performer.training.classifier_settings import ClassifierSettings
 from keras_performer.training.evaluation import (
@@ -36,3 +36,7 @@ __all__ = [
     "train_steps",
     "unigram_bits",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -132,6 +132,7 @@ class RunFolder:
             labels, found = list(documents.labels), fingerprint(documents)
             atomic_write_text(self.labels_path, json.dumps(labels) + "\n")
             atomic_write_text(self.documents_path, json.dumps(found) + "\n")
+            # Last: a folder without it is one where a training may start.
             atomic_write_text(self.settings_path, settings.to_json())
         elif self.settings() != settings:
             self.evaluation_path.unlink(missing_ok=True)
@@ -139,7 +140,12 @@ class RunFolder:
             atomic_write_text(self.settings_path, settings.to_json())
 
     def _is_new(self) -> bool:
-        return not self.path.exists() or not any(self.path.iterdir())
+        """Whether nothing is here but what may be written before the settings."""
+        if not self.path.exists():
+            return True
+        first = {self.labels_path.name, self.documents_path.name}
+        first |= {f"incomplete.{name}" for name in {*first, self.settings_path.name}}
+        return all(path.name in first for path in self.path.iterdir())
 
     def _has_checkpoint(self) -> bool:
         return Checkpoint(self.checkpoints_path).latest_step() > 0

@@ -1,15 +1,19 @@
 """The command line: what its flags reach, and what the user reads after a mistake."""
 
 import dataclasses
+import importlib
+import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 from keras_performer.cli import main as command_line
-from keras_performer.cli import serve, train
+from keras_performer.cli import train
+from keras_performer.cli.arguments import serve
 from keras_performer.server import ServerOptions
 from keras_performer.server.server_options import TENSORFLOW_SERVING_FLAGS
 from keras_performer.training import ClassifierSettings
@@ -32,7 +36,9 @@ def test_help_teaches(command, capsys):
     assert len(text) > 500
     assert "default" in text
     if command != "demo":
-        assert f"example: keras-performer {command}" in text
+        example = text.strip().splitlines()[-1]  # in one line, to be copied
+        assert example.startswith(f"example: keras-performer {command} ")
+        command_line.parser().parse_args(shlex.split(example)[2:])
 
 
 def test_the_package_runs_as_the_command(monkeypatch, capsys):
@@ -61,6 +67,43 @@ def test_what_needs_no_tensorflow_does_not_import_it(arguments, how):
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "keras_performer.cli.main" in imported
     assert imported.isdisjoint({"tensorflow", "keras"})
+
+
+def test_help_of_no_command_imports_tensorflow():
+    program = """
+import contextlib, io, sys
+sys.argv[0] = "bin/keras-performer"
+from keras_performer.cli.main import main
+for command in ("train", "export", "serve", "predict", "demo", "plan"):
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        main([command, "--help"])
+print(sorted({"keras", "numpy", "tensorflow"} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.slow
+def test_a_command_says_nothing_of_a_gpu_that_is_not_there(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_performer", "export", "--run", FILE],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+    )
+    assert done.stderr.startswith("keras-performer export: ")
+
+
+def test_the_flags_of_train_have_the_defaults_of_the_settings():
+    parsed = vars(parse("train", "--data", "d", "--run", "r"))
+    for field in dataclasses.fields(ClassifierSettings)[1:]:
+        assert parsed[field.name] == field.default
+        assert type(parsed[field.name]) is type(field.default)
 
 
 def test_every_setting_has_a_flag_that_acts():
@@ -148,3 +191,19 @@ def test_predict_without_a_server_says_how_to_start_one(tmp_path, capsys):
     arguments = ["predict", "--url", "http://127.0.0.1:9", str(path)]
     assert command_line.main(arguments) == 2
     assert "keras-performer serve" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "says"), [("train", True), ("serve", False)])
+def test_an_interrupted_training_says_what_comes_next(
+    command, says, monkeypatch, capsys
+):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    module = importlib.import_module(f"keras_performer.cli.{command}")
+    monkeypatch.setattr(module, "run", interrupted)
+    flags = ["--data", "d", "--run", "r"] if command == "train" else []
+    assert command_line.main([command, *flags]) == 130
+    error = capsys.readouterr().err
+    assert "Interrupted" in error
+    assert ("or from the start where there is none yet" in error) == says

@@ -1,6 +1,7 @@
 """The way a user goes: train, export, serve, predict, by the command line alone."""
 
 import json
+import shlex
 
 from keras_performer.cli import main as command_line
 from keras_performer.server import ServerOptions, ServerProcess
@@ -11,13 +12,17 @@ WORDS = {
 }
 
 
+LENGTH = 512  # of all documents, so that few shapes are compiled
+
+
 def write_corpus(directory):
     for split, files in (("train", 12), ("test", 4)):
         for label, words in WORDS.items():
             folder = directory / split / label
             folder.mkdir(parents=True)
             for index in range(files):
-                (folder / f"{index}.txt").write_text(words * (4 + index))
+                text = (words * LENGTH)[index : index + LENGTH]
+                (folder / f"{index}.txt").write_text(text)
 
 
 def test_the_whole_way(tmp_path, capsys):
@@ -30,23 +35,30 @@ def test_the_whole_way(tmp_path, capsys):
     train = ["train", "--data", data, "--run", run, *small.split()]
     assert command_line.main(train) == 0
     table = capsys.readouterr().out
+    # The printed line runs as it is; here into another folder and under another name.
+    printed = shlex.split(table.splitlines()[-1])
+    assert printed == ["Next:", "keras-performer", "export", "--run", run]
     for row in ("majority class", "TF-IDF + logistic regression", "Performer"):
         assert row in table
     measured = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert measured["performer"]["documents"] >= 0.75
     assert measured["baselines"]["majority_document"] == 0.5
 
-    export = ["export", "--run", run, "--saved-models", models, "--name", "texts"]
-    assert command_line.main(export) == 0
-    assert "--model_name=texts" in capsys.readouterr().out
+    export = ["--saved-models", models, "--name", "texts"]
+    assert command_line.main([*printed[2:], *export]) == 0
+    serve, predict = map(shlex.split, capsys.readouterr().out.splitlines()[-2:])
+    assert serve[:2] == ["keras-performer", "serve"]
+    served = command_line.parser().parse_args(serve[1:])
+    assert (served.model_name, served.model_base_path) == ("texts", f"{models}/texts")
+    assert predict == ["keras-performer", "predict", "--model_name=texts", "FILE"]
 
     options = ServerOptions(
         model_name="texts", model_base_path=f"{models}/texts", rest_api_port=0
     )
     files = [str(tmp_path / "data" / "test" / label / "3.txt") for label in WORDS]
     with ServerProcess(options) as server:
-        predict = ["predict", "--url", server.url, "--model_name", "texts", *files]
-        assert command_line.main(predict) == 0
+        answered = [*predict[1:-1], "--url", server.url, *files]
+        assert command_line.main(answered) == 0
         rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
         assert [row[:2] for row in rows] == [[files[0], "sea"], [files[1], "farm"]]
         assert all(0.5 < float(row[2]) <= 1 for row in rows)

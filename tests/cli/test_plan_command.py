@@ -6,8 +6,16 @@ import pytest
 
 from keras_performer.cli import main as command_line
 from keras_performer.cli import plan
-from keras_performer.distribution import CompilationError, CompiledPlan, PlanSettings
+from keras_performer.cli.arguments import plan as flags
+from keras_performer.distribution import (
+    CompilationError,
+    CompiledPlan,
+    PlanSettings,
+    plan_settings,
+)
+from keras_performer.layers import transformer_block
 from keras_performer.models import presets
+from keras_performer.models.block_stack import BLOCKS
 
 GIB = 2**30
 COMMAND = ["plan", "--topology", "v5e:2x2", "--seq-len", "8192", "--batch", "4"]
@@ -52,6 +60,18 @@ def test_the_preset_is_what_flags_do_not_say(planned):
         dropout=0.0,
     )
     assert planned == [expected]
+
+
+def test_flags_have_the_choices_and_the_defaults_of_the_settings():
+    assert set(flags.PRESETS) == set(presets.PRESETS)
+    assert flags.ATTENTIONS == transformer_block.ATTENTIONS
+    assert flags.STEPS == plan_settings.STEPS
+    assert flags.DTYPES == plan_settings.DTYPES
+    assert set(flags.BLOCKS) == set(BLOCKS)
+    parsed = vars(command_line.parser().parse_args(COMMAND))
+    for field in dataclasses.fields(PlanSettings):
+        if parsed[field.name] is not None and field.name not in ("topology", "seq_len"):
+            assert field.name == "batch" or parsed[field.name] == field.default
 
 
 def test_every_setting_has_a_flag_that_acts(planned):

@@ -18,6 +18,14 @@ def test_public_names(modules, snapshot):
     snapshot("public_names", names)
 
 
+def test_a_package_shows_its_public_names_alone(modules):
+    for module in modules:
+        if module.path.name == "__init__.py" and module.name.count(".") == 1:
+            imported = importlib.import_module(module.name)
+            if hasattr(imported, "__all__"):
+                assert dir(imported) == sorted(imported.__all__), module.name
+
+
 def test_registered_names(modules, snapshot):
     # A saved model finds its classes under these names: a changed one breaks old files.
     for module in modules:

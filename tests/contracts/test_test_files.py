@@ -1,5 +1,6 @@
 """A concept is a file, and has a test file of its name."""
 
+import collections
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,9 @@ def test_each_module_has_a_test_of_its_name(floor):
     assert modules
     missing = [m for m in map(expected_test, modules) if not (TESTS / m).is_file()]
     assert missing == []
+
+
+def test_names_of_test_files_are_unlike():
+    """pytest imports them without their folders: of equal names it takes one alone."""
+    counts = collections.Counter(path.name for path in TESTS.rglob("test_*.py"))
+    assert [name for name, count in counts.items() if count > 1] == []

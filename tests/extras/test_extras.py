@@ -34,19 +34,19 @@ def install(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("direct_url", "line"),
     [
-        (None, "pip install 'keras-performer[text]'"),
+        (None, "python -m pip install 'keras-performer[text]'"),
         (
             {"url": "file:///home/a%20b/kp", "dir_info": {"editable": True}},
-            "pip install -e '/home/a b/kp[text]'",
+            "python -m pip install -e '/home/a b/kp[text]'",
         ),
         (
             {"url": "file:///home/kp", "dir_info": {}},
-            "pip install '/home/kp[text]'",
+            "python -m pip install '/home/kp[text]'",
         ),
         (
             {"url": "file:///tmp/kp-0.1.0-py3-none-any.whl", "archive_info": {}},
             (
-                "pip install "
+                "python -m pip install "
                 "'keras-performer[text] @ file:///tmp/kp-0.1.0-py3-none-any.whl'"
             ),
         ),
@@ -56,7 +56,7 @@ def install(tmp_path, monkeypatch):
                 "vcs_info": {"vcs": "git", "commit_id": REVISION},
             },
             (
-                "pip install "
+                "python -m pip install "
                 f"'keras-performer[text] @ git+https://example.org/kp.git@{REVISION}'"
             ),
         ),
@@ -67,7 +67,7 @@ def install(tmp_path, monkeypatch):
                 "subdirectory": "kp",
             },
             (
-                "pip install 'keras-performer[text] @ "
+                "python -m pip install 'keras-performer[text] @ "
                 f"git+https://example.org/all.git@{REVISION}#subdirectory=kp'"
             ),
         ),
@@ -83,13 +83,22 @@ def test_the_metadata_of_a_source_tree_is_no_installation(install):
     install(folder="site/keras_performer.egg-info")
     direct_url = {"url": "file:///kp", "dir_info": {"editable": True}}
     install(direct_url, "tree/keras_performer-0.1.0.dist-info")
-    assert extras.pip_line("text") == "pip install -e '/kp[text]'"
+    assert extras.pip_line("text") == "python -m pip install -e '/kp[text]'"
 
 
 def test_a_checkout_is_installed_where_nothing_is(install, tmp_path, monkeypatch):
     assert shlex.split(extras.pip_line("text,serving")) == [
-        *("pip", "install", "-e"),
+        *("python", "-m", "pip", "install", "-e"),
         f"{extras.ROOT}[text,serving]",
     ]
     monkeypatch.setattr(extras, "ROOT", tmp_path)  # as copied to somewhere
-    assert extras.pip_line("text") == "pip install 'keras-performer[text]'"
+    assert extras.pip_line("text") == "python -m pip install 'keras-performer[text]'"
+
+
+def test_the_minor_version_of_tensorflow_stays(install, tmp_path):
+    install()
+    path = tmp_path / "site" / "tensorflow-2.20.1.dist-info"
+    path.mkdir()
+    (path / "METADATA").write_text("Name: tensorflow\nVersion: 2.20.1\n")
+    expected = "python -m pip install 'keras-performer[text]' 'tensorflow==2.20.*'"
+    assert extras.pip_line("text") == expected

@@ -1,7 +1,5 @@
 """What is done to a model after it was made: kept in files, and heeded in all calls."""
 
-import warnings
-
 import keras
 import numpy as np
 import pytest
@@ -48,12 +46,6 @@ def output(model, ids=None):
     return keras.ops.convert_to_numpy(model(inputs))
 
 
-def quantize(model, mode):
-    with warnings.catch_warnings():  # about each layer that has nothing to quantize
-        warnings.simplefilter("ignore")
-        model.quantize(mode)
-
-
 def add_lora(model):
     """LoRA of queries and values, whose factors are as after training."""
     generator = np.random.default_rng(1)
@@ -80,20 +72,15 @@ def trained_paths(model):
     [
         ("classifier", "int8"),
         ("masked_lm", "int8"),
-        *(
-            pytest.param(kind, mode, marks=pytest.mark.slow)
-            for kind, mode in [
-                ("backbone", "int8"),
-                ("causal_lm", "float8"),
-                ("embedder", "int4"),
-                ("seq2seq_lm", "int8"),
-            ]
-        ),
+        ("backbone", "int8"),
+        ("causal_lm", "float8"),
+        ("embedder", "int4"),
+        ("seq2seq_lm", "int8"),
     ],
 )
 def test_a_quantized_model_is_saved_and_loaded(kind, mode, tmp_path):
     model = MODELS[kind]()
-    quantize(model, mode)
+    model.quantize(mode)
     quantized = output(model)
     loaded = saved_and_loaded(model, tmp_path)
     assert np.array_equal(output(loaded), quantized)
@@ -110,18 +97,20 @@ def test_what_is_as_it_was_made_is_not_in_the_config(kind):
     assert "sublayers" not in model.backbone.get_config()
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing_of_a_quantized_model():
     """Keras's embedding gives no mask where it is quantized."""
     model = one_block()
-    quantize(model, "int8")
+    model.quantize("int8")
     ids = draw_ids(2, 5)
     padded = output(model, np.pad(ids, [(0, 0), (0, PAD)]))
     assert_close(padded[:, :5], output(model, ids))
 
 
+@pytest.mark.slow
 def test_int8_with_lora_is_bit_equal_and_goes_on_training(tmp_path):
     model = MODELS["classifier"]()
-    quantize(model, "int8")
+    model.quantize("int8")
     add_lora(model)
     loaded = saved_and_loaded(model, tmp_path)
     assert np.array_equal(output(loaded), output(model))

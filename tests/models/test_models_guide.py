@@ -15,9 +15,9 @@ def test_the_guide_runs():
     names = {}
     exec("\n".join(blocks), names)
     assert names["scaled"].hidden_dim == 192 and names["named"].num_layers == 2
-    vectors = keras.ops.convert_to_numpy(names["vectors"])
+    hidden_states = keras.ops.convert_to_numpy(names["hidden_states"])
     alone = names["packed"](
         {"token_ids": np.array([[8, 9]]), "segment_ids": np.array([[1, 1]])}
     )
-    assert_close(vectors[:, 3:5], keras.ops.convert_to_numpy(alone))
+    assert_close(hidden_states[:, 3:5], keras.ops.convert_to_numpy(alone))
     assert names["model"](np.ones((1, 9), "int32")).shape == (1, 9, 64)

@@ -1,5 +1,7 @@
 """`chunked_scan` of this backend against the plain loop."""
 
+import logging
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,15 @@ from gradients import BACKEND, to_numpy, value_and_gradients
 from keras import ops
 from tolerances import assert_close
 
-from keras_performer.ops.backend import chunked_scan, portable
+from keras_performer.ops.backend import (
+    chunked_scan,
+    compile_function,
+    custom_gradient,
+    portable,
+    remat,
+    softmax_with_constant_sum,
+    without_gradients,
+)
 
 pytestmark = pytest.mark.backends
 
@@ -160,3 +170,53 @@ def test_the_backward_pass_calls_the_step_again():
         assert "remat" in program or "checkpoint" in program
     else:
         assert len(calls) == 2 * forward[0]
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's functions")
+def test_a_function_of_many_shapes_is_compiled_without_warnings():
+    import tensorflow as tf
+
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    tf.get_logger().addHandler(handler)
+    try:
+        double = compile_function(lambda x: {"sum": ops.sum(2 * x)}, model=None)
+        for length in range(1, 9):
+            x = ops.ones((length,))
+            assert [float(double(x)["sum"]) for _ in range(2)] == [2 * length] * 2
+    finally:
+        tf.get_logger().removeHandler(handler)
+    assert [record.getMessage() for record in records] == []
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="a graph of TensorFlow")
+def test_a_graph_without_gradients_has_none_and_the_same_values():
+    import tensorflow as tf
+
+    arguments = [tf.constant(x) for x in draw(5)]
+
+    def values(*tensors):
+        scanned = flat(chunked_scan)(*tensors)
+        (kept,) = remat(lambda x: (ops.sin(x),), tensors[:1])
+        square = custom_gradient(lambda x: (x * x, lambda d: 2 * x * d))
+        return scanned, kept, square(tensors[0]), softmax_with_constant_sum(tensors[0])
+
+    def traced():
+        function = tf.function(values, autograph=False)
+        graph = function.get_concrete_function(*arguments).graph.as_graph_def()
+        nodes = [
+            *graph.node,
+            *(node for each in graph.library.function for node in each.node_def),
+        ]
+        custom = sum("_gradient_op_type" in node.attr for node in nodes)
+        return custom, [to_numpy(x) for x in function(*arguments)]
+
+    custom, expected = traced()
+    assert custom >= 4
+    with without_gradients():
+        custom, found = traced()
+    assert custom == 0
+    for a, b in zip(found, expected, strict=True):
+        assert np.array_equal(a, b)
+    assert traced()[0] >= 4  # as before

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from served_models import edit_saved_model, save_everything
 
-from keras_performer.server.servable import Servable
+from keras_performer.server.servable import Servable, make_session_config
 from keras_performer.server.serving_error import ServingError
 
 
@@ -81,3 +81,30 @@ def test_a_missing_op_names_the_pip_line(tmp_path):
     assert "'WordpieceOfTheFuture'" in message
     assert re.search(r"pip install .*\[text\]", message)
     assert re.search(r"TensorFlow 2\.\d+\.", message)
+
+
+def test_errors_of_loading_tell_no_path_of_the_machine(tmp_path):
+    path = save_everything(tmp_path / "m", 7)
+    for file in (path / "variables").iterdir():
+        file.unlink()
+    for folder in (path, tmp_path / "m" / "8"):
+        message = load_error(folder).message
+        assert str(tmp_path) not in message
+        assert f"m/{folder.name}" in message
+
+
+def test_a_closed_servable_answers_no_more(everything_path):
+    servable = Servable(everything_path / "1")
+    signature = servable.get_signature("add")
+    servable.close()
+    with pytest.raises(ServingError, match="UNAVAILABLE"):
+        servable.run(signature, {"x": np.zeros(1, "float32")})
+
+
+def test_the_ops_of_all_requests_have_threads_of_their_own():
+    config = make_session_config()
+    assert config.use_per_session_threads
+    assert config.inter_op_parallelism_threads == 16
+    config = make_session_config(3, 5)
+    assert config.intra_op_parallelism_threads == 3
+    assert config.inter_op_parallelism_threads == 5

@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -177,6 +178,13 @@ def test_peak_memory(server):
     assert 2**27 < server.peak_memory() < 2**34
 
 
+def test_the_server_holds_nothing_that_it_does_not_need(server):
+    mapped = Path(f"/proc/{server.pid}/maps").read_text()
+    assert "tensorflow_text" in mapped  # its ops are there
+    for package in ("h5py", "jaxlib", "scipy", "sklearn", "torch"):
+        assert f"/site-packages/{package}/" not in mapped
+
+
 def test_loading_does_not_warn(server):
     assert "deprecated" not in server.read_output()
 
@@ -194,6 +202,7 @@ def wait_for(condition, seconds=30):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_versions_come_and_go_while_serving(tmp_path):
     base_path = tmp_path / "m"
     save_everything(base_path, 1, offset=1.0)
@@ -234,6 +243,7 @@ def test_versions_come_and_go_while_serving(tmp_path):
     assert "Could not load version 3 of model m (attempt 1 of 1)" in output
 
 
+@pytest.mark.slow
 def test_a_signal_stops_the_server_after_the_running_request(everything_path):
     options = ServerOptions(
         model_name="m", model_base_path=str(everything_path), rest_api_port=0
@@ -336,7 +346,7 @@ def test_a_base_path_that_is_missing_or_has_no_version(tmp_path):
         serve(options)
     options = ServerOptions(model_base_path=tmp_path / "nowhere", rest_api_port=0)
     with (
-        pytest.raises(RuntimeError, match="ended with code 1 before it was") as raised,
+        pytest.raises(RuntimeError, match="ended with code 2 before it was") as raised,
         ServerProcess(options),
     ):
         pass

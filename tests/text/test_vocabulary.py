@@ -114,7 +114,7 @@ def test_long_distinct_words_do_not_cost_more_than_short_ones(monkeypatch):
         vocabulary_module, "_learn_at_most", lambda words, _: given.append(words) or "a"
     )
     generator = random.Random(0)
-    for length, expected in ((8, 1500), (40, 93)):
+    for length, expected in ((8, 1500), (40, 35)):
         words = ["".join(generator.choices("abcdef", k=length)) for _ in range(2000)]
         learn_vocabulary([" ".join(words)], 1000)
         assert len(given[-1]) == expected

@@ -49,3 +49,22 @@ def test_a_damaged_model_is_named(settings, tmp_path):
     folder.model_path.write_bytes(b"PK damaged")
     with pytest.raises(ValueError, match=r"model.keras is damaged"):
         folder.model()
+
+
+def test_a_folder_of_a_start_that_was_killed_is_started_again(settings, tmp_path):
+    documents, _ = find_train_test(settings.data)
+    whole = RunFolder(tmp_path / "whole")
+    whole.open(settings, documents)
+    killed = RunFolder(tmp_path / "killed")
+    killed.path.mkdir()
+    for name in ("labels.json", "documents.json", "incomplete.settings.json"):
+        (killed.path / name).write_text("[")
+        killed.check(settings, documents)
+    (killed.path / "photo.jpg").write_text("of a cat")
+    with pytest.raises(ValueError, match="something else"):
+        killed.check(settings, documents)
+    (killed.path / "photo.jpg").unlink()
+    killed.open(settings, documents)
+    assert killed.labels() == whole.labels()
+    assert killed.settings() == settings
+    assert killed.documents_path.read_text() == whole.documents_path.read_text()

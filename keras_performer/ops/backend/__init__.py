@@ -20,6 +20,7 @@ compile_function = backend.compile_function
 custom_gradient = backend.custom_gradient
 remat = backend.remat
 softmax_with_constant_sum = backend.softmax_with_constant_sum
+without_gradients = backend.without_gradients
 
 __all__ = [
     "chunked_scan",
@@ -27,4 +28,5 @@ __all__ = [
     "custom_gradient",
     "remat",
     "softmax_with_constant_sum",
+    "without_gradients",
 ]

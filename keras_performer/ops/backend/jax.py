@@ -42,6 +42,8 @@ def custom_gradient(function):
     return value_of
 
 
+without_gradients = portable.without_gradients
+
 # Not by `jax.custom_jvp`: what a checkpoint computes again forgets its rule.
 softmax_with_constant_sum = portable.softmax_with_constant_sum
 

@@ -4,6 +4,7 @@ The graph of its loop grows with the number of chunks, and gradients keep what e
 chunk computed; the forms of the backends beside it do neither.
 """
 
+import contextlib
 import functools
 
 from keras import ops
@@ -74,6 +75,14 @@ def compile_function(function, model, sampler=None):
         A function of the same arguments and results.
     """
     return function
+
+
+def without_gradients():
+    """A context in which what is computed or traced needs no gradient.
+
+    Values are the same. Gradients may be missing, or those that the backend finds.
+    """
+    return contextlib.nullcontext()
 
 
 def custom_gradient(function):

@@ -11,18 +11,37 @@ their lengths at run time, where need be: so LiteRT converts the loop, which kno
 slices of more than five axes and no lists of unknown lengths.
 """
 
+import contextlib
+import contextvars
+import functools
 import math
 
 import tensorflow as tf
 
 from keras_performer.ops.backend.portable import cut
 
+_has_gradients = contextvars.ContextVar("has_gradients", default=True)
+
+
+@contextlib.contextmanager
+def without_gradients():
+    """A context of functions that only answer; see `portable.without_gradients`.
+
+    Else a saved graph has gradients too, of which those inside of loops are not saved:
+    who loads it is warned of each.
+    """
+    token = _has_gradients.set(False)
+    try:
+        yield
+    finally:
+        _has_gradients.reset(token)
+
 
 def chunked_scan(step, carry, chunks, shared):
     """Folds `step` over the chunks of a sequence; see `portable.chunked_scan`."""
     sizes = len(carry), len(chunks), len(shared)
 
-    @tf.custom_gradient
+    @_with_gradient
     def scan(*flat):
         carry, chunks, shared = cut(flat, sizes)
         last, outputs, carries = _forward(step, carry, chunks, shared)
@@ -44,7 +63,7 @@ def chunked_scan(step, carry, chunks, shared):
 def remat(function, inputs):
     """Calls a function and keeps its inputs alone; see `portable.remat`."""
 
-    @tf.custom_gradient
+    @_with_gradient
     def call(*inputs):
         outputs = function(*inputs)
 
@@ -67,14 +86,14 @@ def remat(function, inputs):
 
 def custom_gradient(function):
     """A function whose gradient is written out; see `portable.custom_gradient`."""
-    return tf.custom_gradient(function)
+    return _with_gradient(function)
 
 
 def softmax_with_constant_sum(logits):
     """Softmax without its sum's derivatives; see the form in `portable`."""
     results = []
 
-    @tf.custom_gradient
+    @_with_gradient
     def softmax(logits):
         # The result, not what it is computed by: its gradient is again this one.
         return tf.nn.softmax(logits), lambda upstream: upstream * results[0]
@@ -86,9 +105,26 @@ def softmax_with_constant_sum(logits):
 def compile_function(function, model, sampler=None):
     """Compiles a function of tensors; see `portable.compile_function`.
 
-    A `tf.function` finds variables by itself.
+    A `tf.function` finds variables by itself. It is asked for the function of the
+    shapes at hand: called with many, it warns of each, and here each is meant.
     """
-    return tf.function(function, autograph=False)
+    compiled = tf.function(function, autograph=False)
+
+    def call(*arguments):
+        return compiled.get_concrete_function(*arguments)(*arguments)
+
+    return call
+
+
+def _with_gradient(function):
+    """`tf.custom_gradient`, and the plain function where gradients are left out."""
+    with_gradient = tf.custom_gradient(function)
+
+    @functools.wraps(function)
+    def call(*inputs):
+        return with_gradient(*inputs) if _has_gradients.get() else function(*inputs)[0]
+
+    return call
 
 
 def _after(upstream, x):

@@ -35,6 +35,9 @@ def softmax_with_constant_sum(logits):
     return _SoftmaxWithConstantSum.apply(logits)
 
 
+without_gradients = portable.without_gradients
+
+
 def compile_function(function, model, sampler=None):
     """Runs a function without gradients; see `portable.compile_function`."""
     return torch.no_grad()(function)

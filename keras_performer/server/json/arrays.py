@@ -1,7 +1,7 @@
 """Many JSON values to one array at a time, without a loop over values in Python."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ def convert_regular(
     (2, 2)
     """
     shape = [len(values)]
+    elements: Iterator[Any] = iter(values)
     while values and type(values[0]) is list:
         length = len(values[0])
         if (
@@ -43,12 +44,15 @@ def convert_regular(
             or set(map(len, values)) != {length}
         ):
             return None
-        values = list(itertools.chain.from_iterable(values))
         shape.append(length)
+        elements = itertools.chain.from_iterable(values)
+        if not length or type(values[0][0]) is not list:
+            break
+        values = list(elements)
     pieces = []
-    for start in range(0, len(values), CHUNK):
+    while some := list(itertools.islice(elements, CHUNK)):
         check_deadline()
-        piece = _convert_flat(values[start : start + CHUNK], dtype)
+        piece = _convert_flat(some, dtype)
         if piece is None:
             return None
         pieces.append(piece)

@@ -122,25 +122,37 @@ def _read_rows(
             "instances is a plain list, but expecting list of objects as multiple "
             "input tensors required as per tensorinfo_map"
         )
-    arrays = _convert_rows(rows, dtypes, check_deadline)
-    if arrays is not None:
-        return arrays
     converters = {name: get_converter(dtype) for name, dtype in dtypes.items()}
-    read = _read_named_rows if is_object(rows[0]) else _read_plain_rows
-    values, shapes = read(rows, converters, check_deadline)
-    return {
-        name: make_array(values[name], (len(rows), *shapes[name]), dtypes[name])
-        for name in shapes
-    }
+    named = is_object(rows[0])
+    read = _read_named_rows if named else _read_plain_rows
+    shapes: Shapes = {}
+    pieces: dict[str, list[np.ndarray]] = {name: [] for name in dtypes}
+    for start in range(0, len(rows), CHUNK):
+        some = rows[start : start + CHUNK]
+        arrays = _convert_rows(some, named, dtypes, shapes, check_deadline)
+        if arrays is None:  # something is wrong, or to be looked at one by one
+            values = read(some, start, converters, shapes, check_deadline)
+            arrays = {
+                name: make_array(values[name], (len(some), *shapes[name]), dtype)
+                for name, dtype in dtypes.items()
+            }
+        for name, array in arrays.items():
+            shapes[name] = array.shape[1:]
+            pieces[name].append(array)
+    return {name: np.concatenate(each) for name, each in pieces.items()}
 
 
 def _convert_rows(
     rows: list[Any],
+    named: bool,
     dtypes: Mapping[str, tf.DType],
+    shapes: Shapes,
     check_deadline: Callable[[], None],
 ) -> dict[str, np.ndarray] | None:
     """The arrays of rows that need no closer look; `None` where one may be wrong."""
-    if not isinstance(rows[0], dict):
+    if not named:
+        if len(dtypes) > 1:
+            return None
         columns = dict.fromkeys(dtypes, rows)
     elif all(
         type(row) is dict and row.keys() == dtypes.keys() and is_object(row)
@@ -152,7 +164,7 @@ def _convert_rows(
     arrays = {}
     for name, column in columns.items():
         array = convert_regular(column, dtypes[name], check_deadline)
-        if array is None:
+        if array is None or shapes.get(name, array.shape[1:]) != array.shape[1:]:
             return None
         arrays[name] = array
     return arrays
@@ -160,12 +172,13 @@ def _convert_rows(
 
 def _read_named_rows(
     rows: list[Any],
+    start: int,
     converters: Mapping[str, Converter],
+    shapes: Shapes,
     check_deadline: Callable[[], None],
-) -> tuple[Values, Shapes]:
+) -> Values:
     values: Values = {name: [] for name in converters}
-    shapes: Shapes = {}
-    for index, row in enumerate(rows):
+    for index, row in enumerate(rows, start):
         if not is_object(row):
             raise invalid(
                 f"Expecting object but got list at item {index} of input list"
@@ -179,6 +192,8 @@ def _read_named_rows(
             try:
                 _add_row(value, name, converters, values, shapes, check_deadline)
             except ServingError as error:
+                if error.code == "DEADLINE_EXCEEDED":
+                    raise
                 raise invalid(
                     f"Failed to process element: {index} key: {name} of "
                     f"'instances' list. Error: {error}"
@@ -189,14 +204,16 @@ def _read_named_rows(
                 f"JSON object: {to_text(row)} keys must be equal to: "
                 f"{','.join(sorted(converters))}"
             )
-    return values, shapes
+    return values
 
 
 def _read_plain_rows(
     rows: list[Any],
+    start: int,
     converters: Mapping[str, Converter],
+    shapes: Shapes,
     check_deadline: Callable[[], None],
-) -> tuple[Values, Shapes]:
+) -> Values:
     name, *missing = sorted(converters)
     if missing:  # the first row is a base64 string
         raise invalid(
@@ -205,8 +222,7 @@ def _read_plain_rows(
             f"Sent extra: {{}}. Missing but required: {{{','.join(missing)}}}."
         )
     values: Values = {name: []}
-    shapes: Shapes = {}
-    for index, row in enumerate(rows):
+    for index, row in enumerate(rows, start):
         if is_object(row):
             raise invalid(
                 f"Expecting value/list but got object at item {index} of input list"
@@ -214,11 +230,13 @@ def _read_plain_rows(
         try:
             _add_row(row, name, converters, values, shapes, check_deadline)
         except ServingError as error:
+            if error.code == "DEADLINE_EXCEEDED":
+                raise
             raise invalid(
                 f"Failed to process element: {index} of 'instances' list. "
                 f"Error: {error}"
             ) from error
-    return values, shapes
+    return values
 
 
 def _add_row(

@@ -206,6 +206,8 @@ def _write_rows(
 ) -> list[bytes]:
     """The text of each row of an array, each on one line."""
     values = _write_values(name, array, depth + array.ndim - 1, check_deadline)
+    if array.ndim == 1:
+        return list(values)
     return [_nest(values, array.shape[1:], None) for _ in range(array.shape[0])]
 
 

@@ -4,3 +4,7 @@ from keras_performer.training.checkpoints.best_weights import BestWeights
 from keras_performer.training.checkpoints.checkpoint import Checkpoint
 
 __all__ = ["BestWeights", "Checkpoint"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -53,7 +53,8 @@ def atomic_write(path: str | os.PathLike[str], room: int = 0) -> Iterator[pathli
             error.errno,
             f"{path} could not be written: {error}. Nothing is lost: what was there "
             "before is whole. Make room on the disk, or permit writing, and run the "
-            "same training again: it goes on after its last checkpoint",
+            "same training again: it goes on after its last checkpoint, or from the "
+            "start where there is none yet",
         ) from error
 
 

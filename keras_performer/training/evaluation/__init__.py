@@ -23,3 +23,7 @@ __all__ = [
     "evaluate_masked_language_model",
     "mean_log_probabilities",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -251,13 +251,43 @@ def test_many_numbers_are_converted_without_a_loop_over_them():
     np.testing.assert_array_equal(arrays["x"], np.array(rows, "int32"))
 
 
+def test_a_wrong_row_is_found_and_named_among_many():
+    rows = [1] * 200_000
+    for wrong, message in (("x", "Type: String is not"), ([1], "Expecting shape []")):
+        rows[150_000] = wrong
+        start = time.process_time()
+        with pytest.raises(ServingError) as raised:
+            read_inputs({"instances": rows}, INT)
+        assert time.process_time() - start < 0.5
+        assert "Failed to process element: 150000 of" in raised.value.message
+        assert message in raised.value.message
+    rows[150_000] = {"x": 1}
+    with pytest.raises(ServingError, match="got object at item 150000"):
+        read_inputs({"instances": rows}, INT)
+    named = [{"x": [1]}] * 70_000 + [{"x": [1, 2]}]
+    with pytest.raises(ServingError, match=r"element: 70000 key: x .* size: 1 but"):
+        read_inputs({"instances": named}, INT)
+
+
+def test_rows_that_are_looked_at_one_by_one_join_the_others():
+    rows = ["a"] * 70_000 + [{"b64": "YQ=="}]
+    _, arrays = read_inputs({"instances": rows}, STRING)
+    assert arrays["x"].tolist() == [b"a"] * 70_001
+
+
 def test_the_time_limit_counts_while_values_are_converted():
     def too_late():
         raise ServingError("DEADLINE_EXCEEDED", "late")
 
-    for document in ({"instances": [1, 2]}, {"inputs": [1, "2"]}, {"inputs": [[1]]}):
-        with pytest.raises(ServingError, match="late"):
+    for document in (
+        {"instances": [1, 2]},
+        {"instances": [{"x": 1}, {"x": "2"}]},
+        {"inputs": [1, "2"]},
+        {"inputs": [[1]]},
+    ):
+        with pytest.raises(ServingError, match="late") as raised:
             read_inputs(document, INT, too_late)
+        assert raised.value.code == "DEADLINE_EXCEEDED"
 
 
 def test_signature_name():

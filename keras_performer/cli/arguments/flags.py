@@ -3,14 +3,19 @@
 import argparse
 import dataclasses
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 class HelpFormatter(argparse.HelpFormatter):
-    """Shows the default of a flag that has one."""
+    """Shows the default of a flag that has one, and an example as it is typed."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith("example: "):
+            return indent + text
+        return super()._fill_text(text, width, indent)
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text = action.help or ""
@@ -23,8 +28,6 @@ def add_flags(
     parser: argparse._ActionsContainer,
     options: Any,
     helps: Mapping[str, str],
-    defaults: Mapping[str, Any] | None = None,
-    style: Callable[[str], str] = lambda name: name,
 ) -> None:
     """Adds a flag for each field that has a help text.
 
@@ -32,8 +35,6 @@ def add_flags(
         parser: An `argparse` parser or group.
         options: The dataclass.
         helps: Dictionary from field name to help text.
-        defaults: Dictionary of defaults that differ from the fields'.
-        style: Function from the field's name to the flag's.
     """
     for field in dataclasses.fields(options):
         if field.name not in helps:
@@ -41,19 +42,17 @@ def add_flags(
         kind = _type(field.type)
         switch: dict[str, Any] = {"nargs": "?", "const": True} if kind is _truth else {}
         parser.add_argument(
-            f"--{style(field.name)}",
+            f"--{field.name}",
             type=kind,
-            default=(defaults or {}).get(field.name, field.default),
+            default=field.default,
             help=helps[field.name],
             **switch,
         )
 
 
-def values_of(
-    arguments: argparse.Namespace, helps: Mapping[str, str]
-) -> dict[str, Any]:
-    """Returns the dictionary of what the flags of `add_flags` were given."""
-    return {name: getattr(arguments, name) for name in helps}
+def values_of(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """Returns the dictionary of what the flags of these names were given."""
+    return {name: getattr(arguments, name) for name in names}
 
 
 def _type(annotation: Any) -> Callable[[str], Any]:
