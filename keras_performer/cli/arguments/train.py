@@ -39,8 +39,7 @@ SETTINGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     "block": (
         str,
         "gated",
-        "kind of the encoder blocks: 'gated', which learn more from less, or 'plain', "
-        "the Transformer's",
+        "kind of the encoder blocks: 'gated' or 'plain', the Transformer's",
     ),
     "feature_map": (
         str,
