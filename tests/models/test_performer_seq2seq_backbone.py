@@ -175,7 +175,12 @@ def test_dropout_acts_in_training_only():
 @pytest.mark.parametrize("seed", [None, 0])
 @pytest.mark.parametrize("kind", ["projection", "embeddings", "kernel"])
 def test_no_two_weights_start_equal(kind, seed):
-    model = seq2seq_backbone(seed=seed, positions="learned", max_sequence_length=31)
+    model = seq2seq_backbone(
+        seed=seed,
+        positions="learned",
+        max_sequence_length=31,
+        feature_map="softmax",
+    )
     drawn = [v for path, v in values(model).items() if path.endswith(kind)]
     assert len(drawn) >= 3
     for i, value in enumerate(drawn):
