@@ -12,7 +12,7 @@ WORDS = {
 }
 SMALL = "--tokenizer bytes --context-length 128 --tokens-per-batch 1024 --num-layers 1"
 SMALL += " --num-heads 2 --hidden-dim 16 --intermediate-dim 16 --learning-rate 0.01"
-SMALL += " --num-features 8"
+SMALL += " --feature-map softmax --num-features 8"
 
 
 def write_corpus(directory):

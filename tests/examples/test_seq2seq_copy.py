@@ -75,6 +75,7 @@ def test_what_is_written_is_the_likeliest_by_the_whole_model(seq2seq_copy, atten
         hidden_dim=16,
         intermediate_dim=32,
         dropout=0.0,
+        feature_map="softmax",
         num_features=8,
         attention=attention,
         positions="rotary",

@@ -14,6 +14,7 @@ SMALL = {
     "num_heads": 2,
     "hidden_dim": 16,
     "intermediate_dim": 16,
+    "feature_map": "softmax",
     "num_features": 8,
     "redraw_interval": 3,
 }
