@@ -9,15 +9,24 @@ from keras_performer.models import PerformerTextClassifier
 from keras_performer.models.quantization import quantized_quietly
 
 
-@pytest.mark.parametrize("head", [lambda b: b, lambda b: PerformerTextClassifier(b, 3)])
-def test_a_model_is_quantized_without_a_warning(head):
+@pytest.mark.parametrize(
+    ("head", "mode"),
+    [(lambda b: b, "float8"), (lambda b: PerformerTextClassifier(b, 3), "int8")],
+    ids=["backbone-float8", "classifier-int8"],
+)
+def test_a_model_is_quantized_without_a_warning(head, mode):
     model = head(backbone(dropout=0.1, num_layers=1))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        model.quantize("int8")
+        model.quantize(mode)
     assert [str(warning.message) for warning in caught] == []
     modes = {layer.quantization_mode for layer in model._flatten_layers()}
-    assert "int8" in modes
+    assert mode in modes
+
+
+def test_an_unknown_mode_is_an_error():
+    with pytest.raises(ValueError, match="int3"):
+        backbone(num_layers=1).quantize("int3")
 
 
 def test_other_warnings_are_not_hidden():
