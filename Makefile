@@ -6,13 +6,17 @@ DEMO_FLAGS ?=
 # with half of the tests in order, so that tests of one file share what they compile, and
 # takes over from the other when it is done.
 PYTEST_FLAGS ?= -n 2 --dist worksteal
-# How many cases of each parametrized test `make test` takes; test-rest takes the others.
+# How many cases of each parametrized test `make test` takes, where the test does not name
+# them (`pytest.mark.cases`); test-rest takes the others.
 CASES ?= 2
 # TensorFlow keeps its notices to itself, and that there is no GPU.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 # What is written in keras.ops and runs on every backend; the rest is of TensorFlow.
 BACKEND_TESTS ?= tests/ops tests/feature_maps tests/layers tests/callbacks tests/models
+# Of these, the files with tests of what a backend could get wrong by itself.
+JAX_FORMS = $(shell grep --recursive --files-with-matches --include='test_*.py' \
+  pytest.mark.backends $(BACKEND_TESTS))
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -74,7 +78,7 @@ test-tensorflow: $(INSTALLED)
 
 test-jax-forms: $(INSTALLED)
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PYTEST_FLAGS) $(COVERAGE) \
-	  -m 'backends and not slow' --cases=$(CASES) $(BACKEND_TESTS)
+	  -m 'backends and not slow' --cases=1 $(JAX_FORMS)
 
 test-rest: $(INSTALLED)
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(PYTEST_FLAGS) $(COVERAGE) \

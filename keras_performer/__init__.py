@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING
 
 
 def _is_command() -> bool:
-    """Whether this process is `keras-performer` or `python -m keras_performer`."""
+    """Whether this process is `keras-performer` or `python -m keras_performer`.
+
+    Elsewhere nothing may be put off: registering the classes that saved files name
+    needs Keras, which imports TensorFlow, and nothing tells of a later import of Keras.
+    """
     if sys.argv[:1] == ["-m"]:
         return sys.orig_argv[sys.orig_argv.index("-m") + 1] == __name__
     return pathlib.Path(sys.argv[0] if sys.argv else "").name == "keras-performer"

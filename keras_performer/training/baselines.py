@@ -75,7 +75,8 @@ def evaluate_baselines(
         test: `Documents` to test on, with the same labels.
         window_bytes: Largest length of a window, in bytes of UTF-8.
         max_bytes: Largest number of bytes to train on, and to test on. 32 MB take about
-            a minute and 300 MB of memory.
+            a minute and 300 MB of memory; 60 MB of which 24 are a sample to train on
+            took 840 MB where hardly a pair of words came twice.
 
     Returns:
         `Baselines`.

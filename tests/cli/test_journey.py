@@ -12,13 +12,17 @@ WORDS = {
 }
 
 
+LENGTH = 512  # of all documents, so that few shapes are compiled
+
+
 def write_corpus(directory):
     for split, files in (("train", 12), ("test", 4)):
         for label, words in WORDS.items():
             folder = directory / split / label
             folder.mkdir(parents=True)
             for index in range(files):
-                (folder / f"{index}.txt").write_text(words * (4 + index))
+                text = (words * LENGTH)[index : index + LENGTH]
+                (folder / f"{index}.txt").write_text(text)
 
 
 def test_the_whole_way(tmp_path, capsys):

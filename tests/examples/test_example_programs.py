@@ -176,6 +176,7 @@ def test_texts_that_cannot_be_read_are_refused(load, tmp_path, capsys):
 # === Masked proteins ===
 
 
+@pytest.mark.slow
 @runs_eagerly
 def test_masked_proteins(load, capsys):
     results = load("masked_proteins").main(
@@ -238,6 +239,7 @@ def save_noise(folder, number):
         keras.utils.save_img(folder / f"{index}.png", image, scale=False)
 
 
+@pytest.mark.slow
 @runs_eagerly
 def test_image_pixels(load, tmp_path, capsys):
     save_noise(tmp_path, 10)

@@ -14,7 +14,7 @@ VOCABULARY += ["##" + piece for piece in "abcdefghijklmnopqrstuvwxyz"]
 def classifier(vocabulary_size):
     backbone = PerformerBackbone(
         vocabulary_size=vocabulary_size,
-        num_layers=2,
+        num_layers=1,
         num_heads=2,
         hidden_dim=16,
         intermediate_dim=32,

@@ -46,7 +46,19 @@ labels = [label.decode() for label in values[1]]
 """
 
 
-@pytest.mark.parametrize("load", [LOAD_MODEL, LOAD_SESSION], ids=["model", "session"])
+@pytest.fixture(scope="module")
+def loaded(exported):
+    """The exported model as this process loads it."""
+    return tf.saved_model.load(str(exported[2]))
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        pytest.param(LOAD_MODEL, id="model"),
+        pytest.param(LOAD_SESSION, id="session", marks=pytest.mark.slow),
+    ],
+)
 def test_a_process_without_this_package_gets_the_same(exported, load):
     program = FRESH.format(load=load)
     result = subprocess.run(
@@ -65,17 +77,15 @@ def test_a_process_without_this_package_gets_the_same(exported, load):
     assert answer["labels"] == [LABELS[i] for i in truth.argmax(-1)]
 
 
-def test_rows_differ_and_do_not_depend_on_their_neighbours(exported):
-    model = tf.saved_model.load(str(exported[2]))
-    together = model.signatures["serving_default"](text=tf.constant(TEXTS))
+def test_rows_differ_and_do_not_depend_on_their_neighbours(exported, loaded):
+    together = loaded.signatures["serving_default"](text=tf.constant(TEXTS))
     truth = expected(exported)
     assert np.ptp(truth, axis=0).max() > 1e-2
     np.testing.assert_allclose(together["probabilities"], truth, atol=1e-5)
     np.testing.assert_allclose(truth[0].sum(), 1, atol=1e-5)  # of an empty text
 
 
-def test_signatures(exported):
-    model = tf.saved_model.load(str(exported[2]))
+def test_signatures(loaded):
     described = {
         name: (
             {k: (s.dtype.name, s.shape.as_list()) for k, s in inputs[1].items()},
@@ -83,7 +93,7 @@ def test_signatures(exported):
         )
         for name, inputs, outputs in (
             (name, f.structured_input_signature, f.structured_outputs)
-            for name, f in model.signatures.items()
+            for name, f in loaded.signatures.items()
         )
     }
     answers = {"label": ("string", [None]), "probabilities": ("float32", [None, 3])}
@@ -97,9 +107,9 @@ def test_signatures(exported):
 
 
 @pytest.mark.slow
-def test_the_other_signatures_answer(exported):
-    keras_model, tokenizer, path = exported
-    signatures = tf.saved_model.load(str(path)).signatures
+def test_the_other_signatures_answer(exported, loaded):
+    keras_model, tokenizer, _ = exported
+    signatures = loaded.signatures
     ids = tokenizer(tf.constant(TEXTS))
     by_ids = signatures["tokens"](token_ids=ids)
     np.testing.assert_allclose(by_ids["probabilities"], expected(exported), atol=1e-5)
@@ -122,7 +132,7 @@ def test_no_signature_is_compiled_by_xla(exported):
         assert not any(a["_XlaMustCompile"].b for a in attributes if "_Xla" in str(a))
 
 
-def test_warm_up_requests_are_answered(exported):
+def test_warm_up_requests_are_answered(exported, loaded):
     from tensorflow_serving.apis import prediction_log_pb2
 
     path = exported[2] / "assets.extra" / "tf_serving_warmup_requests"
@@ -131,7 +141,6 @@ def test_warm_up_requests_are_answered(exported):
         for record in tf.data.TFRecordDataset(str(path))
     ]
     assert 0 < len(records) <= 1000
-    signatures = tf.saved_model.load(str(exported[2])).signatures
     for record in records:
         request = record.predict_log.request
         assert request.model_spec.name == "documents"
@@ -139,10 +148,11 @@ def test_warm_up_requests_are_answered(exported):
             name: tf.constant(tf.make_ndarray(value))
             for name, value in request.inputs.items()
         }
-        answer = signatures[request.model_spec.signature_name](**inputs)
+        signature = loaded.signatures[request.model_spec.signature_name]
+        answer = signature(**inputs)
         assert all(len(value) == 1 for value in answer.values())
     warmed_up = {r.predict_log.request.model_spec.signature_name for r in records}
-    assert warmed_up == signatures.keys()
+    assert warmed_up == set(loaded.signatures)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,6 @@ from tolerances import assert_close
 
 from keras_performer.feature_maps import Moments
 
-pytestmark = pytest.mark.backends
-
 B, T, S, H, D = 2, 13, 17, 6, 5
 
 
@@ -95,6 +93,7 @@ def test_of_nothing_they_are_zeros(length):
         assert np.all(to_numpy(moment) == 0)
 
 
+@pytest.mark.backends
 def test_graph_and_compiled_are_as_eager():
     query, key = draw(B, T, H, D), draw(B, S, 3, D, seed=1)
     masks = draw_mask(T), draw_mask(S)

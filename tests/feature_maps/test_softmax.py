@@ -19,8 +19,6 @@ from tolerances import EXACT, STANDARD_ERRORS, assert_close, assert_mean
 from keras_performer.feature_maps import Softmax
 from keras_performer.ops import projections
 
-pytestmark = pytest.mark.backends
-
 PAIRS = [draw_pair(seed) for seed in range(4)]
 
 
@@ -143,6 +141,7 @@ def test_size():
     assert features(draw(3, 5)).shape == (3, 11)
 
 
+@pytest.mark.backends
 def test_graph_and_compiled_are_as_eager():
     x = draw(3, 5).astype("float32")
     projection = projections.orthogonal(0, 11, 5)

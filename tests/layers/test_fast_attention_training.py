@@ -88,6 +88,7 @@ def test_a_long_document_in_float16_stays_finite():
 
 
 @pytest.mark.filterwarnings(*OF_THE_COMPILER)
+@pytest.mark.cases("True")
 @pytest.mark.parametrize("use_causal_mask", [False, True])
 def test_a_training_step_is_the_same_compiled_and_not(use_causal_mask):
     x = draw(B, T, F)

@@ -184,6 +184,7 @@ def test_models_of_keras_hub_with_one_name_changed(build, factor):
         assert error < 0.4 * relative_rmse(few, truth)
 
 
+@pytest.mark.slow
 def test_a_sampler_decodes_from_left_padded_prompts():
     blocks = [
         PerformerDecoder(HIDDEN, 2, normalize_first=True, seed=seed)

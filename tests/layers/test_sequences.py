@@ -135,6 +135,7 @@ def test_the_balance_of_a_window_is_trained():
     assert np.max(np.abs(numpy(layer(x, x)) - before)) > 1e-3
 
 
+@pytest.mark.cases(str(BOTH))
 @pytest.mark.parametrize("arguments", [ROTARY, BOTH], ids=str)
 def test_unknown_lengths(arguments):
     if keras.backend.backend() != "tensorflow":

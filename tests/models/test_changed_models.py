@@ -72,15 +72,10 @@ def trained_paths(model):
     [
         ("classifier", "int8"),
         ("masked_lm", "int8"),
-        *(
-            pytest.param(kind, mode, marks=pytest.mark.slow)
-            for kind, mode in [
-                ("backbone", "int8"),
-                ("causal_lm", "float8"),
-                ("embedder", "int4"),
-                ("seq2seq_lm", "int8"),
-            ]
-        ),
+        ("backbone", "int8"),
+        ("causal_lm", "float8"),
+        ("embedder", "int4"),
+        ("seq2seq_lm", "int8"),
     ],
 )
 def test_a_quantized_model_is_saved_and_loaded(kind, mode, tmp_path):
@@ -102,6 +97,7 @@ def test_what_is_as_it_was_made_is_not_in_the_config(kind):
     assert "sublayers" not in model.backbone.get_config()
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing_of_a_quantized_model():
     """Keras's embedding gives no mask where it is quantized."""
     model = one_block()
@@ -111,6 +107,7 @@ def test_padding_changes_nothing_of_a_quantized_model():
     assert_close(padded[:, :5], output(model, ids))
 
 
+@pytest.mark.slow
 def test_int8_with_lora_is_bit_equal_and_goes_on_training(tmp_path):
     model = MODELS["classifier"]()
     model.quantize("int8")

@@ -79,6 +79,7 @@ def test_left_padding_shifts_nothing(arguments):
     assert_close(run(model, padded)[:, 11:], run(model, ids))
 
 
+@pytest.mark.slow
 def test_it_learns_to_count():
     model = PerformerCausalLM(
         PerformerBackbone(11, 1, 2, 16, 32, dropout=0.0, causal=True, seed=0)

@@ -77,12 +77,16 @@ def test_it_learns_what_stands_on_both_sides():
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_round_trip(tmp_path):
+def test_round_trip():
     model = masked_lm(normalization="rms_norm")
     restored = PerformerMaskedLM.from_config(model.get_config())
     assert restored.get_config() == model.get_config()
     assert restored.seed == 1 and restored.backbone.normalization == "rms_norm"
-    ids = draw_ids(2, T)
+
+
+@pytest.mark.slow
+def test_loaded_in_a_fresh_process(tmp_path):
+    model, ids = masked_lm(normalization="rms_norm"), draw_ids(2, T)
     (again,) = predict_in_a_fresh_process(model, ids, tmp_path)
     assert np.array_equal(again, model.predict(ids, verbose=0))
 

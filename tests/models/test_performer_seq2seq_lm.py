@@ -99,6 +99,7 @@ def test_a_stream_yields_the_same_tokens_as_they_come(model):
     assert [step.tolist() for step in steps] == [[stop] * 3]
 
 
+@pytest.mark.slow
 def test_beams_take_the_source_along(model):
     # As many beams as there are tokens find the likeliest pair.
     every = np.arange(1, VOCABULARY)

@@ -65,6 +65,7 @@ def test_an_empty_document_is_finite():
     assert_close(no_tokens, only_padding)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss():
     model = classifier(dropout=0.1, num_layers=1)
     model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
@@ -155,6 +156,7 @@ def test_saved_and_loaded(tmp_path, feature_map):
     assert np.array_equal(run(restored.backbone, ids), hidden_states)
 
 
+@pytest.mark.slow
 def test_loaded_in_a_fresh_process(tmp_path):
     model = classifier(seed=None, dtype="mixed_bfloat16")
     ids = draw_ids(3, T)

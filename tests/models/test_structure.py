@@ -44,6 +44,7 @@ def redraw(model):
     large(attention._feature_weights._weights["projection"])
 
 
+@pytest.mark.cases("replace_sublayer")
 @pytest.mark.parametrize(
     "change", [add_lora, replace_activation, replace_sublayer, redraw]
 )
@@ -57,6 +58,7 @@ def test_generation_heeds_a_change(change):
     assert np.array_equal(np.stack(list(model.stream(PROMPTS, N)), axis=1), after)
 
 
+@pytest.mark.slow
 def test_a_stream_that_was_asked_for_before_heeds_a_change():
     model = language_model(num_layers=1)
     list(model.stream(PROMPTS, N))

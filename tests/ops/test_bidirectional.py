@@ -15,8 +15,6 @@ from attention_inputs import (
 from gradients import to_numpy, value_and_gradients
 from tolerances import EXACT, RELATIVE_RMSE, assert_close
 
-pytestmark = pytest.mark.backends
-
 LENGTHS = [(T, S), (1, S), (16, 32)]  # targets, sources
 CHUNK_SIZES = [1, 4, 7, 1024]
 
@@ -61,6 +59,7 @@ def test_value_and_gradients(target, source, chunk_size):
     compare("learned", EXACT, target, source, chunk_size)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("chunk_size", CHUNK_SIZES)
 def test_value_and_gradients_under_a_mask(chunk_size):
     compare("learned", EXACT, T, S, chunk_size, draw_mask())

@@ -19,8 +19,6 @@ from tolerances import EXACT, assert_close
 
 from keras_performer.ops.reference import causal_mask
 
-pytestmark = pytest.mark.backends
-
 LENGTHS = [2, T, 15, 16]
 CHUNKS = [(1, 4), (3, 6), (5, 5), (64, 512)]  # inner, outer
 
@@ -72,6 +70,7 @@ def test_chunks_of_a_single_position():
     compare("learned", EXACT, 5, (1, 1))
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("chunks", CHUNKS, ids=str)
 def test_value_and_gradients_under_a_mask(chunks):
     compare("learned", EXACT, T, chunks, draw_mask(T))
@@ -93,6 +92,7 @@ def test_zero_length():
     assert to_numpy(output).shape == (B, 0, H, DV)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("name", ["softmax", "relu"])
 @pytest.mark.parametrize("chunks", [(3, 6), (64, 512)], ids=str)
 @pytest.mark.parametrize("factor", [1, 10, 1000, 1e6, 1e15])

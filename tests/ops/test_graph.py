@@ -48,6 +48,7 @@ def shapes(length, num_features, head_dim=8):
     return sequence, sequence, sequence, (num_features, head_dim)
 
 
+@pytest.mark.cases("causal")
 def test_the_graph_does_not_grow_with_the_length(form):
     traced = []
 
@@ -89,6 +90,7 @@ def test_large_tensors_are_seen():
     assert "MatMul" in name
 
 
+@pytest.mark.cases("causal")
 def test_unknown_lengths(attend):
     function = tf.function(with_gradients(attend), input_signature=signature(None))
     # None, one chunk, and several chunks.

@@ -22,8 +22,6 @@ from keras_performer.ops.causal import causal_attention
 from keras_performer.ops.packed import packed_attention
 from keras_performer.ops.windowed import windowed_attention
 
-pytestmark = pytest.mark.backends
-
 T, HEADS, KEY_HEADS, D, DV, M = 5, 2, 1, 2, 2, 3
 SEGMENTS = np.array([[0, 0, 0, 1, 1]])
 MASK = np.array([[True, True, False, True, True]])
@@ -182,6 +180,7 @@ def test_second_derivatives_of_a_block_with_remat():
     assert_products(function, arguments, arguments[0], directions)
 
 
+@pytest.mark.backends
 @pytest.mark.skipif(BACKEND != "jax", reason="forward mode of JAX")
 @pytest.mark.parametrize(
     "form", ["causal", *(pytest.param(f, marks=pytest.mark.slow) for f in FORMS)]

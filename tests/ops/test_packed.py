@@ -12,8 +12,6 @@ from keras_performer import ops
 from keras_performer.ops.packed import packed_attention
 from keras_performer.ops.reference import causal_mask
 
-pytestmark = pytest.mark.backends
-
 FORMS = {
     "bidirectional": on_arrays(functools.partial(packed_attention, causal=False)),
     "causal": on_arrays(functools.partial(packed_attention, causal=True)),
@@ -36,6 +34,7 @@ def segment_mask(ids):
     return (numbers[:, :, None] == numbers[:, None, :])[:, None]
 
 
+@pytest.mark.backends
 @pytest.mark.cases("bidirectional-relu-(3, 6)", "causal-learned-(2, 4)")
 @pytest.mark.parametrize("chunks", CHUNKS, ids=str)
 @pytest.mark.parametrize("name", ["learned", "relu"])

@@ -46,6 +46,7 @@ def assert_below(samples, bound):
     assert np.mean(samples) + STANDARD_ERRORS * error < bound
 
 
+@pytest.mark.cases("1-0.25-gaussian", "16-1.5-orthogonal")  # the fastest draws
 @pytest.mark.parametrize("name", UNBIASED)
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("num_features", [1, 5, NUM_FEATURES])
@@ -65,6 +66,7 @@ def test_independent_rows_have_the_closed_form_error(length):
     assert_mean(squared_errors("gaussian", length), independent_error(length))
 
 
+@pytest.mark.cases("orthogonal-0.25", "hadamard-1.5")
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("name", ["orthogonal", "hadamard", "givens"])
 def test_orthogonal_rows_have_less_error_than_independent_ones(name, length):

@@ -23,8 +23,6 @@ from tolerances import EXACT, assert_close, relative_rmse
 
 from keras_performer.ops.reference import causal_mask
 
-pytestmark = pytest.mark.backends
-
 
 def loop_attention(kernel, value, visible):
     """Attention by definition: for each query a weighted mean of what it sees."""

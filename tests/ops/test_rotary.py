@@ -7,8 +7,6 @@ from tolerances import EXACT, assert_close
 
 from keras_performer.ops import rotary
 
-pytestmark = pytest.mark.backends
-
 
 def draw(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(EXACT)
@@ -49,6 +47,7 @@ def test_norms_stay():
     assert np.array_equal(turned[:, 0], x[:, 0])
 
 
+@pytest.mark.backends
 @pytest.mark.cases("65535", "16000001")
 @pytest.mark.parametrize("position", [1_023, 1_024, 65_535, 1_000_003, 16_000_001])
 def test_digits_far_out(position):
@@ -58,6 +57,7 @@ def test_digits_far_out(position):
     assert error < 5e-3
 
 
+@pytest.mark.backends
 def test_half_precision_is_rotated_in_float32():
     x = draw(1, 5000, 1, 8).astype("float16")
     actual = to_numpy(rotary(to_tensor(x), np.arange(5000)))

@@ -14,8 +14,6 @@ from keras_performer import ops
 from keras_performer.ops.reference import causal_mask
 from keras_performer.ops.windowed import windowed_attention
 
-pytestmark = pytest.mark.backends
-
 FORMS = {
     "bidirectional": on_arrays(functools.partial(windowed_attention, causal=False)),
     "causal": on_arrays(functools.partial(windowed_attention, causal=True)),
@@ -38,6 +36,7 @@ def visible(form, key_mask, ids):
     return mask & to_numpy(causal_mask(T)) if form == "causal" else mask
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize(
     ("key_mask", "ids"),
     [(None, None), (draw_mask(T), IDS)],

@@ -202,6 +202,7 @@ def wait_for(condition, seconds=30):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_versions_come_and_go_while_serving(tmp_path):
     base_path = tmp_path / "m"
     save_everything(base_path, 1, offset=1.0)
@@ -242,6 +243,7 @@ def test_versions_come_and_go_while_serving(tmp_path):
     assert "Could not load version 3 of model m (attempt 1 of 1)" in output
 
 
+@pytest.mark.slow
 def test_a_signal_stops_the_server_after_the_running_request(everything_path):
     options = ServerOptions(
         model_name="m", model_base_path=str(everything_path), rest_api_port=0

@@ -60,6 +60,7 @@ def test_what_was_saved_before_stays_whole(model, tmp_path, save, largest):
     assert all_files(tmp_path) != before
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_when_there_is_room_again(tmp_path):
     whole = small_model()
     history = train_steps(whole, batches_from, folder=tmp_path / "whole", **SETTINGS)

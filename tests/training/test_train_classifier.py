@@ -82,9 +82,6 @@ def test_the_model_learns_and_is_measured(complete, settings):
     assert measured.whole >= 0.9
 
 
-SLOW = pytest.mark.slow
-
-
 STEPS = 17  # of an epoch
 
 
@@ -97,11 +94,11 @@ STEPS = 17  # of an epoch
         ("Callbacks", "on_train_batch_end", STEPS + 7, STEPS + 4),
         # Before any checkpoint; while one is written; before the second epoch's
         # validation; before the row of the last; when all is done but the model.
-        pytest.param("Callbacks", "on_train_batch_end", 3, 0, marks=SLOW),
-        pytest.param("os", "replace", 6, 8, marks=SLOW),
-        pytest.param("Callbacks", "on_test_begin", 2, STEPS + 16, marks=SLOW),
-        pytest.param("Callbacks", "on_epoch_end", 3, 2 * STEPS + 16, marks=SLOW),
-        pytest.param("Callbacks", "on_train_end", 1, 3 * STEPS, marks=SLOW),
+        ("Callbacks", "on_train_batch_end", 3, 0),
+        ("os", "replace", 6, 8),
+        ("Callbacks", "on_test_begin", 2, STEPS + 16),
+        ("Callbacks", "on_epoch_end", 3, 2 * STEPS + 16),
+        ("Callbacks", "on_train_end", 1, 3 * STEPS),
     ],
 )
 def test_a_killed_training_resumes_to_the_same_weights(

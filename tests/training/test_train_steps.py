@@ -42,22 +42,20 @@ def assert_equal_states(ours, theirs):
         np.testing.assert_array_equal(mine, other)
 
 
-SLOW = pytest.mark.slow
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "owner", "name", "when", "done"),
     [
         # Between the history's row after step 8 and the checkpoint there.
         ("eager", "os", "replace", 4, 4),
-        pytest.param("graph", "os", "replace", 4, 4, marks=SLOW),
+        ("graph", "os", "replace", 4, 4),
         # Before any checkpoint, and within a stretch.
-        pytest.param("graph", "Callbacks", "on_train_batch_end", 3, 0, marks=SLOW),
-        pytest.param("graph", "Callbacks", "on_train_batch_end", 7, 4, marks=SLOW),
+        ("graph", "Callbacks", "on_train_batch_end", 3, 0),
+        ("graph", "Callbacks", "on_train_batch_end", 7, 4),
         # Before the history; before the last checkpoint; when all is done.
-        pytest.param("graph", "os", "replace", 3, 4, marks=SLOW),
-        pytest.param("graph", "os", "replace", 6, 8, marks=SLOW),
-        pytest.param("graph", "Callbacks", "on_train_end", 1, 10, marks=SLOW),
+        ("graph", "os", "replace", 3, 4),
+        ("graph", "os", "replace", 6, 8),
+        ("graph", "Callbacks", "on_train_end", 1, 10),
     ],
 )
 def test_a_killed_training_resumes_to_the_same_state(
@@ -79,6 +77,7 @@ def test_a_killed_training_resumes_to_the_same_state(
     assert history == complete(mode)[1]
 
 
+@pytest.mark.cases("3")
 @pytest.mark.parametrize("checkpoint_every", [1, 3, 5, 100])
 def test_an_epoch_goes_on_where_it_was_left(tmp_path, checkpoint_every):
     class Stopped(Exception):
@@ -142,6 +141,7 @@ def test_a_training_of_an_older_version_goes_on(tmp_path):
     assert seen == [4, 5]
 
 
+@pytest.mark.slow
 def test_other_intervals_and_longer_trainings_change_no_step(complete, tmp_path):
     settings = SETTINGS | {"num_steps": 7, "checkpoint_every": 5}
     model = small_model()
@@ -234,12 +234,12 @@ def generator_from(step):
     [
         generator_from,
         grain_from,
-        pytest.param(grain_iterator_from, marks=SLOW),
+        (grain_iterator_from),
         tf_data_from,
         Numbers,
-        pytest.param(lambda step: Numbers(step, 1000), marks=SLOW),
+        (lambda step: Numbers(step, 1000)),
         lambda step: Numbers(step, workers=2),
-        pytest.param(lambda step: Numbers(step, 1000, workers=2), marks=SLOW),
+        (lambda step: Numbers(step, 1000, workers=2)),
     ],
     ids=[
         "generator",
@@ -322,6 +322,7 @@ def test_validation_the_best_weights_and_tensorboard(tmp_path):
     assert [*losses.values()] == pytest.approx([row["loss"] for row in history])
 
 
+@pytest.mark.cases("max-max")
 @pytest.mark.parametrize(("mode", "choose"), [("min", min), ("max", max)])
 def test_the_best_weights_by_another_measure(tmp_path, mode, choose):
     model = small_model()
@@ -368,6 +369,7 @@ def policy(request):
     keras.config.set_dtype_policy(before)
 
 
+@pytest.mark.cases("mixed_float16")
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"], indirect=True)
 def test_mixed_precision_trains_and_resumes(tmp_path, policy):
     model = small_model()
