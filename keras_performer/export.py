@@ -1,12 +1,13 @@
 """Export of a text classifier as a SavedModel that takes raw strings."""
 
+import json
 import os
 import pathlib
 import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -19,6 +20,14 @@ from keras_performer.text import Tokenizer
 
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
 WARM_UP_LENGTHS = (0, 100, 1_000, 10_000)  # bytes of the texts of warm-up requests
+WARM_UP_IDS = (10, 100)  # lengths of the ids of warm-up requests
+
+# Texts of one request go through the model in groups: those of a group are at most so
+# many bytes, were all as long as the longest, and none is shorter than half of it, if
+# it is longer than a short one. A text that is longer by itself is a group.
+MAX_GROUP_BYTES = 2**18
+SHORT_TEXT = 128
+GROUPS_FILE = "assets.extra/text_groups.json"
 
 
 def export_classifier(
@@ -43,9 +52,11 @@ def export_classifier(
 
     with `label` a string (B,) and `probabilities` a float32 (B, classes).
 
-    Text becomes ids inside the graph, so that rows may be of any lengths. No signature
+    Text becomes ids inside the graph, so that rows may be of any lengths: the rows of a
+    request go through the model in groups of like length, so that one long document
+    does not pad a thousand short ones to its length. No signature
     is compiled by XLA, which a stock server disables. Warm-up requests for the
-    signatures that take text are written where TensorFlow Serving looks for them; they
+    signatures are written where TensorFlow Serving looks for them; they
     are left out, with a warning, where the extra `serving` is not installed.
 
     Args:
@@ -68,6 +79,7 @@ def export_classifier(
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=".incomplete-", dir=base))
     try:
         _write_saved_model(model, tokenizer, labels, temporary)
+        _write_extra(temporary / GROUPS_FILE)
         _write_warm_up(temporary / WARM_UP_FILE, name)
         temporary.chmod(0o755)  # `mkdtemp` shuts out other users, so servers too
         return _rename_to_next_version(temporary, base)
@@ -129,17 +141,32 @@ def _write_saved_model(
     ids = tf.TensorSpec([None, None], tf.int32, name="token_ids")
     indices = tf.TensorSpec([None], tf.int32, name="index")
 
-    def classify_tokens(token_ids: Any) -> dict[str, Any]:
-        probabilities = tf.cast(model(token_ids, training=False), tf.float32)
+    def name_classes(probabilities: Any) -> dict[str, Any]:
         label = tf.gather(names, tf.argmax(probabilities, axis=-1))
         return {"label": label, "probabilities": probabilities}
 
+    def get_probabilities(token_ids: Any) -> Any:
+        return tf.cast(model(token_ids, training=False), tf.float32)
+
+    def get_embedding(token_ids: Any) -> Any:
+        return tf.cast(model.embedder(token_ids, training=False), tf.float32)
+
+    def classify_tokens(token_ids: Any) -> dict[str, Any]:
+        return name_classes(get_probabilities(token_ids))
+
     def classify(text: Any) -> dict[str, Any]:
-        return classify_tokens(tokenizer(text))
+        return name_classes(
+            _map_by_length(
+                lambda some: get_probabilities(tokenizer(some)), text, len(labels)
+            )
+        )
 
     def embed(text: Any) -> dict[str, Any]:
-        embedding = model.embedder(tokenizer(text), training=False)
-        return {"embedding": tf.cast(embedding, tf.float32)}
+        width = model.embedder.compute_output_shape((1, 1))[-1]
+        embedding = _map_by_length(
+            lambda some: get_embedding(tokenizer(some)), text, width
+        )
+        return {"embedding": embedding}
 
     def name_labels(index: Any) -> dict[str, Any]:
         return {"label": tf.gather(names, index)}
@@ -156,6 +183,47 @@ def _write_saved_model(
         archive.write_out(path, verbose=False)
 
 
+def _map_by_length(function: Callable[[Any], Any], texts: Any, width: int) -> Any:
+    """What a function of texts gives, applied to groups of texts of like length.
+
+    Args:
+        function: From strings (G,) to float32 (G, width); a row of it depends on its
+            own text alone.
+        texts: Strings (B,).
+        width: Size of the last axis of what it gives.
+
+    Returns:
+        float32 (B, width), in the order of the texts.
+    """
+    lengths = tf.strings.length(texts)
+    order = tf.argsort(lengths, stable=True)
+    texts = tf.gather(texts, order)
+    lengths = tf.cast(tf.gather(lengths, order), tf.int64)
+
+    def add_group(start: Any, values: Any) -> tuple[Any, Any]:
+        rest = lengths[start:]
+        padded = rest * tf.range(1, tf.size(rest, tf.int64) + 1)
+        longest = tf.maximum(2 * rest[0], SHORT_TEXT)
+        fits = tf.logical_and(rest <= longest, padded <= MAX_GROUP_BYTES)
+        end = start + tf.maximum(tf.reduce_sum(tf.cast(fits, tf.int32)), 1)
+        return end, tf.concat([values, function(texts[start:end])], axis=0)
+
+    _, values = tf.while_loop(
+        lambda start, _: start < tf.size(texts),
+        add_group,
+        (tf.constant(0), tf.zeros((0, width))),
+        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, width])),
+        parallel_iterations=1,
+    )
+    return tf.gather(values, tf.math.invert_permutation(order))
+
+
+def _write_extra(path: pathlib.Path) -> None:
+    """Tells a server how much of a request the model has in hand at a time."""
+    path.parent.mkdir()
+    path.write_text(json.dumps({"max_group_bytes": MAX_GROUP_BYTES}) + "\n")
+
+
 def _write_warm_up(path: pathlib.Path, name: str) -> None:
     try:
         from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
@@ -167,19 +235,23 @@ def _write_warm_up(path: pathlib.Path, name: str) -> None:
             stacklevel=3,
         )
         return
-    path.parent.mkdir()
+    requests: list[tuple[str, str, Any]] = [
+        (signature, "text", [("Ten bytes " * length)[:length]])
+        for signature in ("serving_default", "embed")
+        for length in WARM_UP_LENGTHS
+    ]
+    requests += [("tokens", "token_ids", [[1] * length]) for length in WARM_UP_IDS]
+    requests += [("labels", "index", [0])]
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for signature in ("serving_default", "embed"):
-            for length in WARM_UP_LENGTHS:
-                request = predict_pb2.PredictRequest()
-                request.model_spec.name = name
-                request.model_spec.signature_name = signature
-                text = ("Ten bytes " * length)[:length]
-                request.inputs["text"].CopyFrom(tf.make_tensor_proto([text]))
-                log = prediction_log_pb2.PredictionLog(
-                    predict_log=prediction_log_pb2.PredictLog(request=request)
-                )
-                writer.write(log.SerializeToString())
+        for signature, name_of_input, value in requests:
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = name
+            request.model_spec.signature_name = signature
+            request.inputs[name_of_input].CopyFrom(tf.make_tensor_proto(value))
+            log = prediction_log_pb2.PredictionLog(
+                predict_log=prediction_log_pb2.PredictLog(request=request)
+            )
+            writer.write(log.SerializeToString())
 
 
 def _rename_to_next_version(

@@ -57,8 +57,32 @@ class Mutant(NamedTuple):
 MUTANTS = (
     Mutant(
         "ops/causal.py",
-        "return scores * ops.tile(earlier, (rows // size, 1))",
-        "return scores",
+        "carry = tuple(x * kept for x in carry)",
+        "carry = tuple(x * 1 for x in carry)",
+        "ops/test_decay.py::test_value_and_gradients",
+    ),
+    Mutant(
+        "ops/decay.py",
+        "return ops.where(mask, log_decay, ops.zeros_like(log_decay))",
+        "return log_decay",
+        "ops/test_decay.py::test_what_is_hidden_neither_adds_nor_forgets",
+    ),
+    Mutant(
+        "ops/windowed_chunks.py",
+        "at_keys = at_keys - at_keys[..., -1:]",
+        "at_keys = at_keys * 1",
+        "ops/test_decay.py::test_value_and_gradients",
+    ),
+    Mutant(
+        "layers/short_convolution.py",
+        "behind = 0 if self.causal else (self.width - 1) // 2",
+        "behind = 0",
+        "layers/test_short_convolution.py::test_the_output_by_the_formula",
+    ),
+    Mutant(
+        "ops/causal.py",
+        "scores = scores * ops.tile(earlier, (rows // size, 1))",
+        "scores = scores * 1",
         "ops/test_causal.py::test_the_past_is_bit_equal_whatever_follows",
     ),
     Mutant(
@@ -117,7 +141,7 @@ MUTANTS = (
     ),
     Mutant(
         "ops/nonfinite.py",
-        "nonfinite = nonfinite * ops.cast(mask[:, None], nonfinite.dtype)",
+        "nonfinite = nonfinite * ops.cast(chunk.mask[:, None], nonfinite.dtype)",
         "nonfinite = nonfinite * 1",
         "ops/test_nonfinite.py::test_what_is_hidden_may_be_nonfinite",
     ),
@@ -135,8 +159,8 @@ MUTANTS = (
     ),
     Mutant(
         "ops/streams.py",
-        "sums = kahan_add(*state, kernel_sums.outer_sum(values, keys))",
-        "sums = kahan_add(*state, kernel_sums.outer_sum(values, keys) * 2)",
+        "sums = kahan_add(*before, kernel_sums.outer_sum(values, keys))",
+        "sums = kahan_add(*before, kernel_sums.outer_sum(values, keys) * 2)",
         "ops/test_streams.py::test_steps_give_what_the_whole_gives",
     ),
     Mutant(

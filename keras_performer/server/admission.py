@@ -29,20 +29,23 @@ class _Waiting:
 class Admission:
     """Bounds what is computed at a time, for the event loop of one thread.
 
-    Short requests never wait for long ones alone: long ones get at most half of the
-    slots. All that compute together have a budget, as each holds memory in proportion
-    to its cost.
+    Short requests never wait for long ones alone, which get some of the slots: a long
+    one keeps all processors busy by itself. All that compute together have a budget, as
+    each holds memory in proportion to its cost.
 
     Args:
         slots: requests computed at a time.
+        long_slots: of these, the most that are long.
         max_waiting: requests that may wait; further ones are refused.
         max_cost: sum of the costs of the requests that are computed at a time; 0 sets
             no limit.
     """
 
-    def __init__(self, slots: int, max_waiting: int, max_cost: int) -> None:
+    def __init__(
+        self, slots: int, long_slots: int, max_waiting: int, max_cost: int
+    ) -> None:
         self._slots = slots
-        self._long_slots = max(slots // 2, 1)
+        self._long_slots = long_slots
         self._max_waiting = max_waiting
         self._max_cost = max_cost
         self._running: list[int] = []  # their costs

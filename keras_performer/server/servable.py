@@ -10,6 +10,7 @@ import ctypes
 import functools
 import gc
 import importlib.util
+import json
 import logging
 import os
 import re
@@ -27,6 +28,8 @@ from keras_performer.server.denied_ops import find_denied_ops
 from keras_performer.server.serving_error import ServingError
 
 DEFAULT_SIGNATURE = "serving_default"
+
+GROUPS_FILE = "assets.extra/text_groups.json"
 
 _UNREGISTERED_OP = re.compile(r"Op type not registered '(\w+)'")
 
@@ -80,6 +83,7 @@ class Servable:
             raise _explain(error, path) from error
         self.path = path
         self.signatures = dict(meta_graph.signature_def)
+        self._max_group_bytes = _read_max_group_bytes(path)
 
     def get_signature(self, name: str) -> Any:
         """The signature of a name; `""` stands for `serving_default`.
@@ -136,9 +140,10 @@ class Servable:
 
         Returns:
             Bytes of text and numbers that the model will hold at a time, where rows of
-            text are as long as the longest of them.
+            text are as long as the longest of them. A model that says so takes the rows
+            of text in groups of like length.
         """
-        return sum(map(_get_size, arrays.values()))
+        return sum(_get_size(array, self._max_group_bytes) for array in arrays.values())
 
     def close(self) -> None:
         """Free the session; what it computes is broken off, and it answers no more."""
@@ -174,10 +179,23 @@ def make_session_config(
     )
 
 
-def _get_size(array: np.ndarray) -> int:
+def _get_size(array: np.ndarray, max_group_bytes: int | None) -> int:
     if array.dtype != object:
         return array.size
-    return array.size * max(map(len, array.reshape(-1)), default=0)
+    longest = max(map(len, array.reshape(-1)), default=0)
+    padded = array.size * longest
+    if max_group_bytes is None:
+        return padded
+    return max(longest, min(padded, max_group_bytes))
+
+
+def _read_max_group_bytes(path: str | os.PathLike[str]) -> int | None:
+    """What the exporter wrote about how the model takes the rows of a request."""
+    try:
+        extra = json.loads((Path(path) / GROUPS_FILE).read_bytes())
+        return int(extra["max_group_bytes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _to_array(output: Any) -> np.ndarray:

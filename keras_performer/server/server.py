@@ -74,7 +74,12 @@ def serve(options: ServerOptions) -> None:
         num_threads = _count_threads(options)
         app = RestApp(
             handler,
-            Admission(num_threads, options.max_waiting_requests, _get_budget(options)),
+            Admission(
+                num_threads,
+                long_slots=max(min(num_threads // 2, os.cpu_count() or 1), 1),
+                max_waiting=options.max_waiting_requests,
+                max_cost=_get_budget(options),
+            ),
             computing=_make_pool(num_threads, "computing", stack),
             reading=_make_pool(2, "reading", stack),
             limits=_get_limits(options),
@@ -141,7 +146,7 @@ def _get_limits(options: ServerOptions) -> RestLimits:
 def _get_budget(options: ServerOptions) -> int:
     """Bytes of text that may be in the models at a time; 0 sets no limit.
 
-    A Performer of the usual size holds 600 bytes for each byte of text.
+    A small Performer holds 600 to 2000 bytes for each byte of text.
     """
     if options.max_padded_bytes is not None:
         return options.max_padded_bytes
@@ -149,7 +154,7 @@ def _get_budget(options: ServerOptions) -> int:
     for file in ("memory.max", "memory/memory.limit_in_bytes"):  # of a container
         with contextlib.suppress(OSError, ValueError):
             memory = min(memory, int((Path("/sys/fs/cgroup") / file).read_text()))
-    return memory // 1024
+    return memory // 2048
 
 
 def _get_max_connections(options: ServerOptions) -> int:

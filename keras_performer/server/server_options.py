@@ -82,7 +82,7 @@ class ServerOptions:
         max_request_bytes: size of a request's body, as it is sent and uncompressed.
         max_padded_bytes: what all requests that compute at a time may ask of the
             models: bytes of text and numbers of arrays, where the texts of a request
-            are as long as the longest. `None` takes a kibibyte of memory for each, 0
+            are as long as the longest. `None` takes 2 KiB of memory for each, 0
             sets no limit.
         max_waiting_requests: requests that may wait for others; further ones are
             answered with 503.

@@ -4,13 +4,19 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from exported_classifier import LABELS, TEXTS, classifier, expected
 
-from keras_performer.export import export_classifier, versions
+from keras_performer.export import (
+    WARM_UP_FILE,
+    _map_by_length,
+    export_classifier,
+    versions,
+)
 from keras_performer.text import ByteTokenizer
 
 FRESH = """
@@ -138,10 +144,58 @@ def test_warm_up_requests_are_answered(exported, loaded):
     for record in records:
         request = record.predict_log.request
         assert request.model_spec.name == "documents"
-        text = tf.make_ndarray(request.inputs["text"])
+        inputs = {
+            name: tf.constant(tf.make_ndarray(value))
+            for name, value in request.inputs.items()
+        }
         signature = loaded.signatures[request.model_spec.signature_name]
-        answer = signature(text=tf.constant(text))
+        answer = signature(**inputs)
         assert all(len(value) == 1 for value in answer.values())
+    warmed_up = {r.predict_log.request.model_spec.signature_name for r in records}
+    assert warmed_up == set(loaded.signatures)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "groups"),
+    [
+        ([], []),
+        ([7], [[7]]),
+        ([1] * 1000 + [50_000], [[1] * 1000, [50_000]]),
+        ([300, 0, 100, 128, 601, 299], [[0, 100, 128], [299, 300], [601]]),
+        ([100_000] * 5, [[100_000] * 2, [100_000] * 2, [100_000]]),
+        ([400_000, 400_000], [[400_000], [400_000]]),
+    ],
+)
+def test_texts_go_through_the_model_in_groups_of_like_length(lengths, groups):
+    seen = []
+
+    def function(texts):
+        seen.append(tf.strings.length(texts).numpy().tolist())
+        return tf.cast(tf.strings.length(texts), tf.float32)[:, None]
+
+    texts = tf.constant(["x" * length for length in lengths], tf.string)
+    values = _map_by_length(function, texts, 1)
+    assert values.numpy().tolist() == [[length] for length in lengths]
+    assert seen == groups
+
+
+def test_a_long_row_does_not_cost_the_short_ones(exported):
+    """As a server runs it: a session, in which a loop may hold memory of its own."""
+    tf1 = tf.compat.v1
+    texts = ["x"] * 300 + ["a dark and stormy night " * 800]
+    with tf1.Session(graph=tf.Graph()) as session:
+        meta = tf1.saved_model.load(session, ["serve"], str(exported[2]))
+        signature = meta.signature_def["serving_default"]
+        fetch = signature.outputs["probabilities"].name
+        feed = signature.inputs["text"].name
+        alone = [session.run(fetch, {feed: [text]})[0] for text in texts[-2:]]
+        started = time.process_time()
+        together = session.run(fetch, {feed: texts})
+        seconds = time.process_time() - started
+        started = time.process_time()
+        session.run(fetch, {feed: texts[-1:]})
+        assert seconds < 5 * (time.process_time() - started) + 0.2
+    np.testing.assert_allclose(together[-2:], alone, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -172,7 +226,7 @@ def test_without_the_extra_the_warm_up_requests_are_left_out(tmp_path, monkeypat
     with pytest.warns(UserWarning, match=r"warm-up.*pip install .*\[serving\]"):
         path = export_classifier(model, tokenizer, LABELS, tmp_path, "m")
     assert (path / "saved_model.pb").exists()
-    assert not (path / "assets.extra").exists()
+    assert not (path / WARM_UP_FILE).exists()
 
 
 @pytest.mark.parametrize(

@@ -208,18 +208,18 @@ def test_explicit_masks_in_a_functional_model():
 def test_both_masks_of_a_block_are_combined():
     padding, other = draw_mask(T, seed=1), draw_mask(T, seed=2)
     given = other[:, None].astype("int32")
-    merged = attention_masks.block_key_mask("decoder", padding, given)
+    merged = attention_masks.block_key_mask("decoder_", padding, given)
     assert np.array_equal(numpy(merged), padding & other)
-    merged = attention_masks.block_key_mask("decoder", None, given)
+    merged = attention_masks.block_key_mask("decoder_", None, given)
     assert np.array_equal(numpy(merged), other)
-    assert attention_masks.block_key_mask("decoder", None, None) is None
+    assert attention_masks.block_key_mask("decoder_", None, None) is None
 
 
 def test_masks_of_a_block_are_checked():
     with pytest.raises(ValueError, match="`encoder_padding_mask` must have the shape"):
-        attention_masks.block_key_mask("encoder", np.ones((B, 1, T), "bool"), None)
+        attention_masks.block_key_mask("encoder_", np.ones((B, 1, T), "bool"), None)
     with pytest.raises(ValueError, match="`encoder_attention_mask` must be a key mask"):
-        attention_masks.block_key_mask("encoder", None, np.ones((B, T, T), "bool"))
+        attention_masks.block_key_mask("encoder_", None, np.ones((B, T, T), "bool"))
 
 
 @pytest.mark.parametrize("name", ["FastAttention", "ExactAttention"])
@@ -266,4 +266,4 @@ def test_a_mask_of_a_block_that_is_added_to_scores_is_refused(kind):
     added = np.where(draw_mask(T), 0.0, -1e9)
     masks = (added, None) if kind == "padding" else (None, added[:, None])
     with pytest.raises(ValueError, match=f"`decoder_{kind}_mask` must be boolean"):
-        attention_masks.block_key_mask("decoder", *masks)
+        attention_masks.block_key_mask("decoder_", *masks)

@@ -83,6 +83,13 @@ def visible(ids, causal, key_mask):
     return (mask & to_numpy(causal_mask(T)) if causal else mask)[:, None]
 
 
+@pytest.mark.cases(
+    "causal-softmax-1",
+    "bidirectional-relu-3",
+    "packed both ways-relu-1",
+    "windowed-relu-3",
+    "windowed both ways-softmax-1",
+)
 @pytest.mark.parametrize("key_heads", [H, 1])
 @pytest.mark.parametrize("name", ["softmax", "relu"])
 @pytest.mark.parametrize("form", FORMS)

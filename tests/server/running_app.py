@@ -57,7 +57,7 @@ def running(
         pools = [stack.enter_context(ThreadPoolExecutor(n)) for n in (slots, 2)]
         app = RestApp(
             handler,
-            Admission(slots, max_waiting, max_cost),
+            Admission(slots, max(slots // 2, 1), max_waiting, max_cost),
             *pools,
             RestLimits(idle_timeout=idle_timeout, **limits),
             enable_cors,

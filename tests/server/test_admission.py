@@ -24,7 +24,7 @@ async def begin(admission, cost=1, timeout_in_ms=0):
 
 def test_a_slot_that_is_left_goes_to_the_first_that_waits():
     async def scenario():
-        admission = Admission(slots=1, max_waiting=2, max_cost=0)
+        admission = Admission(slots=1, long_slots=1, max_waiting=2, max_cost=0)
         first, second, third = [await begin(admission) for _ in range(3)]
         assert [task.done() for task in (first, second, third)] == [True, False, False]
         admission.leave(1)
@@ -44,7 +44,7 @@ def test_a_slot_that_is_left_goes_to_the_first_that_waits():
 
 def test_long_requests_leave_slots_to_short_ones():
     async def scenario():
-        admission = Admission(slots=4, max_waiting=10, max_cost=0)
+        admission = Admission(slots=4, long_slots=2, max_waiting=10, max_cost=0)
         tasks = [await begin(admission, LONG) for _ in range(4)]
         assert [task.done() for task in tasks] == [True, True, False, False]
         shorts = [await begin(admission, 1) for _ in range(3)]
@@ -62,7 +62,7 @@ def test_long_requests_leave_slots_to_short_ones():
 
 def test_a_budget_for_all_that_compute():
     async def scenario():
-        admission = Admission(slots=4, max_waiting=10, max_cost=100)
+        admission = Admission(slots=4, long_slots=2, max_waiting=10, max_cost=100)
         with pytest.raises(TooLargeError, match="asks for 101 bytes in the model"):
             await admission.enter(101, Deadline())
         first, second = [await begin(admission, 60) for _ in range(2)]
@@ -78,7 +78,7 @@ def test_a_budget_for_all_that_compute():
 
 def test_those_that_wait_too_long_or_leave_take_no_slot():
     async def scenario():
-        admission = Admission(slots=1, max_waiting=10, max_cost=0)
+        admission = Admission(slots=1, long_slots=1, max_waiting=10, max_cost=0)
         await begin(admission)
         late, gone = await begin(admission, 1, 20), await begin(admission)
         with pytest.raises(ServingError, match="DEADLINE_EXCEEDED"):
@@ -95,7 +95,7 @@ def test_those_that_wait_too_long_or_leave_take_no_slot():
 
 def test_one_that_leaves_when_it_gets_its_slot_gives_it_back():
     async def scenario():
-        admission = Admission(slots=1, max_waiting=10, max_cost=0)
+        admission = Admission(slots=1, long_slots=1, max_waiting=10, max_cost=0)
         await begin(admission)
         gone = await begin(admission)
         admission.leave(1)  # it has the slot, and has not run yet

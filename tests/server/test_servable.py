@@ -108,3 +108,16 @@ def test_the_ops_of_all_requests_have_threads_of_their_own():
     config = make_session_config(3, 5)
     assert config.intra_op_parallelism_threads == 3
     assert config.inter_op_parallelism_threads == 5
+
+
+def test_a_model_that_takes_rows_in_groups_asks_for_less(tmp_path):
+    arrays = {"text": np.array([b"x"] * 1000 + [b"y" * 50_000], object)}
+    path = save_everything(tmp_path)
+    assert Servable(path).get_cost(arrays) == 1001 * 50_000
+    file = path / "assets.extra" / "text_groups.json"
+    file.parent.mkdir()
+    for text, cost in (('{"max_group_bytes": 70000}', 70_000), ("[", 50_050_000)):
+        file.write_text(text)
+        assert Servable(path).get_cost(arrays) == cost
+    file.write_text('{"max_group_bytes": 100}')
+    assert Servable(path).get_cost(arrays) == 50_000

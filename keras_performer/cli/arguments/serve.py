@@ -21,7 +21,7 @@ HELP = {
     "max_request_bytes": "size of a request's body, as it is sent and uncompressed",
     "max_padded_bytes": "what all requests that compute at a time may ask of the "
     "models: bytes of text, where the texts of a request are as long as the longest; "
-    "0: no limit (default: a 1024th of the memory)",
+    "0: no limit (default: a 2048th of the memory)",
     "max_waiting_requests": "requests that may wait for others; further ones are "
     "answered with 503",
     "max_connections": "connections at a time; when all are taken, quiet ones are "
