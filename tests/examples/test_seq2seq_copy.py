@@ -80,12 +80,13 @@ def test_what_is_written_is_the_likeliest_by_the_whole_model(seq2seq_copy, atten
         attention=attention,
         positions="rotary",
         seed=0,
+        dtype="float64",  # of weights so large some kernels are too small for float32
     )
     model = PerformerSeq2SeqLM(backbone)
     # Such that a token depends on the whole source and on all that was written.
     generator = np.random.default_rng(0)
     for weight in model.trainable_variables:
-        scale = 0.1 if "embedding" in weight.path else 0.5
+        scale = 0.1 if "embedding" in weight.path else 1.0
         weight.assign(scale * generator.normal(size=weight.shape))
     sources = generator.integers(1, 11, (8, 6))
     sources[4:, 4:] = 0

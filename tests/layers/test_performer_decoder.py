@@ -353,7 +353,7 @@ def test_arguments_reach_the_sublayers():
     assert block._self_attention_layer.num_key_value_heads == 1
     assert block._cross_attention_layer.num_key_value_heads == H
     for path, weight in weights(block).items():
-        if path.endswith("bias"):
+        if path.endswith("bias") and "forget" not in path:
             assert np.all(numpy(weight) == 0.5), path
     assert block._feedforward_gate_dense.activation is keras.activations.gelu
     for sublayer in block._flatten_layers(include_self=False):

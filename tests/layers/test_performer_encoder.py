@@ -243,7 +243,7 @@ def test_arguments_reach_the_sublayers():
     assert layer.get_config()["projection"] == "gaussian"
     assert layer.key_dim == F // H
     for name, weight in weights(block).items():
-        if name.endswith("bias"):
+        if name.endswith("bias") and "forget" not in name:
             assert np.all(numpy(weight) == 0.5), name
     for name in ("self_attention_layer_norm", "feedforward_layer_norm"):
         assert getattr(block, f"_{name}").epsilon == 1e-3
