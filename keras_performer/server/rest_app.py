@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
+from keras_performer.server.access_log import AccessLog, AccessRecord
 from keras_performer.server.admission import Admission, BusyError, TooLargeError
 from keras_performer.server.deadline import Deadline
 from keras_performer.server.json.writer import write_error
@@ -80,6 +81,7 @@ class RestApp:
         reading: `concurrent.futures.Executor` to read large requests in.
         limits: the `RestLimits`.
         enable_cors: whether pages of other origins may read the answers.
+        access_log: the `AccessLog`.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class RestApp:
         reading: Executor,
         limits: RestLimits,
         enable_cors: bool = False,
+        access_log: AccessLog | None = None,
     ) -> None:
         self._handler = handler
         self._admission = admission
@@ -97,6 +100,7 @@ class RestApp:
         self._reading = reading
         self._limits = limits
         self._extra_headers = _CORS_HEADERS if enable_cors else []
+        self._access_log = access_log or AccessLog()
         self._bytes_in_hand = 0
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
@@ -104,9 +108,12 @@ class RestApp:
             raise ValueError(f"scope type {scope['type']!r} is not served; only http.")
         headers: list[Header] = []
         refused = False
+        started = time.monotonic()
+        received = [0]
         try:
-            status, answer = await self._answer(scope, receive)
+            status, answer = await self._answer(scope, receive, received)
         except _ClientLeftError:
+            self._log(scope, 499, received[0], 0, started)
             return
         except _RefusedError as error:
             status, answer = error.answer
@@ -127,6 +134,7 @@ class RestApp:
                 500,
                 write_error("Internal error; the server's log has it."),
             )
+        self._log(scope, status, received[0], len(answer), started)
         headers += [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(answer)),
@@ -140,11 +148,34 @@ class RestApp:
             await _read_and_forget(receive)
             await send({"type": "http.response.body", "body": b""})
 
-    async def _answer(self, scope: Event, receive: Receive) -> Answer:
+    def _log(
+        self,
+        scope: Event,
+        status: int,
+        request_bytes: int,
+        answer_bytes: int,
+        started: float,
+    ) -> None:
+        self._access_log.write(
+            AccessRecord(
+                client=scope["client"][0] if scope["client"] else "",
+                method=scope["method"],
+                path=scope["raw_path"].decode("ascii", "backslashreplace"),
+                status=status,
+                request_bytes=request_bytes,
+                answer_bytes=answer_bytes,
+                milliseconds=1000 * (time.monotonic() - started),
+            )
+        )
+
+    async def _answer(
+        self, scope: Event, receive: Receive, received: list[int]
+    ) -> Answer:
         deadline = Deadline(self._limits.timeout_in_ms)
-        received = [0]
+        in_hand = [0]
         try:
-            body = await self._read_body(scope, receive, deadline, received)
+            body = await self._read_body(scope, receive, deadline, in_hand)
+            received[0] = in_hand[0]
             if scope["method"] == "OPTIONS" and scope["raw_path"].lower().startswith(
                 b"/v1/"
             ):
@@ -156,7 +187,7 @@ class RestApp:
                 scope["method"], path, body, receive, deadline
             )
         finally:
-            self._bytes_in_hand -= received[0]
+            self._bytes_in_hand -= in_hand[0]
 
     async def _answer_body(
         self,

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 
+from keras_performer.server.access_log import AccessLog
 from keras_performer.server.admission import Admission
 from keras_performer.server.connections import Server, make_config
 from keras_performer.server.model_config import get_model_configs
@@ -84,6 +85,7 @@ def serve(options: ServerOptions) -> None:
             reading=_make_pool(2, "reading", stack),
             limits=_get_limits(options),
             enable_cors=options.rest_api_enable_cors_support,
+            access_log=AccessLog(options.access_log),
         )
         # From here on connections are accepted, so the line below is true when read.
         listener.listen()

@@ -3,6 +3,8 @@
 import os
 from dataclasses import dataclass
 
+from keras_performer.server.access_log import FORMS
+
 # The flags of tensorflow_model_server 2.20, of which this server has those that are
 # fields of `ServerOptions`.
 TENSORFLOW_SERVING_FLAGS = (
@@ -90,6 +92,8 @@ class ServerOptions:
             closed for new ones.
         connection_timeout_in_ms: time within which the head of a request, a further
             part of its body, or the taking of a part of its answer is to happen.
+        access_log: `"text"` or `"json"` writes a line for each request on standard
+            error, without its body; `""` writes none.
         file_system_poll_wait_seconds: time between two looks for new versions. 0 looks
             once, at the start.
         max_num_load_retries: further attempts to load a version that failed to load
@@ -128,6 +132,7 @@ class ServerOptions:
     max_waiting_requests: int = 100
     max_connections: int = 1000
     connection_timeout_in_ms: int = 10_000
+    access_log: str = ""
     file_system_poll_wait_seconds: float = 1
     max_num_load_retries: int = 5
     load_retry_interval_micros: int = 60_000_000
@@ -182,6 +187,11 @@ class ServerOptions:
                 raise ValueError(
                     f"{name}={getattr(self, name)} is negative; pass 0 or more."
                 )
+        if self.access_log not in FORMS:
+            raise ValueError(
+                f"access_log={self.access_log!r} is no form of a log; expected 'text', "
+                "'json', or '' for none."
+            )
         for name in (
             "max_request_bytes",
             "max_connections",

@@ -49,6 +49,7 @@ def running(
     max_connections=50,
     idle_timeout=5.0,
     enable_cors=False,
+    access_log=None,
     **limits,
 ):
     """Runs the server; yields its port and the handler."""
@@ -61,6 +62,7 @@ def running(
             *pools,
             RestLimits(idle_timeout=idle_timeout, **limits),
             enable_cors,
+            access_log,
         )
         listener = stack.enter_context(contextlib.closing(socket.socket()))
         listener.bind(("127.0.0.1", 0))

@@ -35,6 +35,9 @@ def test_defaults_are_those_of_tensorflow_serving():
             "file_system_poll_wait_seconds=-1",
         ),
         ({"model_base_path": "m", "max_num_load_retries": -1}, "load_retries=-1"),
+        ({"model_base_path": "m", "max_padded_bytes": -1}, "max_padded_bytes=-1"),
+        ({"model_base_path": "m", "max_request_bytes": 0}, "lets nothing in"),
+        ({"model_base_path": "m", "access_log": "xml"}, "access_log='xml'"),
         (
             {"model_base_path": "m", "load_retry_interval_micros": -1},
             "load_retry_interval_micros=-1",

@@ -270,6 +270,8 @@ def test_a_signal_stops_the_server_after_the_running_request(everything_path):
 
 def test_a_signal_stops_a_server_with_a_request_that_never_ends(everything_path):
     program = (
+        "import sys\n"
+        "sys.argv = ['keras-performer']\n"  # which imports no Keras
         "from keras_performer.server import ServerOptions, serve, server\n"
         "server._GRACE_SECONDS = 1\n"
         "serve(ServerOptions(model_name='m', rest_api_port=0, "

@@ -19,5 +19,8 @@ def add_parser(commands: Commands, summary: str) -> None:
     )
     parser.add_argument("--model_name", default="default", help="name of the model")
     parser.add_argument(
-        "--timeout", type=float, default=60.0, help="seconds to wait for an answer"
+        "--timeout",
+        type=float,
+        default=60.0,
+        help="seconds to wait for an answer; the server ends at its own",
     )
