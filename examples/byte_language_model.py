@@ -77,7 +77,11 @@ def parse(arguments=None):
     )
     parser.add_argument("--sample-bytes", type=common.positive, default=300)
     common.add_flags(
-        parser, ["softmax", "exact"], preset="tiny", cpu_minutes=0.7, learning_rate=3e-3
+        parser,
+        ["relu", "softmax", "exact", "exact/plain"],
+        preset="tiny",
+        steps=300,
+        learning_rate=3e-3,
     )
     return parser, common.parse(parser, arguments)
 

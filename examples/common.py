@@ -83,14 +83,14 @@ class TrainingBudget(keras.callbacks.Callback):
         return now - self._start
 
 
-def add_flags(parser, attention, preset, cpu_minutes, learning_rate):
+def add_flags(parser, attention, preset, steps, learning_rate):
     """Adds the flags of the models and of the budget of each training.
 
     Args:
         parser: An `argparse.ArgumentParser`.
         attention: List of the attentions that are trained by default.
         preset: Size of the models by default.
-        cpu_minutes: Budget by default.
+        steps: Budget by default.
         learning_rate: Learning rate by default.
     """
     parser.add_argument(
@@ -109,14 +109,18 @@ def add_flags(parser, attention, preset, cpu_minutes, learning_rate):
     )
     size.add_argument("--depth", type=positive, help="size, by the number of blocks")
     budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--steps", type=positive, help="batches of each training")
+    budget.add_argument(
+        "--steps",
+        type=positive,
+        help=f"batches of each training (default: {steps})",
+    )
     budget.add_argument("--minutes", type=float, help="minutes of each training")
     budget.add_argument(
         "--cpu-minutes",
         type=float,
-        help=f"minutes of each training on all cores together (default: {cpu_minutes})",
+        help="minutes of each training on all cores together",
     )
-    parser.set_defaults(default_cpu_minutes=cpu_minutes)
+    parser.set_defaults(default_steps=steps)
     parser.add_argument("--learning-rate", type=float, default=learning_rate)
     parser.add_argument(
         "--redraw-interval",
@@ -145,7 +149,7 @@ def budget(arguments):
         "cpu_minutes": arguments.cpu_minutes,
     }
     if all(amount is None for amount in amounts.values()):
-        amounts["cpu_minutes"] = arguments.default_cpu_minutes
+        amounts["steps"] = arguments.default_steps
     return TrainingBudget(arguments.learning_rate, **amounts)
 
 

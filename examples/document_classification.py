@@ -68,7 +68,7 @@ def parse(arguments=None):
         parser,
         ["relu", "softmax", "exact"],
         preset="tiny",
-        cpu_minutes=0.5,
+        steps=100,
         learning_rate=3e-3,
     )
     return parser, common.parse(parser, arguments)

@@ -70,7 +70,7 @@ def parse(arguments=None):
         parser,
         ["relu", "softmax", "exact"],
         preset="tiny",
-        cpu_minutes=0.4,
+        steps=250,
         learning_rate=3e-3,
     )
     arguments = common.parse(parser, arguments)
