@@ -124,14 +124,16 @@ def intra_chunk_attention(before, queries, keys, values, log_decay):
         return sums, None, ops.sum(added, axis=2)
     groups = rows // size
     factors = decay.between_positions(log_decay, log_decay, earlier > 0)
-    scores = scores * ops.tile(factors, (1, 1, 1, groups, 1))
+    scores = scores * decay.for_groups(factors, groups, axis=3)
     added = kernel_sums.outer_sum(values * decay.to_end(log_decay), keys)
     factors = decay.between_chunks(log_decay)
-    sums_after = kernel_sums.sum_chunks(factors[..., 1:], added)  # of 0 to n chunks
-    kept = factors[..., :1, None]  # (B, Hk, n + 1, 1, 1)
-    starts = before * kept[:, :, :-1] + sums_after[:, :, :-1]
+    # Products, two of them: slices and broadcasts of such tensors take longer.
+    of_chunks, of_all = factors[..., :-1, 1:], factors[..., -1:, 1:]
+    starts = kernel_sums.sum_chunks(of_chunks, added)
+    starts = starts + kernel_sums.sum_chunks(factors[..., :-1, :1], before)
     sums = kernel_sums.query_sums(queries, starts) * decay.from_start(log_decay, groups)
-    return scores @ values + sums, kept[:, :, -1], sums_after[:, :, -1]
+    added = kernel_sums.sum_chunks(of_all, added)[:, :, 0]
+    return scores @ values + sums, factors[..., -1:, :1], added
 
 
 def _truncated(length, *tensors):

@@ -72,7 +72,9 @@ def between_positions(of_queries, of_keys, visible):
         Tensor of shape (..., T, S).
     """
     difference = ops.expand_dims(of_queries, -1) - ops.expand_dims(of_keys, -2)
-    return ops.exp(ops.where(visible, difference, -np.inf))
+    # Added: the gradient of `where` would go through two more tensors of this size.
+    hidden = ops.cast(ops.where(visible, 0.0, -np.inf), difference.dtype)
+    return ops.exp(difference + hidden)
 
 
 def from_start(cumulative, groups):
@@ -85,7 +87,14 @@ def from_start(cumulative, groups):
     Returns:
         Tensor of shape (B, Hk, n, G·C, 1).
     """
-    return ops.expand_dims(ops.tile(ops.exp(cumulative), (1, 1, 1, groups)), -1)
+    return ops.expand_dims(for_groups(ops.exp(cumulative), groups, axis=3), -1)
+
+
+def for_groups(x, groups, axis):
+    """A tensor of each key's rows for the rows of all queries that share them."""
+    if groups == 1:
+        return x
+    return ops.tile(x, [groups if i == axis else 1 for i in range(len(x.shape))])
 
 
 def to_end(cumulative):

@@ -103,7 +103,7 @@ def _intra_chunk_attention(carry, features, segments, visible):
         scores = ops.where(same, scores, ops.zeros_like(scores))
     else:
         factors = decay.between_positions(log_decay, log_decay, same)
-        scores = scores * ops.tile(factors, (1, 1, 1, groups, 1))
+        scores = scores * decay.for_groups(factors, groups, axis=3)
 
     sums, before, carry = segment_sums(carry, keys, values, segments, log_decay)
     seen = continues_segment(segments, before, groups, values.dtype)

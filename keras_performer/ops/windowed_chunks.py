@@ -214,7 +214,7 @@ def _log_factor(of_queries, of_keys, is_behind, groups):
     """Log factors of keys for the queries behind them, (B, Hk, n, G·C, C)."""
     difference = ops.expand_dims(of_queries, -1) - ops.expand_dims(of_keys, -2)
     difference = ops.where(is_behind, difference, ops.zeros_like(difference))
-    return ops.tile(difference, (1, 1, 1, groups, 1))
+    return decay.for_groups(difference, groups, axis=3)
 
 
 def _for_each_position(log_weight, key_heads, groups, size):
