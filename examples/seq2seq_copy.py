@@ -15,20 +15,20 @@ and 28, token by token. Larger by flags:
     python examples/seq2seq_copy.py --longest 126 --symbols 256 --num-layers 2 \\
         --hidden-dim 256 --learning-rate 1e-3 --cpu-minutes 60
 
-It printed, on two busy cores, after 54 seconds of CPU time each (shares of tokens that
-are right, and of targets without a mistake):
+It printed, after 1,500 steps of each (shares of tokens that are right, and of targets
+without a mistake):
 
-    symbols      Performer, 1,274 steps           exact attention, 4,138 steps
+    symbols      Performer                        exact attention
                  copy           reverse           copy           reverse
-     7           95.9%  87.5%   99.0%  95.8%      100%   100%    100%   100%
-    14           61.2%  10.0%   69.7%   4.2%      100%   100%    100%   100%
-    21 (longer)   3.2%   0.0%    4.7%   0.0%      4.5%   2.5%    96.6%  87.5%
-    28 (longer)   3.8%   0.0%    2.6%   0.0%      1.9%   0.0%    32.8%   0.0%
+     7            100%   100%   96.4%  87.5%       100%   100%    100%   100%
+    14           83.5%  30.0%   64.7%   0.0%       100%   100%    100%   100%
+    21 (longer)  16.0%   0.0%    7.4%   0.0%      97.4%  90.0%   96.0%  95.8%
+    28 (longer)  10.9%   0.0%    4.7%   0.0%      56.4%  27.5%   58.5%  20.8%
 
-Both learn the task, exact attention sooner: for sources so short a matrix of all pairs
-is the cheaper form. A mistake misleads what is written after it. Beyond the lengths of
-the training the Performer is no better than chance (3.1 %), and exact attention keeps
-one of the directions for a while: neither has learned a rule for any length.
+Exact attention learns the task, and a rule that holds for a while beyond the lengths of
+the training. The Performer does not: 14 symbols are more than sums of 32 features a head
+tell apart after so few steps, and a mistake misleads what is written after it. With
+`--feature-map softmax --num-features 128` it was 55 % and 47 % of the tokens at 14.
 """
 
 import argparse
