@@ -38,9 +38,13 @@ MODELS = {
     "relu": {"feature_map": "relu"},
     "relu, window 64": {"feature_map": "relu", "exact_window": 64},
     "relu, one exact layer": {"feature_map": "relu", "attention": ["linear", "exact"]},
-    "softmax, M = 64": {"num_features": 64},
-    "softmax, M = 256": {"num_features": 256},
-    "softmax, plain block": {"num_features": 256, "block": "plain"},
+    "softmax, M = 64": {"feature_map": "softmax", "num_features": 64},
+    "softmax, M = 256": {"feature_map": "softmax", "num_features": 256},
+    "softmax, plain block": {
+        "feature_map": "softmax",
+        "num_features": 256,
+        "block": "plain",
+    },
     "exact": {"attention": "exact"},
     "exact, plain block": {"attention": "exact", "block": "plain"},
 }
