@@ -26,8 +26,8 @@ without a mistake):
     28 (longer)  10.9%   0.0%    4.7%   0.0%      56.4%  27.5%   58.5%  20.8%
 
 Exact attention learns the task, and a rule that holds for a while beyond the lengths of
-the training. The Performer does not: 14 symbols are more than sums of 32 features a head
-tell apart after so few steps, and a mistake misleads what is written after it. With
+the training. The Performer does not: 14 symbols are more than sums of 32 features a
+head tell apart after so few steps, and a mistake misleads what is written after it. With
 `--feature-map softmax --num-features 128` it was 55 % and 47 % of the tokens at 14.
 """
 
