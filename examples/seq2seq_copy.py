@@ -28,7 +28,8 @@ without a mistake):
 Exact attention learns the task, and a rule that holds for a while beyond the lengths of
 the training. The Performer does not: 14 symbols are more than sums of 32 features a
 head tell apart after so few steps, and a mistake misleads what is written after it.
-With `--feature-map softmax --num-features 128` it was 55 % and 47 % of the tokens at 14.
+With `--feature-map softmax --num-features 128` it was 55 % and 47 % of the tokens at
+14.
 """
 
 import argparse
