@@ -123,10 +123,12 @@ def _check(
             f"tokenizer of {tokenizer.vocabulary_size} ids and a model of "
             f"{model.backbone.vocabulary_size}"
         )
-    if not name or name != pathlib.PurePath(name).name or name.startswith("."):
+    plain = name == pathlib.PurePath(name).name and not name.startswith(".")
+    # TensorFlow looks for the variables by a pattern, in which these are no letters.
+    if not name or not plain or re.search(r"\\|\[.*\]|\0", name, re.DOTALL):
         raise ValueError(
-            "`name` must be a plain folder name, such as 'documents'. Received: "
-            f"name={name!r}"
+            "`name` must be a plain folder name, such as 'documents', without "
+            f"backslashes and brackets. Received: name={name!r}"
         )
 
 

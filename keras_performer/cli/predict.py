@@ -1,6 +1,7 @@
 """`keras-performer predict`: asks a running server for the labels of files."""
 
 import argparse
+import codecs
 import os
 import pathlib
 
@@ -33,14 +34,14 @@ def read_text(path: str | os.PathLike[str]) -> str:
         path: The file.
 
     Returns:
-        Its text.
+        Its text, without a byte order mark, as training reads it.
 
     Raises:
         ValueError: If it is not UTF-8.
     """
     data = pathlib.Path(path).read_bytes()
     try:
-        return data.decode("utf-8")
+        return data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"The file {path!r} is not UTF-8 text: byte {error.start} does not decode. "

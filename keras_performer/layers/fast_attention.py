@@ -76,7 +76,9 @@ class FastAttention(BaseAttention):
             gather its moments in training, while the layer is `trainable`, or by
             `calibration.adapt`.
         num_features: M, the number of random features, where the map draws a
-            projection. Defaults to `D log D`, rounded to a multiple of 64.
+            projection. Defaults to `D log D`, rounded to a multiple of 64. In a long
+            training resample them by `callbacks.RedrawProjections`: with one sample a
+            model fits the error of that sample. `"relu"` has none to resample.
         projection: How the projection is drawn: `"orthogonal"`, `"simplex"`,
             `"gaussian"` or another name that `ops.projections.get` knows, or a
             callable `(seed, num_features, head_dim) -> array`. Used by maps that draw

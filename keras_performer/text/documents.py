@@ -14,6 +14,15 @@ import tensorflow as tf
 
 MAX_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20
+# Longer ones first: the mark of UTF-32 begins as that of UTF-16 does.
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+# Share of zero bytes: text in UTF-8 has none, in UTF-16 at least one in each space.
+_MAX_ZEROS = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +46,14 @@ class Documents:
         """Streams the documents in their order, one file in memory at a time.
 
         Returns:
-            `tf.data.Dataset` of pairs of a text, a scalar string, and the index of
-            its label, a scalar int32.
+            `tf.data.Dataset` of pairs of a text, a scalar string without the byte
+            order mark that some editors write, and the index of its label, a scalar
+            int32.
         """
         paths = [os.fsencode(path) for path in self.paths]
         return tf.data.Dataset.from_tensor_slices(
             (tf.constant(paths, tf.string), tf.constant(self.label_ids, tf.int32))
-        ).map(lambda path, label_id: (tf.io.read_file(path), label_id))
+        ).map(lambda path, label_id: (_read_text(path), label_id))
 
 
 def find_documents(
@@ -272,6 +282,24 @@ def _files_under(folder: str) -> list[str]:
     return sorted(files)
 
 
+def _read_text(path: tf.Tensor) -> tf.Tensor:
+    """A file as a scalar string, without a byte order mark."""
+    text = tf.io.read_file(path)
+    length = len(codecs.BOM_UTF8)
+    marked = tf.strings.substr(text, 0, length) == codecs.BOM_UTF8
+    return tf.cond(marked, lambda: tf.strings.substr(text, length, -1), lambda: text)
+
+
+def _wide_encoding(data: bytes) -> str | None:
+    """UTF-16 or UTF-32, where a file begins like that; UTF-8 text has no zero bytes."""
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if data.startswith(mark):
+            return encoding
+    if data.count(0) > _MAX_ZEROS * len(data):
+        return "UTF-16BE" if data[::2].count(0) > data[1::2].count(0) else "UTF-16LE"
+    return None
+
+
 def _has_text(path: str, max_bytes: int) -> bool:
     """Reads a file once; whether it has more than whitespace in it."""
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -294,9 +322,16 @@ def _has_text(path: str, max_bytes: int) -> bool:
             while not at_end:
                 chunk = file.read(_CHUNK_BYTES)
                 at_end = not chunk
+                wide = _wide_encoding(chunk) if offset == 0 else None
+                if wide:
+                    raise ValueError(
+                        f"{path} is not UTF-8: it looks like {wide}. Convert it, for "
+                        f"example with `iconv -f {wide} -t UTF-8`, or remove it."
+                    )
                 # An incomplete character stays in the decoder for the next chunk.
                 pending = len(decoder.getstate()[0])
-                text = decoder.decode(chunk, final=at_end)
+                # A byte order mark is no text.
+                text = decoder.decode(chunk, final=at_end).removeprefix("\ufeff")
                 has_text |= bool(text) and not text.isspace()
                 offset += len(chunk)
     except OSError as error:

@@ -5,6 +5,7 @@ on TF-IDF features of words and pairs of words, which is hard to beat on documen
 whose vocabulary tells their class.
 """
 
+import codecs
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator
@@ -187,7 +188,8 @@ def _num_bytes(documents: Documents) -> int:
 
 
 def _read_windows(path: str, window_bytes: int) -> list[str]:
-    windows = utf8_windows(pathlib.Path(path).read_bytes(), window_bytes)
+    data = pathlib.Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)
+    windows = utf8_windows(data, window_bytes)
     return [window.decode("utf-8") for window in windows]
 
 

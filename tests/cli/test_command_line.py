@@ -14,6 +14,7 @@ import pytest
 from keras_performer.cli import main as command_line
 from keras_performer.cli import train
 from keras_performer.cli.arguments import serve
+from keras_performer.cli.predict import read_text
 from keras_performer.server import ServerOptions
 from keras_performer.server.server_options import TENSORFLOW_SERVING_FLAGS
 from keras_performer.training import ClassifierSettings
@@ -184,6 +185,12 @@ def test_predict_names_the_file_that_is_not_text(tmp_path, capsys):
     assert command_line.main(["predict", str(path)]) == 2
     error = capsys.readouterr().err
     assert re.search(r"photo\.txt.*not UTF-8.*byte 3", error)
+
+
+def test_predict_reads_a_file_as_training_does(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("é", encoding="utf-8-sig")
+    assert read_text(path) == "é"
 
 
 def test_predict_without_a_server_says_how_to_start_one(tmp_path, capsys):

@@ -70,7 +70,7 @@ def test_the_swap_runs_and_keeps_the_weights():
 
 
 def test_the_stream_of_the_guide_runs():
-    names = {}
+    names = {"np": np}
     exec(code(ROOT / "docs" / "generation.md", "python")[-1], names)
     assert names["last"].shape == (1, 1, 512)
 

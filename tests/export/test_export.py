@@ -218,6 +218,16 @@ def test_versions_count_up_and_a_failure_leaves_nothing(tmp_path, monkeypatch):
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["7", "8", "notes"]
 
 
+def test_odd_names_of_classes_and_model_come_back(tmp_path):
+    tokenizer = ByteTokenizer()
+    model = classifier(tokenizer.vocabulary_size)
+    labels, name = ("a b/c", "q\"uo'te\\", "naïve ☃ 書\n"), "na me ☃\"'%25:*?é"
+    path = export_classifier(model, tokenizer, labels, tmp_path / "two words", name)
+    answer = tf.saved_model.load(str(path)).signatures["labels"]
+    found = answer(index=tf.range(3))["label"].numpy()
+    assert [label.decode() for label in found] == list(labels)
+
+
 @pytest.mark.slow
 def test_without_the_extra_the_warm_up_requests_are_left_out(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
@@ -237,6 +247,9 @@ def test_without_the_extra_the_warm_up_requests_are_left_out(tmp_path, monkeypat
         ({"name": "a/b"}, "plain folder name"),
         ({"name": ""}, "plain folder name"),
         ({"name": ".hidden"}, "plain folder name"),
+        ({"name": "back\\slash"}, "backslashes"),
+        ({"name": "a[b]"}, "brackets"),
+        ({"name": "a\0b"}, "plain folder name"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_written(

@@ -1,5 +1,6 @@
 """Rotary positions: the rotation, its invariances, and its digits far out."""
 
+import keras
 import numpy as np
 import pytest
 from gradients import to_numpy, to_tensor
@@ -64,6 +65,21 @@ def test_half_precision_is_rotated_in_float32():
     expected = expected_rotation(x.astype("float64"), np.arange(5000), 10_000.0)
     assert np.max(np.abs(actual - expected)) < 4e-3
     assert "float16" in str(rotary(to_tensor(x), np.arange(5000)).dtype)
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize(
+    ("dtype", "rounding"), [("float16", 2.0**-11), ("bfloat16", 2.0**-8)]
+)
+def test_half_precision_two_million_positions_out(dtype, rounding):
+    positions = np.arange(2_000_000, 2_000_008)
+    x = keras.ops.cast(to_tensor(draw(1, 8, 2, 64).astype("float32")), dtype)
+    actual = rotary(x, positions)
+    assert keras.backend.standardize_dtype(actual.dtype) == dtype
+    x, actual = (to_numpy(keras.ops.cast(y, "float32")) for y in (x, actual))
+    expected = expected_rotation(x.astype("float64"), positions, 10_000.0)
+    # The digits of the angles, of numbers up to 4, and one rounding of the result.
+    assert np.max(np.abs(actual - expected) - rounding * np.abs(expected)) < 2e-3
 
 
 def test_odd_heads_are_refused():

@@ -177,6 +177,29 @@ def test_an_undecodable_file_is_named_with_the_offset(tmp_path, content, offset)
     assert str(tmp_path / "a" / "bad.txt") in str(raised.value)
 
 
+@pytest.mark.parametrize("text", ["naïve café", "plain words", "при вет"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-16-le", "utf-16-be"])
+def test_wide_encodings_are_named(tmp_path, encoding, text):
+    write_tree(tmp_path, {"a": {"bad.txt": text.encode(encoding)}, "b": numbered(1)})
+    found = encoding.upper().replace("-LE", "LE").replace("-BE", "BE")
+    with pytest.raises(ValueError, match=rf"bad.txt is not .* -f {found} -t UTF-8"):
+        find_documents(tmp_path)
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    marked = {"1": "é".encode("utf-8-sig"), "2": "x"}
+    write_tree(tmp_path, {"a": marked, "b": {"1": "é", "2": "".encode("utf-8-sig")}})
+    with pytest.warns(UserWarning, match="1 files .* no text"):
+        documents = find_documents(tmp_path)
+    texts = [text.decode() for text, _ in documents.dataset().as_numpy_iterator()]
+    assert texts == ["é", "x", "é"]
+
+
+def test_one_zero_byte_in_a_text_is_kept(tmp_path):
+    write_tree(tmp_path, {"a": {"1": "x" * 200 + "\0"}, "b": numbered(1)})
+    assert len(find_documents(tmp_path)) == 2
+
+
 def test_a_file_larger_than_the_limit(tmp_path):
     write_tree(tmp_path, {"a": {"big": "x" * 11}, "b": {"fits": "x" * 10}})
     with pytest.raises(ValueError, match=r"big has 11 bytes.* max_bytes=10"):
