@@ -89,7 +89,8 @@ class SinePositionEncoding(keras.layers.Layer):
         rates = ops.exp(
             ops.arange(half, dtype="float32") * (-math.log(self.max_wavelength) / half)
         )
-        angles = positions[..., None] * rates  # (1, T, F/2) or (B, T, F/2)
+        # LiteRT knows no slices with an ellipsis.
+        angles = ops.expand_dims(positions, -1) * rates  # (1, T, F/2) or (B, T, F/2)
         table = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
         return inputs + ops.cast(table * self.scale, inputs.dtype)
 

@@ -72,7 +72,8 @@ def split_inputs(
     keys, values, *mask = split_keys(key, value, key_mask, lengths)
     if log_decay is not None:
         log_decay = ops.expand_dims(log_decay, -1)
-        log_decay = split_heads(log_decay, lengths, key.shape[2])[..., 0]
+        log_decay = split_heads(log_decay, lengths, key.shape[2])
+        log_decay = ops.squeeze(log_decay, axis=-1)  # LiteRT slices no six axes
     return Chunks(
         split_heads(query, lengths, key.shape[2]),
         keys,

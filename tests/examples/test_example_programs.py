@@ -138,6 +138,7 @@ def test_byte_language_model(load, tmp_path, capsys):
     results = load("byte_language_model").main(
         [*TINY, "--data", str(tmp_path), "--context", "32", "--batch-tokens", "64"]
         + ["--exact-window", "8", "--sample-bytes", "4", "--test-bytes", "200"]
+        + ["--attention", "softmax", "exact"]
     )
     output = capsys.readouterr().out
     printed = table(output)

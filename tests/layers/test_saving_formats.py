@@ -18,6 +18,7 @@ from keras_performer.layers import (
     PerformerEncoder,
     SinePositionEncoding,
 )
+from keras_performer.models import PerformerBackbone
 
 VOCABULARY, FEATURES = 11, 6
 LENGTHS = (7, 1100)  # less than a chunk, and more than the largest one
@@ -37,6 +38,8 @@ ALL = [
     ({}, {"use_causal_mask": True}),
     ({"feature_map": "relu"}, {}),
     ({"feature_map": "favor_sharp"}, {}),
+    ({"forget_gate": True, "normalize_heads": True}, {"use_causal_mask": True}),
+    ({"forget_gate": True}, {}),
     *SEQUENCES,
 ]
 OF_TENSORFLOW = pytest.mark.skipif(
@@ -218,7 +221,30 @@ def test_litert_takes_any_length_with_its_own_operations(batches, tmp_path):
 @pytest.mark.slow
 @OF_TENSORFLOW
 @pytest.mark.filterwarnings("ignore:(?s).*tf.lite.Interpreter is deprecated")
-@pytest.mark.parametrize("arguments", [{}, {**ROTARY, "exact_window": 3}], ids=str)
+@pytest.mark.parametrize("causal", [True, False])
+def test_litert_takes_a_backbone_with_its_own_operations(causal, tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    model = PerformerBackbone(100, 1, 2, 16, 32, causal=causal, seed=0)
+    path, ids = (
+        tmp_path / "model.tflite",
+        np.arange(1, 140, dtype="int32").reshape(1, -1) % 99,
+    )
+    own = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
+    model.export(path, format="litert", verbose=False, target_spec=own)
+    ids[:, 30:33] = 0
+    counts = ids[0] != 0
+    runner = tf.lite.Interpreter(str(path)).get_signature_runner("serving_default")
+    (name,) = runner.get_input_details()
+    (output,) = runner(**{name: ids}).values()
+    assert_close(output[:, counts], numpy(model(ids))[:, counts])
+
+
+@pytest.mark.slow
+@OF_TENSORFLOW
+@pytest.mark.filterwarnings("ignore:(?s).*tf.lite.Interpreter is deprecated")
+@pytest.mark.parametrize(
+    "arguments", [{}, {**ROTARY, "exact_window": 3}, {"forget_gate": True}], ids=str
+)
 def test_litert_steps_through_a_stream(arguments, tmp_path):
     tf = pytest.importorskip("tensorflow")
     layer = attention(num_heads=4, num_key_value_heads=2, **arguments)
