@@ -8,6 +8,8 @@ from keras_performer.layers.base_attention import BaseAttention
 from keras_performer.ops import exact_attention_scores
 from keras_performer.ops.decay import pairwise_log_decay
 
+HIDDEN = -3e4  # a logit that hides a key, also in float16
+
 
 @keras.saving.register_keras_serializable(package="keras_performer")
 class ExactAttention(BaseAttention):
@@ -67,25 +69,35 @@ class ExactAttention(BaseAttention):
         groups = self.num_heads // self.num_key_value_heads
         if groups > 1:  # not all backends share heads
             keys, values = (ops.repeat(x, groups, axis=2) for x in (keys, values))
-        bias = None
-        if inputs.log_decay is not None:
-            bias = pairwise_log_decay(masks.counted_log_decay(inputs))
-            bias = ops.cast(ops.repeat(bias, groups, axis=1), queries.dtype)
         is_masked = inputs.key_mask is not None or inputs.segment_ids is not None
-        if not is_masked:
+        if inputs.log_decay is None and not is_masked:
             # Causality alone is a flag, for which backends have kernels without a mask.
             return ops.dot_product_attention(
-                queries, keys, values, bias, is_causal=inputs.causal
+                queries, keys, values, is_causal=inputs.causal
             )
         visible = masks.visible_keys(inputs)
-        batch, _, _, source = ops.shape(visible)
-        shape = batch, 1, ops.shape(queries)[1], source  # which all backends take
-        output = ops.dot_product_attention(
-            queries, keys, values, bias, mask=ops.broadcast_to(visible, shape)
-        )
+        if inputs.log_decay is not None:
+            output = self._attend_with_decay(queries, keys, values, visible, inputs)
+            if not is_masked:
+                return output
+        else:
+            batch, _, _, source = ops.shape(visible)
+            shape = batch, 1, ops.shape(queries)[1], source  # which all backends take
+            output = ops.dot_product_attention(
+                queries, keys, values, mask=ops.broadcast_to(visible, shape)
+            )
         # A softmax over nothing is uniform, and shall be zero.
         sees = ops.cast(ops.any(visible, axis=-1), output.dtype)  # (B', 1, T)
         return output * ops.expand_dims(ops.swapaxes(sees, 1, 2), -1)
+
+    def _attend_with_decay(self, queries, keys, values, visible, inputs):
+        """Attention with log factors added to its logits, and a mask among them."""
+        bias = pairwise_log_decay(masks.counted_log_decay(inputs))
+        if visible is not None:  # PyTorch takes a mask or a bias
+            bias = ops.where(visible, bias, HIDDEN)
+        groups = self.num_heads // self.num_key_value_heads
+        bias = ops.cast(ops.repeat(bias, groups, axis=1), queries.dtype)
+        return ops.dot_product_attention(queries, keys, values, bias)
 
     def _scores(self, inputs):
         return exact_attention_scores(

@@ -9,7 +9,7 @@ from keras_performer.ops.attention_state import (
     DecayedState,
     check_query,
 )
-from keras_performer.ops.backend import chunked_scan
+from keras_performer.ops.backend import chunked_scan, running_sums
 from keras_performer.ops.decay import bounded_log_decay
 
 
@@ -70,7 +70,7 @@ def summarize(
     if log_decay is not None:
         log_decay = bounded_log_decay(log_decay, key, key_mask)
         # From the end on: what is near it, and counts most, keeps its digits.
-        until_end = ops.flip(ops.cumsum(ops.flip(log_decay, axis=1), axis=1), axis=1)
+        until_end = ops.flip(running_sums(ops.flip(log_decay, axis=1), axis=1), axis=1)
         kept = ops.expand_dims(ops.exp(until_end - log_decay), -1)
         chunks = (*chunks, chunking.split_heads(kept, lengths, key.shape[2]))
 

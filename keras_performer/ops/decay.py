@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_performer.ops.accumulation import accumulation_dtype
+from keras_performer.ops.backend import running_sums
 
 LOWEST_LOG_DECAY = -20.0
 
@@ -51,7 +52,7 @@ def pairwise_log_decay(log_decay):
         Tensor of shape (B, Hk, T, T), queries before keys.
     """
     log_decay = ops.swapaxes(log_decay, 1, 2)
-    after = ops.cumsum(log_decay, axis=-1)
+    after = running_sums(log_decay, axis=-1)
     before = after - log_decay
     left = after[..., :, None] - after[..., None, :]
     right = before[..., None, :] - before[..., :, None]
@@ -112,7 +113,7 @@ def between_chunks(cumulative):
         Tensor of shape (B, Hk, n + 1, n + 1), lower triangular: at (i, j) the factor
         from the end of the first j chunks to that of the first i.
     """
-    ends = ops.cumsum(cumulative[..., -1], axis=-1)
+    ends = running_sums(cumulative[..., -1], axis=-1)
     ends = ops.pad(ends, [(0, 0), (0, 0), (1, 0)])
     size = ops.shape(ends)[-1]
     return between_positions(ends, ends, ops.tril(ops.ones((size, size), "bool")))

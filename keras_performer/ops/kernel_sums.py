@@ -12,7 +12,7 @@ from keras_performer.ops.accumulation import (
     accumulation_dtype,
     to_accumulation_dtype,
 )
-from keras_performer.ops.backend import custom_gradient
+from keras_performer.ops.backend import custom_gradient, running_sums
 from keras_performer.ops.nonfinite import nan_after_nonfinite, zero_nonfinite
 
 LOG_WEIGHT_RANGE = (-80.0, 60.0)
@@ -122,7 +122,7 @@ def causal_features(feature_map, parameters, chunk):
     queries, _ = feature_map.queries(to_accumulation_dtype(chunk.query), parameters)
     decay = chunk.log_decay
     if decay is not None:
-        decay = ops.cumsum(decay, axis=-1)
+        decay = running_sums(decay, axis=-1)
     features = ChunkFeatures(queries, keys, values, decay)
     return features, *nan_after_nonfinite(nonfinite, groups)
 

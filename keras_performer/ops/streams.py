@@ -3,12 +3,16 @@
 from keras import ops
 
 from keras_performer.ops import checks, chunking, kernel_sums
-from keras_performer.ops.accumulation import kahan_add, to_accumulation_dtype
+from keras_performer.ops.accumulation import (
+    kahan_add,
+    to_accumulation_dtype,
+)
 from keras_performer.ops.attention_state import (
     AttentionState,
     DecayedState,
     check_state,
 )
+from keras_performer.ops.backend import running_sums
 from keras_performer.ops.causal import attend_from
 from keras_performer.ops.decay import bounded_log_decay, from_start, to_end
 from keras_performer.ops.nonfinite import nan_after_nonfinite, zero_nonfinite
@@ -265,7 +269,7 @@ def _windowed_step(
     log_factor, sees_before = None, 1
     if log_decay is not None:
         log_decay = ops.concatenate([state.log_decay, new.log_decay[:, :, 0]], axis=2)
-        cumulative = ops.cumsum(log_decay, axis=-1)[:, :, None]  # (B, Hk, 1, w)
+        cumulative = running_sums(log_decay, axis=-1)[:, :, None]  # (B, Hk, 1, w)
         log_factor = ops.expand_dims(cumulative[..., -1:] - cumulative, -2)
         sees_before = from_start(cumulative[..., -1:], new.groups)
     query_chunk = to_accumulation_dtype(new.query)
@@ -310,7 +314,7 @@ def _let_leave(state, number, keys, feature_map, parameters):
     sums = (state.sums, state.compensation)
     staying = (key[:, :, number:], value[:, :, number:], mask[:, number:])
     if log_decay is not None:
-        cumulative = ops.cumsum(log_decay[:, :, None, :number], axis=-1)
+        cumulative = running_sums(log_decay[:, :, None, :number], axis=-1)
         values = values * to_end(cumulative)
         kept = ops.exp(ops.sum(log_decay[:, :, :number], axis=-1))[..., None, None]
         sums = tuple(x * kept for x in sums)

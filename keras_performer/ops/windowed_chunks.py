@@ -10,7 +10,7 @@ from keras_performer.ops.accumulation import (
     accumulation_dtype,
     to_accumulation_dtype,
 )
-from keras_performer.ops.backend import chunked_scan
+from keras_performer.ops.backend import chunked_scan, running_sums
 from keras_performer.ops.nonfinite import nan_after_nonfinite, zero_nonfinite
 from keras_performer.ops.segments import (
     continues_segment,
@@ -152,7 +152,7 @@ def _intra_chunk_attention(
     log_decay = cumulative = before_last = None
     if chunk.log_decay is not None:
         log_decay = joined(carry.log_decay, chunk.log_decay, 2)
-        cumulative = ops.cumsum(log_decay, axis=-1)  # (B, Hk, n + 1, C)
+        cumulative = running_sums(log_decay, axis=-1)  # (B, Hk, n + 1, C)
         before_last = cumulative[:, :, :-1]
     features, weighted = kernel_sums.weighted_keys(
         feature_map, parameters, key, value, mask

@@ -105,7 +105,11 @@ def test_value_and_gradients(form, name, key_heads):
         return function(query, key, value, maps, key_mask, log_decay)
 
     def slow(query, key, value, log_decay):
-        log_decay = log_decay * key_mask[..., None]
+        log_decay = keras_ops.where(
+            keras_ops.convert_to_tensor(key_mask[..., None]),
+            log_decay,
+            keras_ops.zeros_like(log_decay),
+        )
         return ops.kernel_attention(
             query, key, value, *maps, mask, window_size=window, log_decay=log_decay
         )

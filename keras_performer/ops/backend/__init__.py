@@ -19,6 +19,7 @@ chunked_scan = backend.chunked_scan
 compile_function = backend.compile_function
 custom_gradient = backend.custom_gradient
 remat = backend.remat
+running_sums = backend.running_sums
 softmax_with_constant_sum = backend.softmax_with_constant_sum
 without_gradients = backend.without_gradients
 
@@ -27,6 +28,7 @@ __all__ = [
     "compile_function",
     "custom_gradient",
     "remat",
+    "running_sums",
     "softmax_with_constant_sum",
     "without_gradients",
 ]

@@ -45,6 +45,7 @@ def custom_gradient(function):
 without_gradients = portable.without_gradients
 
 # Not by `jax.custom_jvp`: what a checkpoint computes again forgets its rule.
+running_sums = portable.running_sums
 softmax_with_constant_sum = portable.softmax_with_constant_sum
 
 

@@ -113,6 +113,19 @@ def custom_gradient(function):
     return value
 
 
+def running_sums(x, axis):
+    """Cumulative sums along an axis, in the tensor's dtype.
+
+    Args:
+        x: Tensor of floats.
+        axis: An int.
+
+    Returns:
+        Tensor of the same shape and dtype.
+    """
+    return ops.cumsum(x, axis=axis)
+
+
 def softmax_with_constant_sum(logits):
     """`exp(l − c)` over the last axis, with `c = log Σ exp(l)` as a constant.
 

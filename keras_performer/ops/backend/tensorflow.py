@@ -18,7 +18,10 @@ import math
 
 import tensorflow as tf
 
+from keras_performer.ops.backend import portable
 from keras_performer.ops.backend.portable import cut
+
+running_sums = portable.running_sums
 
 _has_gradients = contextvars.ContextVar("has_gradients", default=True)
 

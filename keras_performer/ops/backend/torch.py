@@ -30,6 +30,11 @@ def custom_gradient(function):
     return functools.wraps(function)(functools.partial(_CustomGradient.apply, function))
 
 
+def running_sums(x, axis):
+    """Cumulative sums; `keras.ops.cumsum` narrows float64 to float32 here."""
+    return torch.cumsum(x, dim=axis)
+
+
 def softmax_with_constant_sum(logits):
     """Softmax without its sum's derivatives; see the form in `portable`."""
     return _SoftmaxWithConstantSum.apply(logits)
