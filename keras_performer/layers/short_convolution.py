@@ -178,4 +178,5 @@ def _rows(x, indices):
     batch, length, features = ops.shape(x)
     starts = ops.arange(batch, dtype="int32")[:, None] * length
     flat = ops.reshape(x, (batch * length, features))
-    return ops.take(flat, ops.cast(indices, "int32") + starts, axis=0)
+    rows = ops.take(flat, ops.cast(indices, "int32") + starts, axis=0)
+    return ops.reshape(rows, (*ops.shape(indices), features))  # JAX: also of no rows
