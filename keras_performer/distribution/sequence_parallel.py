@@ -25,7 +25,8 @@ def sequence_parallel(model: Any, mesh: Any, axis_name: str) -> None:
     each position alone, so that the compiler divides them as their inputs are divided;
     attention it would gather. With this call each device attends in its own segment of
     the sequence, and devices send each other states, whose size does not depend on the
-    length. The model's outputs stay the same.
+    length. The model's outputs stay the same. Blocks with a short convolution need the
+    neighbour's last positions besides, which the compiler sends.
 
     It changes the layers of this model object, not their configuration: a saved model
     has no devices. Compile a model again that was trained or called before.
@@ -38,9 +39,6 @@ def sequence_parallel(model: Any, mesh: Any, axis_name: str) -> None:
     Raises:
         ValueError: If the backend is not JAX, the mesh has no such axis, the model no
             `FastAttention`, or one of them has an `exact_window`.
-
-    Blocks with a short convolution need the neighbour's last positions, which the
-    compiler sends.
 
     Example, with your own `model` and `mesh`:
 
@@ -200,20 +198,13 @@ def _causal_segment(
     keys = key, value, feature_map, parameters, key_mask
     state = summarize(*keys, log_decay=log_decay)
     sums = _nan_after_nonfinite(state.sums, key, value, key_mask)
-    kept = ops.zeros_like(sums[..., 0, 0])
-    if log_decay is not None:
-        kept = state.log_decay
-    sums, kept = _sum_of_earlier(sums, kept, axis_name, number)
-    state = state._replace(sums=sums)
-    if log_decay is not None:
-        state = state._replace(log_decay=kept)
+    kept = ops.zeros_like(sums[..., 0, 0]) if log_decay is None else state.log_decay
+    state = state._replace(sums=_sum_of_earlier(sums, kept, axis_name, number))
     output, _ = prefill(state, query, *keys, log_decay=log_decay)
     return output
 
 
-def _sum_of_earlier(
-    sums: Any, log_decay: Any, axis_name: str, number: int
-) -> tuple[Any, Any]:
+def _sum_of_earlier(sums: Any, log_decay: Any, axis_name: str, number: int) -> Any:
     """The sums of the devices before this one, decayed; zeros on the first.
 
     Each step doubles the number of devices whose sum a device has. Nothing is ever sent
@@ -226,7 +217,7 @@ def _sum_of_earlier(
         number: P.
 
     Returns:
-        Tensors of the same shapes.
+        Tensor of the shape of the sums.
     """
 
     def shifted(x: Any, distance: int) -> Any:
@@ -239,7 +230,7 @@ def _sum_of_earlier(
         sums = earlier + sums
         log_decay = shifted(log_decay, distance) + log_decay
         distance *= 2
-    return sums, log_decay
+    return sums
 
 
 def _nan_after_nonfinite(sums: Any, key: Any, value: Any, key_mask: Any) -> Any:

@@ -324,8 +324,6 @@ def counted_log_decay(inputs):
     Returns:
         Tensor of shape (B', T, Hk), or `None` where nothing decays.
     """
-    if inputs.log_decay is None:
-        return None
     return bounded_log_decay(inputs.log_decay, inputs.keys, inputs.key_mask)
 
 

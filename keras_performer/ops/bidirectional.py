@@ -63,12 +63,11 @@ def summarize(
     key, value = map(ops.convert_to_tensor, (key, value))
     checks.check_shapes(key, key, value, key_mask)
     checks.check_positive("chunk_size", chunk_size)
-    checks.check_log_decay(log_decay, key)
     tensors, bound = kernel_sums.bind(feature_map, parameters)
     lengths = chunking.chunk_length(ops.shape(key)[1], chunk_size)
     chunks = chunking.split_keys(key, value, key_mask, lengths)
+    log_decay = bounded_log_decay(log_decay, key, key_mask)
     if log_decay is not None:
-        log_decay = bounded_log_decay(log_decay, key, key_mask)
         # From the end on: what is near it, and counts most, keeps its digits.
         until_end = ops.flip(running_sums(ops.flip(log_decay, axis=1), axis=1), axis=1)
         kept = ops.expand_dims(ops.exp(until_end - log_decay), -1)

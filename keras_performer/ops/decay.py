@@ -10,6 +10,7 @@ of differences of cumulative sums of one chunk: quotients of products would over
 import numpy as np
 from keras import ops
 
+from keras_performer.ops import checks
 from keras_performer.ops.accumulation import accumulation_dtype
 from keras_performer.ops.backend import running_sums
 
@@ -17,19 +18,25 @@ LOWEST_LOG_DECAY = -20.0
 
 
 def bounded_log_decay(log_decay, key, mask=None):
-    """Log decays in the sums' dtype, not below a bound, and zeros where a mask hides.
+    """Log decays, checked, in the sums' dtype, bounded, and zeros where a mask hides.
 
     Less than `LOWEST_LOG_DECAY` counts as that, which is 2e-9: with steeper decays the
     cumulative sums of a chunk would lose the digits of its other positions.
 
     Args:
-        log_decay: Tensor of shape (B, T, Hk).
+        log_decay: Tensor of shape (B, T, Hk), or `None`, where nothing decays.
         key: Tensor of shape (B, T, Hk, D).
         mask: Boolean tensor of shape (B, T), or `None`.
 
     Returns:
-        Tensor of shape (B, T, Hk).
+        Tensor of shape (B, T, Hk), or `None`.
+
+    Raises:
+        ValueError: If log decays are not of the keys' positions and heads.
     """
+    if log_decay is None:
+        return None
+    checks.check_log_decay(log_decay, key)
     log_decay = ops.cast(ops.convert_to_tensor(log_decay), accumulation_dtype(key))
     lowest = ops.full_like(log_decay, LOWEST_LOG_DECAY)
     log_decay = ops.where(log_decay < lowest, lowest, log_decay)

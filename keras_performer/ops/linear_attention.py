@@ -106,7 +106,6 @@ def linear_attention(
         return output
     if log_decay is not None:
         checks.check_self_attention(query, key)
-        checks.check_log_decay(log_decay, key)
         log_decay = bounded_log_decay(log_decay, key, key_mask)
     if window_size is not None:
         window = (window_size, window_log_weight)

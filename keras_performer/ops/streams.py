@@ -89,7 +89,7 @@ def prefill(
     checks.check_shapes(query, key, value, key_mask)
     checks.check_self_attention(query, key)
     check_state(state, key, value, feature_map, parameters, log_decay)
-    log_decay = _bounded(log_decay, key, key_mask)
+    log_decay = bounded_log_decay(log_decay, key, key_mask)
     keys = (key, value, feature_map, parameters, key_mask, log_decay)
     sizes = {"chunk_size": chunk_size, "outer_chunk_size": outer_chunk_size}
     if state.window_size is not None:
@@ -140,7 +140,7 @@ def step(
     checks.check_shapes(query, key, value, key_mask)
     checks.check_one_position(query, key)
     check_state(state, key, value, feature_map, parameters, log_decay)
-    log_decay = _bounded(log_decay, key, key_mask)
+    log_decay = bounded_log_decay(log_decay, key, key_mask)
     inputs = (
         state,
         query,
@@ -171,12 +171,6 @@ def _step(state, query, key, value, feature_map, parameters, key_mask, log_decay
     output = kernel_sums.normalize(output, value.dtype)
     output = chunking.join_heads(output[None], one, 1, query.shape[2])
     return output, _after(state, sums, log_decay)
-
-
-def _bounded(log_decay, key, key_mask):
-    """Log decays in the sums' dtype, bounded, and zeros where a mask hides."""
-    checks.check_log_decay(log_decay, key)
-    return None if log_decay is None else bounded_log_decay(log_decay, key, key_mask)
 
 
 def _after(state, sums, log_decay):

@@ -83,7 +83,7 @@ class Carry(NamedTuple):
 
     def present(self):
         """The tensors that there are, for `chunked_scan`."""
-        return self if self.log_decay is not None else self[:-1]
+        return tuple(x for x in self if x is not None)
 
 
 def first_carry(chunks, feature_map, parameters):
@@ -127,10 +127,10 @@ def scan(chunks, carry, feature_map, parameters, window_size, log_weight, neares
         )
         nan, last_nan = nan_after_nonfinite(nonfinite, chunk.groups)
         carry = carry._replace(sums=carry.sums + last_nan)
-        return tuple(carry.present()), (sums.sums + nan, sums.scale)
+        return carry.present(), (sums.sums + nan, sums.scale)
 
     carry, outputs = chunked_scan(
-        step, tuple(carry.present()), chunks.present(), (log_weight, *tensors)
+        step, carry.present(), chunks.present(), (log_weight, *tensors)
     )
     sums, scale = outputs
     # The loop's outputs may have forgotten lengths that are known (Keras 3.12).

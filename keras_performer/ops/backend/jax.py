@@ -42,10 +42,10 @@ def custom_gradient(function):
     return value_of
 
 
+running_sums = portable.running_sums
 without_gradients = portable.without_gradients
 
 # Not by `jax.custom_jvp`: what a checkpoint computes again forgets its rule.
-running_sums = portable.running_sums
 softmax_with_constant_sum = portable.softmax_with_constant_sum
 
 
