@@ -5,7 +5,7 @@ and outputs and not by its method name, which is the same for all that TensorFlo
 writes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from keras_performer.server.json.examples import (
     write_classifications,
     write_regressions,
 )
-from keras_performer.server.json.values import invalid
+from keras_performer.server.json.values import invalid, shape_text
 
 _CLASSES = tf.saved_model.CLASSIFY_OUTPUT_CLASSES
 _SCORES = tf.saved_model.CLASSIFY_OUTPUT_SCORES
@@ -90,7 +90,7 @@ def _check_matrix(name: str, array: np.ndarray, kind: Any, num_examples: int) ->
     if array.ndim != 2:
         raise invalid(
             "Expected Tensor shape: [batch_size num_classes] but got "
-            f"{_shape_text(array.shape)}"
+            f"{shape_text(array.shape)}"
         )
     if tf.as_dtype(array.dtype) != kind:
         raise invalid(
@@ -108,7 +108,7 @@ def _check_values(array: np.ndarray, num_examples: int) -> np.ndarray:
     if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
         raise invalid(
             "Expected output Tensor shape to be either [batch_size] or "
-            f"[batch_size, 1] but got {_shape_text(array.shape)}"
+            f"[batch_size, 1] but got {shape_text(array.shape)}"
         )
     if array.shape[0] != num_examples:
         raise invalid(
@@ -120,10 +120,6 @@ def _check_values(array: np.ndarray, num_examples: int) -> np.ndarray:
             f"Expected output Tensor of DT_FLOAT.  Got: {_type_text(array.dtype)}"
         )
     return array
-
-
-def _shape_text(shape: Sequence[int]) -> str:
-    return f"[{','.join(map(str, shape))}]"
 
 
 def _type_text(dtype: Any) -> str:

@@ -24,6 +24,7 @@ from keras_performer.server.json.values import (
     get_converter,
     invalid,
     is_object,
+    shape_text,
     to_text,
 )
 from keras_performer.server.serving_error import ServingError
@@ -260,7 +261,7 @@ def _add_row(
         )
     if expected != shape:
         raise invalid(
-            f"Expecting shape {_shape_text(expected)} but got: {_shape_text(shape)}"
+            f"Expecting shape {shape_text(expected)} but got: {shape_text(shape)}"
         )
     values[name].extend(row)
 
@@ -344,10 +345,6 @@ def _flatten(
         )
     for element in value:
         _flatten(element, level + 1, shape, convert, values, check_deadline)
-
-
-def _shape_text(shape: Sequence[int]) -> str:
-    return f"[{','.join(map(str, shape))}]"
 
 
 def _malformed(document: Any, message: str) -> ServingError:

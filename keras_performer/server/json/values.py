@@ -9,7 +9,7 @@ import binascii
 import contextlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any, NoReturn
@@ -263,6 +263,15 @@ def _wrong_type(value: Any, kind: str) -> ServingError:
         f"JSON Value: {to_text(value)} Type: {json_type(value)} "
         f"is not of expected type: {kind}"
     )
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """A shape in an error message, as TensorFlow Serving writes it.
+
+    >>> shape_text((2, 3))
+    '[2,3]'
+    """
+    return f"[{','.join(map(str, shape))}]"
 
 
 def invalid(message: str) -> ServingError:
