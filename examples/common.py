@@ -155,7 +155,7 @@ def budget(arguments):
 
 def backbone(arguments, attention, **options):
     """A backbone of the size in the flags, with one of their attentions."""
-    kind, _, block = attention.partition("/")
+    feature_map, exact, block = parts(attention)
     options = {"dropout": 0.0, "seed": arguments.seed, **options}
     if block:
         options["block"] = block
@@ -164,8 +164,7 @@ def backbone(arguments, attention, **options):
         if arguments.depth is None
         else presets.of_depth(arguments.depth, **options)
     )
-    feature_map, _, exact = kind.partition("+")
-    if kind == "exact":
+    if feature_map == "exact":
         size["attention"] = "exact"
     else:
         size["feature_map"] = feature_map
@@ -187,13 +186,18 @@ def resampling(arguments, backbone):
 
 def label(attention):
     """The name of an attention in a table."""
+    feature_map, exact, block = parts(attention)
+    mixed = ", one exact in four" if exact else ""
+    name = f"Performer, {feature_map} features{mixed}"
+    name = "exact attention" if feature_map == "exact" else name
+    return f"{name}, {block} blocks" if block else name
+
+
+def parts(attention):
+    """What `relu+exact/plain` is made of: `("relu", "exact", "plain")`."""
     kind, _, block = attention.partition("/")
     feature_map, _, exact = kind.partition("+")
-    name = f"Performer, {feature_map} features" + (
-        ", one exact in four" if exact else ""
-    )
-    name = "exact attention" if kind == "exact" else name
-    return f"{name}, {block} blocks" if block else name
+    return feature_map, exact, block
 
 
 def print_table(heading, lines):

@@ -261,8 +261,8 @@ MUTANTS = (
     ),
     Mutant(
         "layers/fast_attention.py",
-        "key_mask=key_mask,\n            segment_ids=segment_ids,",
-        "segment_ids=segment_ids,",
+        "key_mask=key_mask,\n            segment_ids=inputs.segment_ids,",
+        "segment_ids=inputs.segment_ids,",
         "layers/test_attention_masks.py::test_masked_keys_are_absent",
     ),
     Mutant(

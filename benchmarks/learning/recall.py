@@ -27,6 +27,7 @@ import time
 import keras
 import numpy as np
 
+from benchmarks.attention.compare import write
 from keras_performer.models import PerformerBackbone, PerformerCausalLM
 from keras_performer.training import performer_optimizer
 
@@ -248,13 +249,6 @@ def row(task, length, pairs, name, shares):
     if len(shares) > 1:
         error = f" ± {100 * np.std(shares, ddof=1) / math.sqrt(len(shares)):.1f}"
     return f"{what:<18} {length:>6}  {name:<22} {100 * np.mean(shares):5.1f} %{error}"
-
-
-def write(path, results):
-    """Writes the file anew, and puts it in its place when it is whole."""
-    aside = path.with_suffix(".new")
-    aside.write_text(json.dumps(results, indent=1) + "\n")
-    aside.replace(path)
 
 
 if __name__ == "__main__":

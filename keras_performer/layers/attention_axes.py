@@ -82,32 +82,19 @@ class AttentionAxes:
                 f"{tuple(value_shape)}, key.shape={tuple(key_shape)}"
             )
 
-    def check_causal(self, query_shape):
+    def check_ordered(self, argument, query_shape):
         """Raises a `ValueError` where before and after have no meaning.
 
         Args:
+            argument: What needs an order, such as `"use_causal_mask=True"`.
             query_shape: Shape of the queries, (B, *axes, F).
         """
         if len(self.attended) > 1:
             raise ValueError(
-                "`use_causal_mask=True` needs one axis of attention: several have no "
+                f"`{argument}` needs one axis of attention: several have no "
                 "order of before and after. Flatten them in the order you mean, as by "
                 "`keras.layers.Reshape`, or choose one by `attention_axes`. Received: "
                 f"query.shape={tuple(query_shape)}, attention over axes {self.attended}"
-            )
-
-    def check_forget_gate(self, query_shape):
-        """Raises a `ValueError` where there is no order along which to forget.
-
-        Args:
-            query_shape: Shape of the queries, (B, *axes, F).
-        """
-        if len(self.attended) > 1:
-            raise ValueError(
-                "`forget_gate=True` needs one axis of attention: several have no order "
-                "along which to forget. Flatten them, or choose one by "
-                "`attention_axes`. Received: query.shape="
-                f"{tuple(query_shape)}, attention over axes {self.attended}"
             )
 
     def check_self_attention(self, query_shape, value_shape):

@@ -204,7 +204,7 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
         self._axes = AttentionAxes(len(query_shape), self._attention_axes)
         self._axes.check_shapes(query_shape, value_shape, key_shape)
         if self.forget_gate:
-            self._axes.check_forget_gate(query_shape)
+            self._axes.check_ordered("forget_gate=True", query_shape)
         heads, key_value_heads = self.num_heads, self.num_key_value_heads
         output_heads = (heads, self.value_dim)
         output_shape = self._output_shape or (query_shape[-1],)
@@ -393,7 +393,7 @@ class BaseAttention(CompositeLayer, metaclass=abc.ABCMeta):
             axes, query, value, segment_ids, positions, self.rotary_base
         )
         if use_causal_mask:
-            axes.check_causal(query.shape)
+            axes.check_ordered("use_causal_mask=True", query.shape)
         if self.forget_gate:
             axes.check_self_attention(query.shape, value.shape)
 

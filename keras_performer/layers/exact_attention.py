@@ -76,28 +76,22 @@ class ExactAttention(BaseAttention):
                 queries, keys, values, is_causal=inputs.causal
             )
         visible = masks.visible_keys(inputs)
-        if inputs.log_decay is not None:
-            output = self._attend_with_decay(queries, keys, values, visible, inputs)
-            if not is_masked:
-                return output
-        else:
+        if inputs.log_decay is None:
             batch, _, _, source = ops.shape(visible)
             shape = batch, 1, ops.shape(queries)[1], source  # which all backends take
-            output = ops.dot_product_attention(
-                queries, keys, values, mask=ops.broadcast_to(visible, shape)
-            )
+            weights = {"mask": ops.broadcast_to(visible, shape)}
+        else:
+            bias = pairwise_log_decay(masks.counted_log_decay(inputs))
+            if visible is not None:  # PyTorch takes a mask or a bias
+                bias = ops.where(visible, bias, HIDDEN)
+            bias = ops.repeat(bias, groups, axis=1)
+            weights = {"bias": ops.cast(bias, queries.dtype)}
+        output = ops.dot_product_attention(queries, keys, values, **weights)
+        if not is_masked:
+            return output
         # A softmax over nothing is uniform, and shall be zero.
         sees = ops.cast(ops.any(visible, axis=-1), output.dtype)  # (B', 1, T)
         return output * ops.expand_dims(ops.swapaxes(sees, 1, 2), -1)
-
-    def _attend_with_decay(self, queries, keys, values, visible, inputs):
-        """Attention with log factors added to its logits, and a mask among them."""
-        bias = pairwise_log_decay(masks.counted_log_decay(inputs))
-        if visible is not None:  # PyTorch takes a mask or a bias
-            bias = ops.where(visible, bias, HIDDEN)
-        groups = self.num_heads // self.num_key_value_heads
-        bias = ops.cast(ops.repeat(bias, groups, axis=1), queries.dtype)
-        return ops.dot_product_attention(queries, keys, values, bias)
 
     def _scores(self, inputs):
         return exact_attention_scores(

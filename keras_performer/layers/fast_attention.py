@@ -409,24 +409,24 @@ class FastAttention(BaseAttention):
         }
 
     def _attend(self, inputs, training):
-        queries, keys, values, query_mask, key_mask, segment_ids, causal = inputs[:7]
+        queries, keys, key_mask = inputs.queries, inputs.keys, inputs.key_mask
         if self.probe is not None:
-            self.probe(self, queries, keys, query_mask, key_mask, causal)
+            self.probe(self, queries, keys, inputs.query_mask, key_mask, inputs.causal)
         output = self.attention_function(
             queries,
             keys,
-            values,
+            inputs.values,
             self.feature_map,
             self._map_parameters(queries),
-            causal=causal,
+            causal=inputs.causal,
             key_mask=key_mask,
-            segment_ids=segment_ids,
+            segment_ids=inputs.segment_ids,
             window_size=self.exact_window,
             window_log_weight=self._window_log_weight,
             log_decay=inputs.log_decay,
         )
         if self.feature_map.adapts and training and self.trainable:
-            moments = Moments.of(queries, keys, query_mask, key_mask)
+            moments = Moments.of(queries, keys, inputs.query_mask, key_mask)
             self._feature_weights.gather(moments)
         return output
 

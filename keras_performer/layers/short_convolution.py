@@ -58,9 +58,8 @@ class ShortConvolution(keras.layers.Layer):
         self.supports_masking = True
         self.width = width
         self.causal = causal
-        bound = width**-0.5
         self.kernel_initializer = initializers.get(
-            kernel_initializer or initializers.RandomUniform(-bound, bound)
+            kernel_initializer or starting_kernel(width)
         )
 
     def build(self, inputs_shape):
@@ -147,6 +146,12 @@ class ShortConvolution(keras.layers.Layer):
                 term = ops.where(same, term, ops.zeros_like(term))
             output = output + term
         return output
+
+
+def starting_kernel(width, seed=None):
+    """The default initializer of a kernel: uniform between `±width^-½`."""
+    bound = width**-0.5
+    return initializers.RandomUniform(-bound, bound, seed)
 
 
 def _counting_first(x, mask):

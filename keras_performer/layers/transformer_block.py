@@ -13,7 +13,7 @@ from keras_performer.layers.exact_attention import ExactAttention
 from keras_performer.layers.fast_attention import FastAttention
 from keras_performer.layers.quantizable import Dense
 from keras_performer.layers.remat import remat
-from keras_performer.layers.short_convolution import ShortConvolution
+from keras_performer.layers.short_convolution import ShortConvolution, starting_kernel
 from keras_performer.layers.sublayer_state import CompositeLayer
 from keras_performer.layers.sublayers import (
     NORMALIZATIONS,
@@ -205,11 +205,10 @@ class TransformerBlock(CompositeLayer):
         if self.short_convolution is None:
             return None
         name = "short_convolution"
-        bound = self.short_convolution**-0.5
         layer = ShortConvolution(
             self.short_convolution,
             causal,
-            initializers.RandomUniform(-bound, bound, seed=self._seed(0)),
+            starting_kernel(self.short_convolution, self._seed(0)),
             dtype=self._policy(name),
             name=name,
         )

@@ -5,13 +5,6 @@ import inspect
 import keras
 
 
-def check_sizes(num_heads, key_dim, value_dim):
-    """Raises a `ValueError` where a size is not a positive integer."""
-    check_size("num_heads", num_heads)
-    check_size("key_dim", key_dim)
-    check_optional_size("value_dim", value_dim)
-
-
 def check_key_value_heads(num_heads, num_key_value_heads):
     """Raises a `ValueError` where heads of queries cannot share those of keys."""
     check_optional_size("num_key_value_heads", num_key_value_heads)

@@ -3,11 +3,11 @@
 import dataclasses
 import json
 
+from keras_performer.models.block_stack import BLOCKS
 from keras_performer.text.documents import MAX_BYTES
 
 TOKENIZERS = ("wordpiece", "bytes")
 MONITORS = ("accuracy", "loss")
-BLOCKS = ("gated", "plain")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ class ClassifierSettings:
     def __post_init__(self) -> None:
         for name, known in (
             ("tokenizer", TOKENIZERS),
-            ("block", BLOCKS),
+            ("block", tuple(BLOCKS)),
             ("monitor", MONITORS),
         ):
             value = getattr(self, name)
