@@ -1,9 +1,21 @@
 """What a model makes of texts that training did not see, one file a kind of model."""
 
+from keras_performer.training.evaluation.calibration_error import (
+    Calibration,
+    CalibrationBin,
+    calibration_error,
+)
 from keras_performer.training.evaluation.classifier import (
+    ClassifierPredictions,
     Evaluation,
     evaluate_classifier,
     mean_log_probabilities,
+    predict_classifier,
+    worst_errors,
+)
+from keras_performer.training.evaluation.confusion_matrix import (
+    ClassScores,
+    ConfusionMatrix,
 )
 from keras_performer.training.evaluation.language_model import (
     LanguageModelEvaluation,
@@ -15,13 +27,21 @@ from keras_performer.training.evaluation.masked_language_model import (
 )
 
 __all__ = [
+    "Calibration",
+    "CalibrationBin",
+    "ClassScores",
+    "ClassifierPredictions",
+    "ConfusionMatrix",
     "Evaluation",
     "LanguageModelEvaluation",
     "MaskedEvaluation",
+    "calibration_error",
     "evaluate_classifier",
     "evaluate_language_model",
     "evaluate_masked_language_model",
     "mean_log_probabilities",
+    "predict_classifier",
+    "worst_errors",
 ]
 
 
