@@ -17,7 +17,6 @@ from keras_performer.cli.python_corpus import build_python_corpus
 from keras_performer.cli.train import settings
 from keras_performer.export import export_classifier
 from keras_performer.server import ServerOptions, ServerProcess, predict
-from keras_performer.text import find_train_test
 from keras_performer.training import ClassifierSettings, RunFolder, train_classifier
 from keras_performer.training.checkpoints.atomic_write import atomic_write_text
 from keras_performer.training.run_folder import fingerprint
@@ -57,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"   {version}")
 
     print("5. Serving and asking", flush=True)
-    _ask(version, chosen.data)
+    _ask(version, chosen)
     print(
         "Next, a server of your own, and in another terminal a question to it:\n"
         f"  keras-performer serve --model_name={MODEL_NAME} "
@@ -68,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _run_name(chosen: ClassifierSettings) -> str:
     """A name for each choice of settings and documents."""
-    train, _ = find_train_test(chosen.data, max_bytes=chosen.max_bytes)
+    train, _ = chosen.find_train_test()
     text = chosen.to_json() + str(fingerprint(train))
     return f"run-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
@@ -86,8 +85,8 @@ def _export(folder: RunFolder, saved_models: str) -> pathlib.Path:
     return version
 
 
-def _ask(version: pathlib.Path, data: str) -> None:
-    _, test = find_train_test(data)
+def _ask(version: pathlib.Path, chosen: ClassifierSettings) -> None:
+    _, test = chosen.find_train_test()
     long_path, others = _choose(test.paths)
     text = read_text(long_path)
     options = ServerOptions(

@@ -197,6 +197,8 @@ def find_train_test(
     fraction: float = 0.2,
     seed: int = 0,
     max_bytes: int = MAX_BYTES,
+    text_column: str = "text",
+    label_column: str = "label",
 ) -> tuple[Documents, Documents]:
     """Finds the documents to train on and those to test on.
 
@@ -207,6 +209,8 @@ def find_train_test(
         fraction: Share of each class to hold out where there is no `test` folder.
         seed: Seed of the choice of what is held out.
         max_bytes: Largest size of a file.
+        text_column: Column of the texts, where the documents are rows of a table.
+        label_column: Column of the labels there.
 
     Returns:
         Pair of `Documents`: to train on and to test on, with the same labels.

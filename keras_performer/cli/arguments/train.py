@@ -70,6 +70,8 @@ SETTINGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     ),
     "max_bytes": (int, 64 * 2**20, "largest size of a document, in bytes"),
     "seed": (int, 0, "seeds weights, projections, dropout and the order of documents"),
+    "text_column": (str, "text", "column of the texts, where DATA is a table"),
+    "label_column": (str, "label", "column of the labels, where DATA is a table"),
 }
 
 
