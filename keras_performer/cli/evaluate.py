@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_performer.cli.output import json_output
-from keras_performer.text import Documents, find_documents, find_train_test
+from keras_performer.text import Documents, find_documents
 from keras_performer.training import RunFolder
 from keras_performer.training.evaluation import (
     ConfusionMatrix,
@@ -102,7 +102,7 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], ConfusionMat
 def _documents(arguments: argparse.Namespace, folder: RunFolder) -> Documents:
     settings, labels = folder.settings(), folder.labels()
     if arguments.data is None:
-        _, documents = find_train_test(settings.data, max_bytes=settings.max_bytes)
+        _, documents = settings.find_train_test()
     else:
         test = pathlib.Path(arguments.data, "test")
         data = test if test.is_dir() else arguments.data

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from keras_performer import __version__
 from keras_performer.cli.arguments import (
     demo,
+    embed,
     evaluate,
     export,
     plan,
@@ -22,7 +23,8 @@ COMMANDS = {
     evaluate: "measure a trained classifier: by class, calibration, errors",
     export: "write a trained classifier as a SavedModel that takes raw text",
     serve: "serve exported models over HTTP, as TensorFlow Serving does",
-    predict: "ask a running server for the labels of files",
+    predict: "tell the labels of documents, by a local model or a running server",
+    embed: "write vectors of documents, find the nearest of each",
     demo: "run all steps on documents that every machine has",
     plan: "compile a training step for TPU chips, without a TPU",
 }

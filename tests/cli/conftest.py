@@ -5,6 +5,8 @@ import json
 import pytest
 from letter_classifier import LABELS, letter_classifier
 
+from keras_performer.export import export_classifier
+from keras_performer.text import ByteTokenizer
 from keras_performer.training import ClassifierSettings, RunFolder
 
 TEXTS = {
@@ -16,6 +18,14 @@ TEXTS = {
 @pytest.fixture(scope="session")
 def letter_model():
     return letter_classifier()
+
+
+@pytest.fixture(scope="session")
+def letter_export(letter_model, tmp_path_factory):
+    """The folder of an exported model, with a version in it."""
+    folder = tmp_path_factory.mktemp("saved_models")
+    tokenizer = ByteTokenizer()
+    return export_classifier(letter_model, tokenizer, LABELS, folder, "letters").parent
 
 
 @pytest.fixture

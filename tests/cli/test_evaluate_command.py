@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_other_documents_and_the_text(letter_run, capsys, tmp_path):
 def test_a_missing_matplotlib_is_said_before_anything_is_measured(
     letter_run, capsys, monkeypatch
 ):
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     command = ["evaluate", "--run", str(letter_run.path), "--png", "x.png"]
     assert command_line.main(command) == 2
     error = capsys.readouterr().err

@@ -11,6 +11,7 @@ from keras_performer.training.evaluation.classifier import (
     evaluate_classifier,
     mean_log_probabilities,
     predict_classifier,
+    predict_texts,
     worst_errors,
 )
 from keras_performer.training.evaluation.confusion_matrix import (
@@ -41,6 +42,7 @@ __all__ = [
     "evaluate_masked_language_model",
     "mean_log_probabilities",
     "predict_classifier",
+    "predict_texts",
     "worst_errors",
 ]
 

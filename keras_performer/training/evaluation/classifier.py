@@ -1,12 +1,20 @@
 """What a classifier answers by window, by document and of documents read whole."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from keras_performer.text import DocumentBatches, Documents, Tokenizer, tokenize_each
+from keras_performer.text import (
+    DocumentBatches,
+    Documents,
+    TokenArrays,
+    Tokenizer,
+    tokenize_each,
+    tokenize_texts,
+)
 
 WHOLE = 2**30
 
@@ -83,31 +91,66 @@ def predict_classifier(
     Returns:
         `ClassifierPredictions`.
     """
-    token_arrays = tokenize_each(documents, tokenizer)
-
-    def predict(longest: int) -> tuple[np.ndarray, np.ndarray]:
-        batches = DocumentBatches(
-            token_arrays, documents.label_ids, longest, tokens_per_batch
-        )
-        parts = [
-            (np.asarray(model.predict_on_batch(ids)), owners)
-            for ids, _, owners in batches.dataset().as_numpy_iterator()
-        ]
-        probabilities, owners = (
-            np.concatenate(arrays) for arrays in zip(*parts, strict=True)
-        )
-        return probabilities, owners
-
-    windows, owners = predict(context_length)
+    arrays = tokenize_each(documents, tokenizer)
+    windows, owners = _predict_windows(model, arrays, context_length, tokens_per_batch)
     logs = mean_log_probabilities(windows, owners, len(documents))
     by_document = np.exp(logs - logs.max(-1, keepdims=True))
-    whole, whole_owners = predict(WHOLE)
+    whole, whole_owners = _predict_windows(model, arrays, WHOLE, tokens_per_batch)
     return ClassifierPredictions(
         windows=windows,
         owners=owners,
         documents=by_document / by_document.sum(-1, keepdims=True),
         whole=whole[np.argsort(whole_owners)],
     )
+
+
+def predict_texts(
+    model: Any,
+    tokenizer: Tokenizer,
+    texts: Sequence[str | bytes],
+    tokens_per_batch: int,
+) -> np.ndarray:
+    """Predicts texts, each read whole, in batches of texts of about the same length.
+
+    Args:
+        model: A model from token ids (B, T) to an array (B, F), such as a classifier or
+            its `embedder`.
+        tokenizer: The tokenizer of its training.
+        texts: Strings.
+        tokens_per_batch: Tokens of a batch; a longer text is a batch of its own.
+
+    Returns:
+        Array of shape (texts, F).
+
+    Example:
+
+    >>> import keras
+    >>> from keras_performer.text import ByteTokenizer
+    >>> inputs = keras.Input((None,), dtype="int32")
+    >>> not_padding = keras.ops.cast(inputs != 0, "float32")
+    >>> length = keras.ops.sum(not_padding, axis=1, keepdims=True)
+    >>> model = keras.Model(inputs, length)
+    >>> texts = ["three", "a", "", "four"]
+    >>> predict_texts(model, ByteTokenizer(), texts, tokens_per_batch=8).tolist()
+    [[5.0], [1.0], [0.0], [4.0]]
+    """
+    rows = tokenize_texts(texts, tokenizer)
+    arrays = TokenArrays(np.concatenate(rows), [len(row) for row in rows])
+    outputs, owners = _predict_windows(model, arrays, WHOLE, tokens_per_batch)
+    return outputs[np.argsort(owners)]
+
+
+def _predict_windows(
+    model: Any, arrays: TokenArrays, longest: int, tokens_per_batch: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a model gives for each window, and the index of its text."""
+    batches = DocumentBatches(arrays, [0] * len(arrays), longest, tokens_per_batch)
+    parts = [
+        (np.asarray(model.predict_on_batch(ids)), owners)
+        for ids, _, owners in batches.dataset().as_numpy_iterator()
+    ]
+    outputs, owners = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return outputs, owners
 
 
 def evaluate_classifier(
