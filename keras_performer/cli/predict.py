@@ -16,7 +16,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.run_folder is None and arguments.model is None:
         return _ask(arguments, paths)
     # Imported now: asking a server needs no TensorFlow, which takes seconds.
-    local = importlib.import_module("keras_performer.cli.local_model")
+    local = importlib.import_module(f"{__package__}.local_model")
     blocks = TextBlocks(paths)
     with json_output(arguments.json) as write_json:
         model = local.local_model(arguments)
