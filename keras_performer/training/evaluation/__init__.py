@@ -26,6 +26,11 @@ from keras_performer.training.evaluation.masked_language_model import (
     MaskedEvaluation,
     evaluate_masked_language_model,
 )
+from keras_performer.training.evaluation.occlusion import (
+    Explanation,
+    Passage,
+    explain_by_occlusion,
+)
 
 __all__ = [
     "Calibration",
@@ -34,12 +39,15 @@ __all__ = [
     "ClassifierPredictions",
     "ConfusionMatrix",
     "Evaluation",
+    "Explanation",
     "LanguageModelEvaluation",
     "MaskedEvaluation",
+    "Passage",
     "calibration_error",
     "evaluate_classifier",
     "evaluate_language_model",
     "evaluate_masked_language_model",
+    "explain_by_occlusion",
     "mean_log_probabilities",
     "predict_classifier",
     "predict_texts",
