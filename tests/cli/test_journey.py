@@ -63,6 +63,14 @@ def test_the_whole_way(tmp_path, capsys):
         assert [row[:2] for row in rows] == [[files[0], "sea"], [files[1], "farm"]]
         assert all(0.5 < float(row[2]) <= 1 for row in rows)
 
+        assert command_line.main([*answered, "--json"]) == 0
+        answers = list(map(json.loads, capsys.readouterr().out.splitlines()))
+        for answer, row in zip(answers, rows, strict=True):
+            assert [answer["path"], answer["label"]] == row[:2]
+            probability = answer["probabilities"][answer["label"]]
+            assert f"{probability:.4f}" == row[2]
+            assert list(answer["probabilities"]) == ["farm", "sea"]
+
         wrong = ["predict", "--url", server.url, "--model_name", "other", files[0]]
         assert command_line.main(wrong) == 2
         assert "other" in capsys.readouterr().err

@@ -30,13 +30,18 @@ INDEPENDENT = {"server": {"extras"}, "text": {"extras", "renamed"}}
 LATE = {
     "matplotlib",
     "pyarrow",
-    "tensorflow_text",
     "sklearn",
-    "uvicorn",
     "tensorflow_serving",
+    "tensorflow_text",
+    "uvicorn",
 }
 # These import a part of theirs when it is named, since TensorFlow takes seconds.
-LAZY = ("keras_performer", "keras_performer.server", "keras_performer.cli.main")
+LAZY = (
+    "keras_performer",
+    "keras_performer.server",
+    "keras_performer.cli.main",
+    "keras_performer.cli.predict",
+)
 MAX_NAMES_AT_PACKAGE_LEVEL = 16
 
 
