@@ -113,7 +113,7 @@ def test_the_flags_of_train_have_the_defaults_of_the_settings():
 
 def test_every_setting_has_a_flag_that_acts():
     values = {"tokenizer": "bytes", "feature_map": "softmax", "monitor": "loss"}
-    values["block"] = "plain"
+    values |= {"block": "plain", "class_weight": "balanced"}
     arguments = ["train", "--data", "d", "--run", "r"]
     expected = {"data": None}
     for field in dataclasses.fields(ClassifierSettings):
