@@ -5,18 +5,17 @@ import hashlib
 import pathlib
 import shlex
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_performer.cli import report
 from keras_performer.cli.arguments.demo import LONG_DOCUMENT
-from keras_performer.cli.predict import read_text
 from keras_performer.cli.python_corpus import build_python_corpus
 from keras_performer.cli.train import settings
 from keras_performer.export import export_classifier
 from keras_performer.server import ServerOptions, ServerProcess, predict
+from keras_performer.text import Documents
 from keras_performer.training import ClassifierSettings, RunFolder, train_classifier
 from keras_performer.training.checkpoints.atomic_write import atomic_write_text
 from keras_performer.training.run_folder import fingerprint
@@ -87,8 +86,8 @@ def _export(folder: RunFolder, saved_models: str) -> pathlib.Path:
 
 def _ask(version: pathlib.Path, chosen: ClassifierSettings) -> None:
     _, test = chosen.find_train_test()
-    long_path, others = _choose(test.paths)
-    text = read_text(long_path)
+    long, others = _choose(test)
+    text = test.read(long).decode()
     options = ServerOptions(
         model_name=MODEL_NAME,
         model_base_path=str(version.parent.resolve()),
@@ -104,14 +103,16 @@ def _ask(version: pathlib.Path, chosen: ClassifierSettings) -> None:
         start = time.perf_counter()
         [alone] = ask([text])
         latency = time.perf_counter() - start
-        among_others = ask([read_text(path) for path in others] + [text])[-1]
+        among_others = ask([test.read(i).decode() for i in others] + [text])[-1]
         memory = server.peak_memory()
 
     difference: float = np.max(
         np.abs(np.subtract(alone["probabilities"], among_others["probabilities"]))
     )
-    truth = test.labels[test.label_ids[test.paths.index(long_path)]]
-    print(f"   document     {long_path} ({len(text.encode()):,} bytes, of {truth})")
+    truth = test.labels[test.label_ids[long]]
+    print(
+        f"   document     {test.name(long)} ({len(text.encode()):,} bytes, of {truth})"
+    )
     print(f"   label        {alone['label']}")
     print(f"   probability  {np.max(alone['probabilities']):.4f}")
     print(f"   latency      {latency * 1000:.0f} ms, one REST request")
@@ -128,15 +129,11 @@ def _ask(version: pathlib.Path, chosen: ClassifierSettings) -> None:
         )
 
 
-def _choose(paths: Sequence[str]) -> tuple[str, list[str]]:
+def _choose(documents: Documents) -> tuple[int, list[int]]:
     """The shortest long document, and the shortest ones as its neighbours."""
-    by_size = sorted(paths, key=lambda path: (_size(path), path))
-    long = [path for path in by_size if _size(path) > LONG_DOCUMENT]
+    by_size = sorted(range(len(documents)), key=documents.size)
+    long = [index for index in by_size if documents.size(index) > LONG_DOCUMENT]
     if not long:
         print(f"   (no document has more than {LONG_DOCUMENT:,} bytes: the longest)")
     chosen = long[0] if long else by_size[-1]
-    return chosen, [path for path in by_size if path != chosen][:NUM_NEIGHBOURS]
-
-
-def _size(path: str) -> int:
-    return pathlib.Path(path).stat().st_size
+    return chosen, [index for index in by_size if index != chosen][:NUM_NEIGHBOURS]

@@ -87,7 +87,7 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], ConfusionMat
         ),
         "errors": [
             {
-                "path": documents.paths[owners[index]],
+                "path": documents.name(int(owners[index])),
                 "label": documents.labels[truth[index]],
                 "label_probability": float(probabilities[index, truth[index]]),
                 "predicted": documents.labels[probabilities[index].argmax()],
@@ -106,7 +106,13 @@ def _documents(arguments: argparse.Namespace, folder: RunFolder) -> Documents:
     else:
         test = pathlib.Path(arguments.data, "test")
         data = test if test.is_dir() else arguments.data
-        documents = find_documents(data, labels, settings.max_bytes)
+        documents = find_documents(
+            data,
+            labels,
+            settings.max_bytes,
+            settings.text_column,
+            settings.label_column,
+        )
     if documents.labels != labels:
         raise ValueError(
             f"The documents have the classes {list(documents.labels)}, and the "
