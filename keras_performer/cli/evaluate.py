@@ -110,8 +110,8 @@ def _documents(arguments: argparse.Namespace, folder: RunFolder) -> Documents:
             data,
             labels,
             settings.max_bytes,
-            settings.text_column,
-            settings.label_column,
+            arguments.text_column or settings.text_column,
+            arguments.label_column or settings.label_column,
         )
     if documents.labels != labels:
         raise ValueError(

@@ -70,6 +70,16 @@ def test_other_documents_and_the_text(letter_run, capsys, tmp_path):
     assert "'c'" in capsys.readouterr().err
 
 
+def test_documents_of_a_table(letter_run, capsys, tmp_path):
+    table = tmp_path / "other.csv"
+    table.write_text("kind,words\nb,aaa\na,aaab\n")
+    columns = ["--text-column", "words", "--label-column", "kind"]
+    measured = evaluated(letter_run, capsys, "--data", str(table), *columns)
+    assert measured["confusion_matrix"] == [[1, 0], [1, 0]]
+    [error] = measured["errors"]
+    assert error["path"] == f"{table}:2"
+
+
 def test_a_missing_matplotlib_is_said_before_anything_is_measured(
     letter_run, capsys, monkeypatch
 ):

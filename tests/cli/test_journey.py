@@ -45,6 +45,12 @@ def test_the_whole_way(tmp_path, capsys):
     assert measured["baselines"]["majority_document"] == 0.5
 
     export = ["--saved-models", models, "--name", "texts"]
+    # Trained and measured before: only the figures again, now as JSON.
+    assert command_line.main([*train, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"run": run, **measured}
+    assert "Trained before" in captured.err and "Next:" in captured.err
+
     assert command_line.main([*printed[2:], *export]) == 0
     serve, predict = map(shlex.split, capsys.readouterr().out.splitlines()[-2:])
     assert serve[:2] == ["keras-performer", "serve"]

@@ -79,6 +79,19 @@ def test_a_folder_without_a_model_says_what_is_expected(tmp_path, capsys):
     assert "cannot be used as a document classifier" in capsys.readouterr().err
 
 
+def test_export_tells_as_json_what_it_wrote(letter_run, tmp_path, capsys):
+    command = ["export", "--run", str(letter_run.path), "--json"]
+    command += ["--saved-models", str(tmp_path / "models"), "--name", "letters"]
+    assert command_line.main(command) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert written == {
+        "path": str(tmp_path / "models" / "letters" / "1"),
+        "name": "letters",
+        "version": 1,
+        "labels": ["a", "b"],
+    }
+
+
 def test_blocks_are_bounded_in_bytes(folder, monkeypatch):
     monkeypatch.setattr(texts, "BLOCK_BYTES", 3)
     paths = texts.text_paths([str(folder)])

@@ -27,9 +27,16 @@ def add_parser(commands: Commands, summary: str) -> None:
     )
     parser.add_argument(
         "--data",
-        help="documents to measure on, of the classes of the training; of DATA/train "
-        "and DATA/test the latter alone (default: the test documents of the training)",
+        help="folder or table of documents of the training's classes to measure on; of "
+        "the folders DATA/train and DATA/test the latter alone (default: the test "
+        "documents of the training)",
     )
+    for name in ("text", "label"):
+        parser.add_argument(
+            f"--{name}-column",
+            help=f"column of the {name}s, where DATA is a table (default: the "
+            "training's)",
+        )
     parser.add_argument(
         "--by",
         choices=READINGS,
