@@ -118,6 +118,18 @@ class ModelRepository:
             self._load_wanted(config.name)
             self._unload_unwanted(config.name)
 
+    def has_model(self, name: str) -> bool:
+        """Whether a model of this name is to be served."""
+        return name in self._configs
+
+    def count_states(self) -> dict[tuple[str, ...], int]:
+        """`dict` from the name, version and state of each version to 1."""
+        return {
+            (name, str(number), version.state): 1
+            for name, versions in list(self._versions.items())
+            for number, version in versions.items()
+        }
+
     def list_statuses(
         self, name: str, version: int | None = None
     ) -> list[VersionStatus]:

@@ -92,6 +92,8 @@ class ServerOptions:
             closed for new ones.
         connection_timeout_in_ms: time within which the head of a request, a further
             part of its body, or the taking of a part of its answer is to happen.
+        monitoring_config_file: text file with a `MonitoringConfig` message, which opens
+            the page for Prometheus.
         access_log: `"text"` or `"json"` writes a line for each request on standard
             error, without its body; `""` writes none.
         file_system_poll_wait_seconds: time between two looks for new versions. 0 looks
@@ -132,6 +134,7 @@ class ServerOptions:
     max_waiting_requests: int = 100
     max_connections: int = 1000
     connection_timeout_in_ms: int = 10_000
+    monitoring_config_file: str | os.PathLike[str] | None = None
     access_log: str = ""
     file_system_poll_wait_seconds: float = 1
     max_num_load_retries: int = 5
