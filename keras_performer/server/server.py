@@ -19,6 +19,7 @@ from keras_performer.server.config_messages import read_metrics_path
 from keras_performer.server.connections import Server, make_config
 from keras_performer.server.metrics import Metrics
 from keras_performer.server.model_config import get_model_configs
+from keras_performer.server.model_config_watcher import ModelConfigWatcher
 from keras_performer.server.model_repository import ModelRepository
 from keras_performer.server.rest_app import RestApp, RestLimits
 from keras_performer.server.rest_handler import RestHandler
@@ -80,6 +81,7 @@ def serve(options: ServerOptions) -> None:
         handler = RestHandler(repository, options.rest_api_timeout_in_ms, metrics)
         stack.callback(repository.close)
         repository.start(options.allow_version_labels_for_unavailable_models)
+        _watch_models(options, repository, stack)
         num_threads = _count_threads(options)
         admission = Admission(
             num_threads,
@@ -87,7 +89,7 @@ def serve(options: ServerOptions) -> None:
             max_waiting=options.max_waiting_requests,
             max_cost=_get_budget(options),
         )
-        _watch(metrics, admission, repository)
+        _add_gauges(metrics, admission, repository)
         app = RestApp(
             handler,
             admission,
@@ -111,7 +113,20 @@ def serve(options: ServerOptions) -> None:
         server.run(sockets=[listener])
 
 
-def _watch(metrics: Metrics, admission: Admission, repository: ModelRepository) -> None:
+def _watch_models(
+    options: ServerOptions, repository: ModelRepository, stack: contextlib.ExitStack
+) -> None:
+    """Take changes of the model configuration file over, if that is asked for."""
+    seconds = options.model_config_file_poll_wait_seconds
+    if options.model_config_file and seconds:
+        watcher = ModelConfigWatcher(options.model_config_file, repository, seconds)
+        stack.callback(watcher.close)
+        watcher.start()
+
+
+def _add_gauges(
+    metrics: Metrics, admission: Admission, repository: ModelRepository
+) -> None:
     """Add the gauges of what the server holds."""
     metrics.watch("requests_computing", (), lambda: {(): admission.num_running})
     metrics.watch("requests_waiting", (), lambda: {(): admission.num_waiting})

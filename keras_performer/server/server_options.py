@@ -74,6 +74,8 @@ class ServerOptions:
         model_config_file: text file with a `ModelServerConfig` message, for several
             models, version policies and version labels. Give either this or
             `model_base_path`.
+        model_config_file_poll_wait_seconds: time between two looks at that file, whose
+            changes are taken over. 0 reads it once, at the start.
         rest_api_port: port for HTTP. 0 takes a free one; the ready line tells which.
         rest_api_host: address to listen on. Use `"0.0.0.0"` for every interface.
         rest_api_num_threads: requests computed at the same time. `None` takes four
@@ -124,6 +126,7 @@ class ServerOptions:
     model_name: str = "default"
     model_base_path: str | os.PathLike[str] | None = None
     model_config_file: str | os.PathLike[str] | None = None
+    model_config_file_poll_wait_seconds: float = 0
     rest_api_port: int = 8501
     rest_api_host: str = "127.0.0.1"
     rest_api_num_threads: int | None = None
@@ -178,6 +181,7 @@ class ServerOptions:
         for name in (
             "rest_api_timeout_in_ms",
             "file_system_poll_wait_seconds",
+            "model_config_file_poll_wait_seconds",
             "max_num_load_retries",
             "load_retry_interval_micros",
             "max_padded_bytes",
