@@ -11,6 +11,7 @@ from typing import Any
 
 from keras_performer.server.access_log import AccessLog, AccessRecord
 from keras_performer.server.admission import Admission, BusyError, TooLargeError
+from keras_performer.server.batcher import Batcher
 from keras_performer.server.computation import Computation
 from keras_performer.server.deadline import Deadline
 from keras_performer.server.json.writer import write_error
@@ -134,6 +135,7 @@ class RestApp:
         access_log: the `AccessLog`.
         metrics: the `Metrics` that count the requests; `None` keeps none.
         metrics_path: path of the page with the metrics; `""` answers none.
+        batcher: the `Batcher` of short requests; `None` computes each by itself.
     """
 
     def __init__(
@@ -147,6 +149,7 @@ class RestApp:
         access_log: AccessLog | None = None,
         metrics: Metrics | None = None,
         metrics_path: str = "",
+        batcher: Batcher | None = None,
     ) -> None:
         self._handler = handler
         self._admission = admission
@@ -157,6 +160,7 @@ class RestApp:
         self._access_log = access_log or AccessLog()
         self._metrics = metrics or Metrics()
         self._metrics_path = metrics_path.encode()
+        self._batcher = batcher
         self._bytes_in_hand = 0
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
@@ -248,13 +252,20 @@ class RestApp:
         deadline: Deadline,
     ) -> bytes:
         left = asyncio.ensure_future(_wait_until_left(receive))
+        batch = None
         try:
             read = await self._read(method, path, body, left, deadline)
-            if isinstance(read, Computation):
-                return await self._compute(read, left, deadline)
-            return read
+            if not isinstance(read, Computation):
+                return read
+            batch = self._join_batch(read)
+            if batch is not None:
+                batch.add_done_callback(_retrieve)
+                return await _wait_for(batch, left, deadline)
+            return await self._compute(read, left, deadline)
         finally:
             left.cancel()
+            if batch is not None:
+                batch.cancel()  # which changes nothing where it is done
 
     async def _read(
         self,
@@ -274,6 +285,18 @@ class RestApp:
         except BaseException:
             reading.add_done_callback(_drop)
             raise
+
+    def _join_batch(self, computation: Computation) -> "asyncio.Future[bytes] | None":
+        """The answer that will come from a batch, if the request is to be joined."""
+        if self._batcher is None:
+            return None
+        try:
+            if self._batcher.takes(computation):
+                return self._batcher.submit(computation)
+        except BaseException:
+            computation.drop()
+            raise
+        return None
 
     async def _compute(
         self,

@@ -15,6 +15,11 @@ from types import FrameType
 
 from keras_performer.server.access_log import AccessLog
 from keras_performer.server.admission import Admission
+from keras_performer.server.batcher import Batcher
+from keras_performer.server.batching_parameters import (
+    BatchingParameters,
+    read_batching_parameters,
+)
 from keras_performer.server.config_messages import read_metrics_path
 from keras_performer.server.connections import Server, make_config
 from keras_performer.server.metrics import Metrics
@@ -66,6 +71,7 @@ def serve(options: ServerOptions) -> None:
     metrics_path = ""
     if options.monitoring_config_file:
         metrics_path = read_metrics_path(options.monitoring_config_file)
+    batching = _get_batching(options)
     metrics = Metrics()
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.suppress(_Stopped))
@@ -89,17 +95,23 @@ def serve(options: ServerOptions) -> None:
             max_waiting=options.max_waiting_requests,
             max_cost=_get_budget(options),
         )
-        _add_gauges(metrics, admission, repository)
+        computing = _make_pool(num_threads, "computing", stack)
+        batcher = None
+        if batching:
+            waiting = options.max_waiting_requests
+            batcher = Batcher(batching, waiting, admission, computing, metrics)
+        _add_gauges(metrics, admission, batcher, repository)
         app = RestApp(
             handler,
             admission,
-            computing=_make_pool(num_threads, "computing", stack),
+            computing,
             reading=_make_pool(2, "reading", stack),
             limits=_get_limits(options),
             enable_cors=options.rest_api_enable_cors_support,
             access_log=AccessLog(options.access_log),
             metrics=metrics,
             metrics_path=metrics_path,
+            batcher=batcher,
         )
         # From here on connections are accepted, so the line below is true when read.
         listener.listen()
@@ -124,12 +136,27 @@ def _watch_models(
         watcher.start()
 
 
+def _get_batching(options: ServerOptions) -> BatchingParameters | None:
+    if not options.enable_batching:
+        return None
+    if options.batching_parameters_file:
+        return read_batching_parameters(options.batching_parameters_file)
+    return BatchingParameters()
+
+
 def _add_gauges(
-    metrics: Metrics, admission: Admission, repository: ModelRepository
+    metrics: Metrics,
+    admission: Admission,
+    batcher: Batcher | None,
+    repository: ModelRepository,
 ) -> None:
     """Add the gauges of what the server holds."""
+
+    def count_waiting() -> dict[tuple[str, ...], int]:
+        return {(): admission.num_waiting + (batcher.num_waiting if batcher else 0)}
+
     metrics.watch("requests_computing", (), lambda: {(): admission.num_running})
-    metrics.watch("requests_waiting", (), lambda: {(): admission.num_waiting})
+    metrics.watch("requests_waiting", (), count_waiting)
     metrics.watch(
         "model_version_state",
         ("model_name", "version", "state"),

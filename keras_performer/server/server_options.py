@@ -94,6 +94,9 @@ class ServerOptions:
             closed for new ones.
         connection_timeout_in_ms: time within which the head of a request, a further
             part of its body, or the taking of a part of its answer is to happen.
+        enable_batching: join short requests that arrive together.
+        batching_parameters_file: text file with a `BatchingParameters` message, which
+            says how.
         monitoring_config_file: text file with a `MonitoringConfig` message, which opens
             the page for Prometheus.
         access_log: `"text"` or `"json"` writes a line for each request on standard
@@ -137,6 +140,8 @@ class ServerOptions:
     max_waiting_requests: int = 100
     max_connections: int = 1000
     connection_timeout_in_ms: int = 10_000
+    enable_batching: bool = False
+    batching_parameters_file: str | os.PathLike[str] | None = None
     monitoring_config_file: str | os.PathLike[str] | None = None
     access_log: str = ""
     file_system_poll_wait_seconds: float = 1
@@ -194,6 +199,11 @@ class ServerOptions:
                 raise ValueError(
                     f"{name}={getattr(self, name)} is negative; pass 0 or more."
                 )
+        if self.batching_parameters_file and not self.enable_batching:
+            raise ValueError(
+                f"batching_parameters_file={str(self.batching_parameters_file)!r} is "
+                "set without setting enable_batching to true."
+            )
         if self.access_log not in FORMS:
             raise ValueError(
                 f"access_log={self.access_log!r} is no form of a log; expected 'text', "

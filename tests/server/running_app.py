@@ -6,9 +6,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from keras_performer.server.admission import Admission
+from keras_performer.server.batcher import Batcher
 from keras_performer.server.computation import Computation
 from keras_performer.server.connections import Server, make_config
+from keras_performer.server.metrics import Metrics
 from keras_performer.server.rest_app import RestApp, RestLimits
 
 
@@ -35,20 +39,19 @@ class FakeHandler:
         return Computation(
             servable=self,
             signature=None,
-            inputs={"body": body},
+            inputs={"body": np.array([body], object)},
             deadline=deadline,
             write=lambda outputs: b"{}",
             done=self._count_done,
         )
 
     def get_cost(self, inputs):
-        return len(inputs["body"])
+        return len(inputs["body"][0])
 
     def run(self, signature, inputs, timeout_in_ms):
-        body = inputs["body"]
-        self.computed.append(body)
-        time.sleep(float(body.split()[0]))
-        return {}
+        self.computed += list(inputs["body"])
+        time.sleep(float(inputs["body"][0].split()[0]))
+        return {"body": inputs["body"]}
 
     @property
     def dropped(self):
@@ -69,21 +72,27 @@ def running(
     access_log=None,
     metrics=None,
     metrics_path="",
+    batching=None,
     **limits,
 ):
     """Runs the server; yields its port and the handler."""
     handler = FakeHandler()
     with contextlib.ExitStack() as stack:
         pools = [stack.enter_context(ThreadPoolExecutor(n)) for n in (slots, 2)]
+        admission = Admission(slots, max(slots // 2, 1), max_waiting, max_cost)
+        batcher = None
+        if batching:
+            batcher = Batcher(batching, 100, admission, pools[0], Metrics())
         app = RestApp(
             handler,
-            Admission(slots, max(slots // 2, 1), max_waiting, max_cost),
+            admission,
             *pools,
             RestLimits(idle_timeout=idle_timeout, **limits),
             enable_cors,
             access_log,
             metrics,
             metrics_path,
+            batcher,
         )
         listener = stack.enter_context(contextlib.closing(socket.socket()))
         listener.bind(("127.0.0.1", 0))

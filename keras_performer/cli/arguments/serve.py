@@ -30,6 +30,8 @@ HELP = {
     "closed for new ones",
     "connection_timeout_in_ms": "time within which the head of a request, a further "
     "part of its body, or the taking of a part of its answer is to happen",
+    "enable_batching": "join short requests that arrive together",
+    "batching_parameters_file": "text file with BatchingParameters, which says how",
     "monitoring_config_file": "text file with a MonitoringConfig, which opens the page "
     "for Prometheus, /monitoring/prometheus/metrics",
     "access_log": "text or json: a line for each request on standard error, without "
