@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-import zlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -16,13 +15,19 @@ from keras_performer.server.computation import Computation
 from keras_performer.server.deadline import Deadline
 from keras_performer.server.json.writer import write_error
 from keras_performer.server.metrics import Metrics
+from keras_performer.server.request_body import (
+    BodyReader,
+    ClientLeftError,
+    Event,
+    Header,
+    Receive,
+    RefusedError,
+    RestLimits,
+)
 from keras_performer.server.rest_handler import RestHandler
 from keras_performer.server.serving_error import ServingError
 
-Event = dict[str, Any]
-Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
-Header = tuple[bytes, bytes]
 
 _logger = logging.getLogger(__name__)
 
@@ -38,37 +43,6 @@ _CORS_HEADERS: list[Header] = [
     (b"access-control-allow-methods", b"POST, GET"),
     (b"access-control-allow-headers", b"Content-Type"),
 ]
-
-
-@dataclass(frozen=True)
-class RestLimits:
-    """What a client may ask of the server.
-
-    Args:
-        timeout_in_ms: time from the arrival of a request to its answer; 0: no limit.
-        max_request_bytes: size of a body, as it is sent and uncompressed.
-        max_bytes_in_hand: size of all bodies that are received or worked on.
-        idle_timeout: seconds within which a further part of a body is to arrive.
-    """
-
-    timeout_in_ms: int = 30_000
-    max_request_bytes: int = 2**25
-    max_bytes_in_hand: int = 2**27
-    idle_timeout: float = 10.0
-
-
-class _ClientLeftError(Exception):
-    """The client closed its connection."""
-
-
-class _RefusedError(Exception):
-    """A refusal for a reason of HTTP itself; the connection is closed after it."""
-
-    def __init__(self, status: int, message: str, *headers: Header) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.headers = [(b"connection", b"close"), *headers]
 
 
 _CODES_OF_REFUSALS = {
@@ -95,7 +69,7 @@ _LEFT = _Outcome(499, b"", "CANCELLED")
 
 def _explain(error: BaseException, scope: Event) -> _Outcome:
     """How a request ends that was not answered."""
-    if isinstance(error, _RefusedError):
+    if isinstance(error, RefusedError):
         return _Outcome(
             error.status,
             write_error(error.message),
@@ -161,7 +135,7 @@ class RestApp:
         self._metrics = metrics or Metrics()
         self._metrics_path = metrics_path.encode()
         self._batcher = batcher
-        self._bytes_in_hand = 0
+        self._body_reader = BodyReader(limits, reading)
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -170,7 +144,7 @@ class RestApp:
         received = [0]
         try:
             outcome = await self._answer(scope, receive, received)
-        except _ClientLeftError:
+        except ClientLeftError:
             self._record(scope, _LEFT, received[0], started)
             return
         except (Exception, asyncio.CancelledError) as error:
@@ -227,10 +201,8 @@ class RestApp:
         self, scope: Event, receive: Receive, received: list[int]
     ) -> _Outcome:
         deadline = Deadline(self._limits.timeout_in_ms)
-        in_hand = [0]
-        try:
-            body = await self._read_body(scope, receive, deadline, in_hand)
-            received[0] = in_hand[0]
+        async with self._body_reader.read(scope, receive, deadline) as body:
+            received[0] = len(body)
             if self._metrics_path and scope["raw_path"] == self._metrics_path:
                 page = self._metrics.write()
                 return _Outcome(200, page, content_type=b"text/plain")
@@ -240,8 +212,6 @@ class RestApp:
                 scope["method"], _get_path(scope), body, receive, deadline
             )
             return _Outcome(200, answer)
-        finally:
-            self._bytes_in_hand -= in_hand[0]
 
     async def _answer_body(
         self,
@@ -329,64 +299,6 @@ class RestApp:
         computing.add_done_callback(leave)
         return await _wait_for(computing, left, deadline)
 
-    async def _read_body(
-        self, scope: Event, receive: Receive, deadline: Deadline, received: list[int]
-    ) -> bytes:
-        """The uncompressed body; `received` counts what is in hand of it."""
-        headers = dict(scope["headers"])
-        announced = headers.get(b"content-length", b"0")
-        if announced.isdigit() and len(announced) < 19:
-            self._check_size(int(announced), 0)
-        chunks = []
-        while True:
-            event = await self._receive(receive, deadline)
-            if event["type"] == "http.disconnect":
-                raise _ClientLeftError
-            chunk = event.get("body", b"")
-            self._check_size(received[0] + len(chunk), received[0])
-            received[0] += len(chunk)
-            self._bytes_in_hand += len(chunk)
-            chunks.append(chunk)
-            if not event.get("more_body", False):
-                break
-        body = b"".join(chunks)
-        if b"gzip" in headers.get(b"content-encoding", b""):
-            body = await asyncio.get_running_loop().run_in_executor(
-                self._reading, _uncompress, body, self._limits.max_request_bytes
-            )
-            self._bytes_in_hand += len(body) - received[0]
-            received[0] = len(body)
-        return body
-
-    async def _receive(self, receive: Receive, deadline: Deadline) -> Event:
-        remaining = deadline.remaining_seconds()
-        idle = self._limits.idle_timeout
-        seconds = idle if remaining is None else min(idle, remaining)
-        try:
-            return await asyncio.wait_for(receive(), seconds)
-        except asyncio.TimeoutError as error:
-            raise _RefusedError(
-                408,
-                f"The body did not arrive: no further part of it in {idle:g} s, or not "
-                "all of it within --rest_api_timeout_in_ms.",
-            ) from error
-
-    def _check_size(self, size: int, counted: int) -> None:
-        if size > self._limits.max_request_bytes:
-            raise _RefusedError(
-                413,
-                f"The body has more than {self._limits.max_request_bytes} bytes. Send "
-                "less at a time, or start the server with a higher "
-                "--max_request_bytes.",
-            )
-        if self._bytes_in_hand - counted + size > self._limits.max_bytes_in_hand:
-            raise _RefusedError(
-                503,
-                "The server has too many large requests in hand. Send this one again "
-                "later.",
-                (b"retry-after", b"1"),
-            )
-
 
 async def _wait_for(
     future: "asyncio.Future[Any]", left: "asyncio.Future[None]", deadline: Deadline
@@ -401,7 +313,7 @@ async def _wait_for(
     if future.done():
         return future.result()
     if left.done():
-        raise _ClientLeftError
+        raise ClientLeftError
     raise deadline.error()
 
 
@@ -433,20 +345,6 @@ def _retrieve(future: "asyncio.Future[Any]") -> Any:
     if future.cancelled() or future.exception() is not None:
         return None
     return future.result()
-
-
-def _uncompress(body: bytes, max_bytes: int) -> bytes:
-    """The uncompressed body; empty if it is broken, as TensorFlow Serving takes it."""
-    decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    try:
-        uncompressed = decompressor.decompress(body, max_bytes + 1)
-    except zlib.error:
-        return b""
-    if len(uncompressed) > max_bytes:
-        raise _RefusedError(
-            413, f"The uncompressed body has more than {max_bytes} bytes."
-        )
-    return uncompressed if decompressor.eof else b""
 
 
 def _is_api(scope: Event) -> bool:
