@@ -5,19 +5,17 @@ import hashlib
 import pathlib
 import shlex
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_performer.cli import report
 from keras_performer.cli.arguments.demo import LONG_DOCUMENT
-from keras_performer.cli.predict import read_text
 from keras_performer.cli.python_corpus import build_python_corpus
 from keras_performer.cli.train import settings
 from keras_performer.export import export_classifier
 from keras_performer.server import ServerOptions, ServerProcess, predict
-from keras_performer.text import find_train_test
+from keras_performer.text import Documents
 from keras_performer.training import ClassifierSettings, RunFolder, train_classifier
 from keras_performer.training.checkpoints.atomic_write import atomic_write_text
 from keras_performer.training.run_folder import fingerprint
@@ -57,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"   {version}")
 
     print("5. Serving and asking", flush=True)
-    _ask(version, chosen.data)
+    _ask(version, chosen)
     print(
         "Next, a server of your own, and in another terminal a question to it:\n"
         f"  keras-performer serve --model_name={MODEL_NAME} "
@@ -68,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _run_name(chosen: ClassifierSettings) -> str:
     """A name for each choice of settings and documents."""
-    train, _ = find_train_test(chosen.data, max_bytes=chosen.max_bytes)
+    train, _ = chosen.find_train_test()
     text = chosen.to_json() + str(fingerprint(train))
     return f"run-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
@@ -86,10 +84,10 @@ def _export(folder: RunFolder, saved_models: str) -> pathlib.Path:
     return version
 
 
-def _ask(version: pathlib.Path, data: str) -> None:
-    _, test = find_train_test(data)
-    long_path, others = _choose(test.paths)
-    text = read_text(long_path)
+def _ask(version: pathlib.Path, chosen: ClassifierSettings) -> None:
+    _, test = chosen.find_train_test()
+    long, others = _choose(test)
+    text = test.read(long).decode()
     options = ServerOptions(
         model_name=MODEL_NAME,
         model_base_path=str(version.parent.resolve()),
@@ -105,14 +103,16 @@ def _ask(version: pathlib.Path, data: str) -> None:
         start = time.perf_counter()
         [alone] = ask([text])
         latency = time.perf_counter() - start
-        among_others = ask([read_text(path) for path in others] + [text])[-1]
+        among_others = ask([test.read(i).decode() for i in others] + [text])[-1]
         memory = server.peak_memory()
 
     difference: float = np.max(
         np.abs(np.subtract(alone["probabilities"], among_others["probabilities"]))
     )
-    truth = test.labels[test.label_ids[test.paths.index(long_path)]]
-    print(f"   document     {long_path} ({len(text.encode()):,} bytes, of {truth})")
+    truth = test.labels[test.label_ids[long]]
+    print(
+        f"   document     {test.name(long)} ({len(text.encode()):,} bytes, of {truth})"
+    )
     print(f"   label        {alone['label']}")
     print(f"   probability  {np.max(alone['probabilities']):.4f}")
     print(f"   latency      {latency * 1000:.0f} ms, one REST request")
@@ -129,15 +129,11 @@ def _ask(version: pathlib.Path, data: str) -> None:
         )
 
 
-def _choose(paths: Sequence[str]) -> tuple[str, list[str]]:
+def _choose(documents: Documents) -> tuple[int, list[int]]:
     """The shortest long document, and the shortest ones as its neighbours."""
-    by_size = sorted(paths, key=lambda path: (_size(path), path))
-    long = [path for path in by_size if _size(path) > LONG_DOCUMENT]
+    by_size = sorted(range(len(documents)), key=documents.size)
+    long = [index for index in by_size if documents.size(index) > LONG_DOCUMENT]
     if not long:
         print(f"   (no document has more than {LONG_DOCUMENT:,} bytes: the longest)")
     chosen = long[0] if long else by_size[-1]
-    return chosen, [path for path in by_size if path != chosen][:NUM_NEIGHBOURS]
-
-
-def _size(path: str) -> int:
-    return pathlib.Path(path).stat().st_size
+    return chosen, [index for index in by_size if index != chosen][:NUM_NEIGHBOURS]

@@ -7,13 +7,26 @@ import sys
 from collections.abc import Sequence
 
 from keras_performer import __version__
-from keras_performer.cli.arguments import demo, export, plan, predict, serve, train
+from keras_performer.cli.arguments import (
+    demo,
+    embed,
+    evaluate,
+    explain,
+    export,
+    plan,
+    predict,
+    serve,
+    train,
+)
 
 COMMANDS = {
     train: "train a classifier on a folder of documents",
+    evaluate: "measure a trained classifier: by class, calibration, errors",
     export: "write a trained classifier as a SavedModel that takes raw text",
     serve: "serve exported models over HTTP, as TensorFlow Serving does",
-    predict: "ask a running server for the labels of files",
+    predict: "tell the labels of documents, by a local model or a running server",
+    explain: "show which passages of a document spoke for its label",
+    embed: "write vectors of documents, find the nearest of each",
     demo: "run all steps on documents that every machine has",
     plan: "compile a training step for TPU chips, without a TPU",
 }
@@ -64,8 +77,8 @@ def parser() -> argparse.ArgumentParser:
         prog="keras-performer",
         description="Linear-time attention for Keras: classify documents of any "
         "length, from a folder of files to answers over HTTP.",
-        epilog="The steps: train -> export -> serve -> predict. `demo` runs them all. "
-        "`keras-performer COMMAND --help` explains each. With "
+        epilog="The steps: train -> evaluate -> export -> serve -> predict. `demo` "
+        "runs them all. `keras-performer COMMAND --help` explains each. With "
         "KERAS_PERFORMER_TRACEBACK=1 in the environment, errors come with a traceback; "
         "with TF_CPP_MIN_LOG_LEVEL=0, TensorFlow shows its notices.",
     )

@@ -2,7 +2,9 @@
 
 import argparse
 import dataclasses
+from typing import Any
 
+from keras_performer.cli.output import json_output
 from keras_performer.distribution import (
     CompilationError,
     PlanSettings,
@@ -28,21 +30,36 @@ def settings(arguments: argparse.Namespace) -> PlanSettings:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns 1 where the step does not compile or fit."""
-    plan = settings(arguments)
-    topology = TpuTopology.parse(plan.topology)
-    print(_headline(plan, topology), flush=True)
-    try:
-        if arguments.find_longest:
-            return _print_longest(plan, topology)
-        print("Compiling, which takes minutes where there are many layers.", flush=True)
-        _print(compile_plan(plan), topology)
-    except CompilationError as error:
-        print(f"It does not compile. The compiler says:\n{error}")
-        return 1
-    return 0
+    with json_output(arguments.json) as write_json:
+        plan = settings(arguments)
+        topology = TpuTopology.parse(plan.topology)
+        print(_headline(plan, topology), flush=True)
+        found: dict[str, Any] = {"settings": dataclasses.asdict(plan)}
+        found["available_bytes"] = topology.available_memory
+        try:
+            if arguments.find_longest:
+                found |= _find_longest(plan, topology)
+            else:
+                print(
+                    "Compiling, which takes minutes where there are many layers.",
+                    flush=True,
+                )
+                compiled = compile_plan(plan)
+                _print(compiled, topology)
+                found |= {
+                    "compiles": True,
+                    **dataclasses.asdict(compiled),
+                    "total": compiled.total,
+                }
+        except CompilationError as error:
+            print(f"It does not compile. The compiler says:\n{error}")
+            found |= {"compiles": False, "error": str(error)}
+        if arguments.json:
+            write_json(found)
+    return 0 if found["compiles"] else 1
 
 
-def _print_longest(plan: PlanSettings, topology: TpuTopology) -> int:
+def _find_longest(plan: PlanSettings, topology: TpuTopology) -> dict[str, Any]:
     def report(length: int, compiled: CompiledPlan | None) -> None:
         outcome = "does not fit"
         if compiled is not None:
@@ -51,11 +68,13 @@ def _print_longest(plan: PlanSettings, topology: TpuTopology) -> int:
 
     fits, too_long = longest_sequence(plan, compile_plan, report)
     available = topology.available_memory / GIB
-    if not fits:
+    if fits:
+        print(
+            f"{fits:,} tokens fit in {available:.2f} GiB a device; {too_long:,} do not."
+        )
+    else:
         print(f"No length fits in {available:.2f} GiB a device.")
-        return 1
-    print(f"{fits:,} tokens fit in {available:.2f} GiB a device; {too_long:,} do not.")
-    return 0
+    return {"compiles": bool(fits), "longest": fits, "too_long": too_long}
 
 
 def _headline(plan: PlanSettings, topology: TpuTopology) -> str:

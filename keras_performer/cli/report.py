@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from keras_performer.extras import pip_line
-from keras_performer.text import Documents, Tokenizer, find_train_test
+from keras_performer.text import Documents, Tokenizer
 from keras_performer.training import RunFolder, evaluate_classifier
 from keras_performer.training.baselines import evaluate_baselines
 from keras_performer.training.checkpoints.atomic_write import atomic_write_text
@@ -36,7 +36,7 @@ def evaluate(
     if folder.evaluation_path.exists():
         measured = json.loads(folder.evaluation_path.read_text())
     settings, tokenizer = folder.settings(), folder.tokenizer()
-    train, test = find_train_test(settings.data, max_bytes=settings.max_bytes)
+    train, test = settings.find_train_test()
     if "performer" not in measured:
         print(f"Measuring on {len(test)} test documents ...", flush=True)
         evaluation = evaluate_classifier(

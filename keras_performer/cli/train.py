@@ -8,6 +8,7 @@ import shlex
 from keras_performer.cli import report
 from keras_performer.cli.arguments.flags import values_of
 from keras_performer.cli.arguments.train import SETTINGS
+from keras_performer.cli.output import json_output
 from keras_performer.training import ClassifierSettings, train_classifier
 
 
@@ -27,6 +28,16 @@ def settings(
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    train_classifier(settings(arguments, arguments.data), arguments.run_folder)
-    report.evaluate(arguments.run_folder, baselines=arguments.baselines == "auto")
-    print(f"Next: keras-performer export --run {shlex.quote(arguments.run_folder)}")
+    with json_output(arguments.json) as write_json:
+        train_classifier(
+            settings(arguments, arguments.data),
+            arguments.run_folder,
+            verbose=0 if arguments.quiet else "auto",
+        )
+        measured = report.evaluate(
+            arguments.run_folder, baselines=arguments.baselines == "auto"
+        )
+        if arguments.json:
+            write_json({"run": arguments.run_folder, **measured})
+        run_folder = shlex.quote(arguments.run_folder)
+        print(f"Next: keras-performer export --run {run_folder}")

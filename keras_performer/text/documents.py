@@ -1,92 +1,203 @@
-"""Folders of documents, one subfolder a class: found, checked, held out, streamed."""
+"""Documents of a folder or a table: found, checked, held out, streamed."""
 
-import codecs
-import dataclasses
+import collections
 import hashlib
+import itertools
 import os
-import pathlib
-import stat
 import warnings
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import tensorflow as tf
 
+from keras_performer.text.readers.table_texts import (
+    SPLIT_COLUMN,
+    find_rows,
+    table_stem,
+)
+from keras_performer.text.readers.text_files import TextFiles, find_files
+from keras_performer.text.readers.text_reader import FoundTexts, TextReader
+
 MAX_BYTES = 64 * 2**20
-_CHUNK_BYTES = 2**20
-# Longer ones first: the mark of UTF-32 begins as that of UTF-16 does.
-_BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF32_LE: "UTF-32",
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
-# Share of zero bytes: text in UTF-8 has none, in UTF-16 at least one in each space.
-_MAX_ZEROS = 0.01
+_HALVES = ("train", "test")
+_BLOCK_BYTES, _BLOCK_TEXTS = 2**20, 64
 
 
-@dataclasses.dataclass(frozen=True)
 class Documents:
     """Where documents lie and which class each is of; their texts stay on disk.
 
-    Attributes:
-        paths: Path of each document.
+    Args:
+        paths: Paths of files, a document each, or a `TextReader` that knows where the
+            texts are.
         label_ids: Index into `labels` of each document.
         labels: Names of the classes.
+
+    Example:
+
+    >>> import pathlib
+    >>> from keras_performer.text import Documents
+    >>> _ = pathlib.Path("whale.txt").write_text("Call me Ishmael.")
+    >>> documents = Documents(("whale.txt",), (0,), ("sea", "land"))
+    >>> documents.read(0), documents.name(0)
+    (b'Call me Ishmael.', 'whale.txt')
     """
 
-    paths: tuple[str, ...]
-    label_ids: tuple[int, ...]
-    labels: tuple[str, ...]
+    def __init__(
+        self,
+        paths: Sequence[str] | TextReader,
+        label_ids: Sequence[int],
+        labels: Sequence[str],
+    ) -> None:
+        if not isinstance(paths, TextReader):
+            paths = TextFiles(tuple(paths))
+        self._texts = paths
+        self._label_ids = tuple(label_ids)
+        self._labels = tuple(labels)
+
+    @property
+    def texts(self) -> TextReader:
+        """The `TextReader`."""
+        return self._texts
+
+    @property
+    def label_ids(self) -> tuple[int, ...]:
+        """Index into `labels` of each document."""
+        return self._label_ids
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self._labels
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where each document is; see `name`."""
+        return tuple(self.name(index) for index in range(len(self)))
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self._texts)
 
-    def dataset(self) -> tf.data.Dataset:
-        """Streams the documents in their order, one file in memory at a time.
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Documents):
+            return NotImplemented
+        return (self.paths, self.label_ids, self.labels) == (
+            other.paths,
+            other.label_ids,
+            other.labels,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Documents: {len(self)} of {len(self.labels)} classes>"
+
+    def name(self, index: int) -> str:
+        """Where a document is: the path of its file, or of its table and its line.
+
+        Args:
+            index: Index of the document.
 
         Returns:
-            `tf.data.Dataset` of pairs of a text, a scalar string without the byte
-            order mark that some editors write, and the index of its label, a scalar
-            int32.
+            Path such as `"books/sea/1.txt"`, or `"books.jsonl:12"`.
         """
-        paths = [os.fsencode(path) for path in self.paths]
-        return tf.data.Dataset.from_tensor_slices(
-            (tf.constant(paths, tf.string), tf.constant(self.label_ids, tf.int32))
-        ).map(lambda path, label_id: (_read_text(path), label_id))
+        return self._texts.name(index)
+
+    def size(self, index: int) -> int:
+        """Number of bytes of a document.
+
+        Args:
+            index: Index of the document.
+        """
+        return self._texts.size(index)
+
+    def read(self, index: int) -> bytes:
+        """Reads a document.
+
+        Args:
+            index: Index of the document.
+
+        Returns:
+            The text in UTF-8, without the byte order mark that some editors write.
+        """
+        return self._texts.read(index)
+
+    def dataset(self) -> tf.data.Dataset:
+        """Streams the documents in their order, a mebibyte in memory at a time.
+
+        Returns:
+            `tf.data.Dataset` of pairs of a text, a scalar string as `read` gives it,
+            and the index of its label, a scalar int32. A document larger than a
+            mebibyte is in memory as a whole.
+        """
+        signature = tuple(tf.TensorSpec((None,), t) for t in (tf.string, tf.int32))
+        return tf.data.Dataset.from_generator(
+            self._blocks, output_signature=signature
+        ).unbatch()
+
+    def _blocks(self) -> Iterator[tuple[np.ndarray, tuple[int, ...]]]:
+        """Some documents at a time: a call from TensorFlow to Python is slow."""
+        texts: list[bytes] = []
+        num_bytes = 0
+        for index in range(len(self)):
+            texts.append(self.read(index))
+            num_bytes += len(texts[-1])
+            is_last = index == len(self) - 1
+            if is_last or num_bytes >= _BLOCK_BYTES or len(texts) == _BLOCK_TEXTS:
+                first = index + 1 - len(texts)
+                yield np.array(texts, object), self.label_ids[first : index + 1]
+                texts, num_bytes = [], 0
 
 
 def find_documents(
     directory: str | os.PathLike[str],
     labels: Sequence[str] | None = None,
     max_bytes: int = MAX_BYTES,
+    text_column: str = "text",
+    label_column: str = "label",
 ) -> Documents:
-    """Finds the documents of a folder that has one subfolder a class.
+    """Finds the documents of a folder that has one subfolder a class, or of a table.
 
-    The layout is that of `keras.utils.text_dataset_from_directory`: the files of
-    `<directory>/<class>/`, and of the folders in it, are the documents of a class.
-    Their names may end in anything. Files and folders whose name starts with a dot
-    are left out, as are files beside the class folders, and a link to a folder is
+    The layout of a folder is that of `keras.utils.text_dataset_from_directory`: the
+    files of `<directory>/<class>/`, and of the folders in it, are the documents of a
+    class. Their names may end in anything. Files and folders whose name starts with a
+    dot are left out, as are files beside the class folders, and a link to a folder is
     followed only where it is the class folder.
 
-    Each file is read once, so that what training could stumble on comes to light
-    now. A file with nothing but whitespace in it is left out with a warning.
+    A table has a row a document:
+
+    | ending | what it is |
+    |---|---|
+    | `.jsonl`, `.ndjson`, `.json` | a JSON object a line |
+    | `.csv`, `.tsv` | separated by commas, tabs, semicolons or bars, names first |
+    | `.parquet` | a Parquet file; needs pyarrow |
+
+    The first two may be compressed: `.gz`, `.xz` or `.bz2` behind the ending. Labels
+    are names: the integer 3 and the number 3.0 become `"3"`, a boolean `"true"` or
+    `"false"`, and space around a name is dropped.
+
+    Each document is read once, so that what training could stumble on comes to light
+    now. One with nothing but whitespace in it is left out with a warning. What is held
+    is where the texts are: 40 bytes of a row. Compressed tables are decompressed, and
+    the texts of Parquet files written, to a temporary file that goes when it is no
+    longer used (`TMPDIR` in the environment says where).
 
     Args:
-        directory: Folder of the class folders.
+        directory: Folder of the class folders, or the file of a table.
         labels: Names of the classes in the order of their ids, as when a folder of
-            tests must mean the same as one of training; some may have no folder.
-            `None` takes the names of the class folders, sorted.
-        max_bytes: Largest size of a file.
+            tests must mean the same as one of training; some may have no documents.
+            `None` takes the names that are found, sorted.
+        max_bytes: Largest size of a document.
+        text_column: Column of the texts of a table.
+        label_column: Column of its labels.
 
     Returns:
-        `Documents`, sorted by class and path.
+        `Documents`, sorted by class and path, or in the order of the table.
 
     Raises:
-        ValueError: If the folder is missing, has fewer than two classes (where
-            `labels` is `None`), has a class that is not in `labels` or that has no
-            documents, or if a file cannot be read, is not UTF-8 or is larger than
-            `max_bytes`.
+        ImportError: If the file is of Parquet, and pyarrow is not installed.
+        ValueError: If the folder or the file is missing, has fewer than two classes
+            (where `labels` is `None`), has a class that is not in `labels`, or if a
+            document cannot be read, is not UTF-8 or is larger than `max_bytes`. If a
+            class folder has no documents. If a table has no such columns, or a row is
+            malformed, has no label or something else than a text.
 
     Example:
 
@@ -98,48 +209,15 @@ def find_documents(
     ...         _ = (pathlib.Path(directory) / name / "1.txt").write_text("a b c")
     ...     find_documents(directory).labels
     ('prose', 'verse')
+    >>> _ = pathlib.Path("lines.csv").write_text("label,text\\nverse,a b\\nprose,c")
+    >>> documents = find_documents("lines.csv")
+    >>> documents.labels, documents.read(0), documents.name(0)
+    (('prose', 'verse'), b'a b', 'lines.csv:2')
     """
-    directory = os.fspath(directory)
-    if max_bytes < 1:
-        raise ValueError(f"max_bytes={max_bytes!r} was passed. Expected at least 1.")
-    classes = _class_folders(directory)
-    if labels is None:
-        labels = classes
-        if len(labels) < 2:
-            raise ValueError(
-                f"{directory} has one class folder, {labels[0]!r}. Expected at least "
-                "two, <directory>/<class>/<file>: a classifier needs a choice. If the "
-                "classes are inside that folder, pass it instead."
-            )
-    unknown = sorted(set(classes) - set(labels))
-    if unknown:
-        raise ValueError(
-            f"{directory} has the class folders {unknown!r}, which are none of the "
-            f"known labels {list(labels)!r}. Rename or remove them, or train with them."
-        )
-    paths: list[str] = []
-    label_ids: list[int] = []
-    empty: list[str] = []
-    for label in classes:
-        found = _files_under(os.path.join(directory, label))
-        kept = [path for path in found if _has_text(path, max_bytes)]
-        if not kept:
-            raise ValueError(
-                f"The class folder {os.path.join(directory, label)} has no documents: "
-                f"{len(found)} files, none with text. Add documents or remove the "
-                "folder."
-            )
-        paths += kept
-        label_ids += [list(labels).index(label)] * len(kept)
-        empty += sorted(set(found) - set(kept))
-    if empty:
-        more = ", ..." if len(empty) > 3 else ""
-        warnings.warn(
-            f"{len(empty)} files in {directory} have no text and are left out: "
-            f"{', '.join(empty[:3])}{more}",
-            stacklevel=2,
-        )
-    return Documents(tuple(paths), tuple(label_ids), tuple(labels))
+    path = os.fspath(directory)
+    found = _find(path, max_bytes, text_column, label_column)
+    _warn_of_empty(path, found)
+    return _with_label_ids(path, found, labels)
 
 
 def train_test_split(
@@ -148,8 +226,9 @@ def train_test_split(
     """Splits documents in two, by whole files and with the same share of each class.
 
     Which documents are held out follows from a hash of their paths inside their
-    common folder: it is the same wherever the folder lies and in whichever order
-    its files were found, and few change sides when a file is added.
+    common folder, or of the texts of a table: it is the same wherever the folder lies
+    and in whichever order its files were found, and few change sides when one is
+    added. A text that a table has twice in a class is on one side.
 
     Args:
         documents: `Documents` to split.
@@ -162,34 +241,38 @@ def train_test_split(
 
     Raises:
         ValueError: If `fraction` is not between 0 and 1, or if a class has but one
-            document.
+            document, or but one text.
     """
     if not 0 < fraction < 1:
         raise ValueError(
             f"fraction={fraction!r} was passed. Expected a number between 0 and 1."
         )
-    root = os.path.commonpath(documents.paths)
-    by_label: dict[int, list[tuple[bytes, int]]] = {
-        label_id: [] for label_id in documents.label_ids
-    }
-    for index, label_id in enumerate(documents.label_ids):
-        name = pathlib.Path(os.path.relpath(documents.paths[index], root)).as_posix()
-        digest = hashlib.blake2b(f"{seed}/".encode() + os.fsencode(name)).digest()
-        by_label[label_id].append((digest, index))
-    held: set[int] = set()
-    for label_id, ranked in by_label.items():
-        if len(ranked) < 2:
+    seed_bytes, keys = f"{seed}/".encode(), documents.texts.keys()
+    ranks = np.fromiter(
+        (
+            int.from_bytes(hashlib.blake2b(seed_bytes + key).digest()[:8], "big")
+            for key in keys
+        ),
+        np.uint64,
+        len(documents),
+    )
+    label_ids = np.array(documents.label_ids)
+    is_held: np.ndarray = np.zeros(len(documents), bool)
+    for label_id in np.unique(label_ids):
+        members = np.flatnonzero(label_ids == label_id)
+        distinct, counts = np.unique(ranks[members], return_counts=True)
+        if len(distinct) < 2:
             raise ValueError(
                 f"The class {documents.labels[label_id]!r} has one document, "
-                f"{documents.paths[ranked[0][1]]}. Holding out needs two: add "
-                "documents, or keep those to test on in a folder of their own."
+                f"{documents.name(int(members[0]))}. Holding out needs two: add "
+                "documents, or keep those to test on in a folder or file of their own."
             )
-        count = min(max(round(fraction * len(ranked)), 1), len(ranked) - 1)
-        held.update(index for _, index in sorted(ranked)[:count])
-    return (
-        _select(documents, [i for i in range(len(documents)) if i not in held]),
-        _select(documents, sorted(held)),
-    )
+        # Whole texts, in the order of their ranks, until the share is reached.
+        share = max(round(fraction * len(members)), 1)
+        number = np.searchsorted(np.cumsum(counts), share) + 1
+        last = distinct[min(number, len(distinct) - 1) - 1]
+        is_held[members] = ranks[members] <= last
+    return _select(documents, ~is_held), _select(documents, is_held)
 
 
 def find_train_test(
@@ -197,151 +280,152 @@ def find_train_test(
     fraction: float = 0.2,
     seed: int = 0,
     max_bytes: int = MAX_BYTES,
+    text_column: str = "text",
+    label_column: str = "label",
 ) -> tuple[Documents, Documents]:
     """Finds the documents to train on and those to test on.
 
+    | what is there | what is tested on |
+    |---|---|
+    | a folder with `train` and `test`, folders or tables (`train.jsonl`) | `test` |
+    | a table with a column `split` | rows where it is `test`, of `train` and `test` |
+    | a folder of class folders, or another table | a part that is held out |
+
     Args:
-        directory: Folder with the subfolders `train` and `test`, each with one
-            subfolder a class; or folder of the class folders themselves, of which a
-            part is then held out.
-        fraction: Share of each class to hold out where there is no `test` folder.
+        directory: Folder, or the file of a table, as `find_documents` takes them.
+        fraction: Share of each class to hold out where nothing says what to test on.
         seed: Seed of the choice of what is held out.
-        max_bytes: Largest size of a file.
+        max_bytes: Largest size of a document.
+        text_column: Column of the texts of a table.
+        label_column: Column of its labels.
 
     Returns:
         Pair of `Documents`: to train on and to test on, with the same labels.
 
     Raises:
-        ValueError: If only one of the folders `train` and `test` exists, or as
+        ImportError: If a file is of Parquet, and pyarrow is not installed.
+        ValueError: If only one of `train` and `test` exists, or two of one, or as
             `find_documents` and `train_test_split` do.
     """
-    halves = [os.path.join(os.fspath(directory), name) for name in ("train", "test")]
-    existing = [path for path in halves if os.path.isdir(path)]
-    if len(existing) == 1:
+    directory = os.fspath(directory)
+    columns = (text_column, label_column)
+    halves = _find_halves(directory)
+    if halves:
+        train, test = (_find(halves[half], max_bytes, *columns) for half in _HALVES)
+        for half, found in zip(_HALVES, (train, test), strict=True):
+            _warn_of_empty(halves[half], found)
+        documents = _with_label_ids(halves["train"], train, None)
+        return documents, _with_label_ids(halves["test"], test, documents.labels)
+    found = _find(directory, max_bytes, *columns)
+    _warn_of_empty(directory, found)
+    if not found.splits:
+        return train_test_split(_with_label_ids(directory, found, None), fraction, seed)
+    train, test = _split_by_column(directory, found)
+    documents = _with_label_ids(directory, train, None)
+    return documents, _with_label_ids(directory, test, documents.labels)
+
+
+def _find(path: str, max_bytes: int, text_column: str, label_column: str) -> FoundTexts:
+    if max_bytes < 1:
+        raise ValueError(f"max_bytes={max_bytes!r} was passed. Expected at least 1.")
+    if os.path.isfile(path):
+        return find_rows(path, text_column, label_column, max_bytes)
+    return find_files(path, max_bytes)
+
+
+def _with_label_ids(
+    path: str, found: FoundTexts, labels: Sequence[str] | None
+) -> Documents:
+    kind = "class folder" if os.path.isdir(path) else "label"
+    classes = sorted(set(found.labels))
+    if labels is None:
+        labels = classes
+        if len(labels) < 2:
+            raise ValueError(
+                f"{path} has one {kind}, {labels[0]!r}. Expected at least two: a "
+                "classifier needs a choice. If a folder has the folders of the "
+                "classes in it, pass that folder instead."
+            )
+    unknown = sorted(set(classes) - set(labels))
+    if unknown:
         raise ValueError(
-            f"{directory} has the folder {existing[0]} without its counterpart. "
-            "Expected both `train` and `test`, or neither. Pass that folder itself to "
+            f"{path} has the {kind}s {unknown!r}, which are none of the known labels "
+            f"{list(labels)!r}. Rename or remove them, or train with them."
+        )
+    ids = {label: label_id for label_id, label in enumerate(labels)}
+    return Documents(found.reader, [ids[label] for label in found.labels], labels)
+
+
+def _warn_of_empty(path: str, found: FoundTexts) -> None:
+    if found.num_empty:
+        kind = "files" if os.path.isdir(path) else "rows"
+        more = ", ..." if found.num_empty > len(found.empty) else ""
+        warnings.warn(
+            f"{found.num_empty} {kind} in {path} have no text and are left out: "
+            f"{', '.join(found.empty)}{more}",
+            stacklevel=3,
+        )
+
+
+def _find_halves(directory: str) -> dict[str, str]:
+    """The folders or tables `train` and `test` of a folder, if it has them."""
+    if not os.path.isdir(directory):
+        return {}
+    halves: dict[str, str] = {}
+    for name in sorted(os.listdir(directory)):
+        path = os.path.join(directory, name)
+        half = name if os.path.isdir(path) else table_stem(name)
+        if half in _HALVES:
+            if half in halves:
+                raise ValueError(
+                    f"{directory} has both {halves[half]} and {path}. Expected one "
+                    f"`{half}`: remove the other, or put it elsewhere."
+                )
+            halves[half] = path
+    if len(halves) == 1:
+        [path] = halves.values()
+        kind = "folder" if os.path.isdir(path) else "file"
+        raise ValueError(
+            f"{directory} has the {kind} {path} without its counterpart. "
+            f"Expected both `train` and `test`, or neither. Pass that {kind} itself to "
             "hold a part of it out; if it is a class, rename it."
         )
-    if existing:
-        train = find_documents(halves[0], max_bytes=max_bytes)
-        return train, find_documents(halves[1], train.labels, max_bytes)
-    return train_test_split(
-        find_documents(directory, max_bytes=max_bytes), fraction, seed
-    )
+    return halves
 
 
-def _select(documents: Documents, indices: Sequence[int]) -> Documents:
-    return Documents(
-        tuple(documents.paths[i] for i in indices),
-        tuple(documents.label_ids[i] for i in indices),
-        documents.labels,
-    )
-
-
-def _class_folders(directory: str) -> list[str]:
-    try:
-        with os.scandir(directory) as entries:
-            names = sorted(
-                entry.name
-                for entry in entries
-                if entry.is_dir() and not entry.name.startswith(".")
-            )
-    except OSError as error:
+def _split_by_column(path: str, found: FoundTexts) -> tuple[FoundTexts, FoundTexts]:
+    """The rows whose column `split` is `train`, and those where it is `test`."""
+    counts = collections.Counter(found.splits)
+    others = {name: number for name, number in counts.items() if name not in _HALVES}
+    if not counts["train"] or not counts["test"]:
         raise ValueError(
-            f"The folder {directory} cannot be read: {error.strerror}. Expected a "
-            "folder with one subfolder a class, <directory>/<class>/<file>."
-        ) from error
-    if not names:
-        raise ValueError(
-            f"The folder {directory} has no class folders. Expected one subfolder a "
-            "class, <directory>/<class>/<file>."
+            f"The column {SPLIT_COLUMN!r} of {path} has {dict(counts.most_common(5))}. "
+            "Expected rows of both 'train' and 'test'. Rename a column that means "
+            "something else."
         )
-    for name in names:
-        try:
-            name.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"The class folder {name!r} in {directory} has a name that is not "
-                "UTF-8, so it cannot be a label. Rename it."
-            ) from error
-    return names
+    if others:
+        warnings.warn(
+            f"{sum(others.values())} rows of {path} are left out, whose column "
+            f"{SPLIT_COLUMN!r} is none of 'train' and 'test': {others}.",
+            stacklevel=3,
+        )
+    splits = np.array(found.splits)
+    train, test = (
+        FoundTexts(
+            found.reader.select(np.flatnonzero(splits == half)),
+            list(itertools.compress(found.labels, splits == half)),
+            [],
+            0,
+            [],
+        )
+        for half in _HALVES
+    )
+    return train, test
 
 
-def _files_under(folder: str) -> list[str]:
-    def fail(error: OSError) -> NoReturn:
-        raise ValueError(
-            f"The folder {error.filename} cannot be read: {error.strerror}. Make it "
-            "readable or remove it."
-        ) from error
-
-    files: list[str] = []
-    for parent, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [os.path.join(parent, n) for n in names if not n.startswith(".")]
-    return sorted(files)
-
-
-def _read_text(path: tf.Tensor) -> tf.Tensor:
-    """A file as a scalar string, without a byte order mark."""
-    text = tf.io.read_file(path)
-    length = len(codecs.BOM_UTF8)
-    marked = tf.strings.substr(text, 0, length) == codecs.BOM_UTF8
-    return tf.cond(marked, lambda: tf.strings.substr(text, length, -1), lambda: text)
-
-
-def _wide_encoding(data: bytes) -> str | None:
-    """UTF-16 or UTF-32, where a file begins like that; UTF-8 text has no zero bytes."""
-    for mark, encoding in _BYTE_ORDER_MARKS.items():
-        if data.startswith(mark):
-            return encoding
-    if data.count(0) > _MAX_ZEROS * len(data):
-        return "UTF-16BE" if data[::2].count(0) > data[1::2].count(0) else "UTF-16LE"
-    return None
-
-
-def _has_text(path: str, max_bytes: int) -> bool:
-    """Reads a file once; whether it has more than whitespace in it."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    offset = 0
-    has_text = False
-    try:
-        status = os.stat(path)
-        # A pipe would block the reader for ever, a device might never end.
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError(
-                f"{path} is no regular file. Remove it, or put a file in its place."
-            )
-        if status.st_size > max_bytes:
-            raise ValueError(
-                f"{path} has {status.st_size} bytes, more than max_bytes={max_bytes}. "
-                "A document is held in memory as a whole: split it, or raise max_bytes."
-            )
-        with open(path, "rb") as file:
-            at_end = False
-            while not at_end:
-                chunk = file.read(_CHUNK_BYTES)
-                at_end = not chunk
-                wide = _wide_encoding(chunk) if offset == 0 else None
-                if wide:
-                    raise ValueError(
-                        f"{path} is not UTF-8: it looks like {wide}. Convert it, for "
-                        f"example with `iconv -f {wide} -t UTF-8`, or remove it."
-                    )
-                # An incomplete character stays in the decoder for the next chunk.
-                pending = len(decoder.getstate()[0])
-                # A byte order mark is no text.
-                text = decoder.decode(chunk, final=at_end).removeprefix("\ufeff")
-                has_text |= bool(text) and not text.isspace()
-                offset += len(chunk)
-    except OSError as error:
-        raise ValueError(
-            f"{path} cannot be read: {error.strerror}. Make it readable or remove it."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8: {error.reason} at byte "
-            f"{offset - pending + error.start}. Convert it, for example with `iconv "
-            "-f WINDOWS-1252 -t UTF-8`, or remove it."
-        ) from error
-    return has_text
+def _select(documents: Documents, mask: np.ndarray) -> Documents:
+    indices = np.flatnonzero(mask)
+    label_ids = np.array(documents.label_ids)[indices]
+    return Documents(
+        documents.texts.select(indices), label_ids.tolist(), documents.labels
+    )

@@ -5,9 +5,7 @@ on TF-IDF features of words and pairs of words, which is hard to beat on documen
 whose vocabulary tells their class.
 """
 
-import codecs
 import dataclasses
-import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -67,9 +65,9 @@ def evaluate_baselines(
     `(1 + log(count)) * idf`, rows of length one. The classifier is multinomial
     logistic regression.
 
-    Files are read one at a time. Of more than `max_bytes` bytes, a sample is measured:
-    every n-th window of the training documents, with the first of each document's, and
-    every n-th of the test documents.
+    Documents are read one at a time. Of more than `max_bytes` bytes, a sample is
+    measured: every n-th window of the training documents, with the first of each
+    document's, and every n-th of the test documents.
 
     Args:
         train: `Documents` to train on.
@@ -131,7 +129,7 @@ def evaluate_baselines(
     by_document: list[np.ndarray] = []
     num_windows = num_right = num_majority = 0
     for index in sample:
-        windows = _read_windows(test.paths[index], window_bytes)
+        windows = _read_windows(test, index, window_bytes)
         probabilities = np.zeros((len(windows), len(test.labels)))
         probabilities[:, classifier.classes_] = classifier.predict_proba(
             vectorizer.transform(windows)
@@ -184,12 +182,11 @@ def _is_continuation(byte: int) -> bool:
 
 
 def _num_bytes(documents: Documents) -> int:
-    return max(1, sum(pathlib.Path(path).stat().st_size for path in documents.paths))
+    return max(1, sum(map(documents.size, range(len(documents)))))
 
 
-def _read_windows(path: str, window_bytes: int) -> list[str]:
-    data = pathlib.Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)
-    windows = utf8_windows(data, window_bytes)
+def _read_windows(documents: Documents, index: int, window_bytes: int) -> list[str]:
+    windows = utf8_windows(documents.read(index), window_bytes)
     return [window.decode("utf-8") for window in windows]
 
 
@@ -198,8 +195,8 @@ def _windows(
 ) -> Iterator[str]:
     """Every n-th window, with the first of a document; notes the document of each."""
     count = 0
-    for owner, path in enumerate(documents.paths):
-        for index, window in enumerate(_read_windows(path, window_bytes)):
+    for owner in range(len(documents)):
+        for index, window in enumerate(_read_windows(documents, owner, window_bytes)):
             if index == 0 or count % every == 0:
                 note(owner)
                 yield window

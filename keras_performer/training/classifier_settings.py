@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 from keras_performer.models.block_stack import BLOCKS
+from keras_performer.text import Documents, find_train_test
 from keras_performer.text.documents import MAX_BYTES
 
 TOKENIZERS = ("wordpiece", "bytes")
@@ -15,8 +16,9 @@ class ClassifierSettings:
     """The settings of `train_classifier`, written beside what it trains.
 
     Args:
-        data: Folder of documents, `data/<class>/...`, or `data/train/<class>/...` and
-            `data/test/<class>/...`.
+        data: Folder or file of documents, as `find_train_test` takes it:
+            `data/<class>/...`, or `data/train/<class>/...` and
+            `data/test/<class>/...`, or a table of them.
         tokenizer: `"wordpiece"`, with a vocabulary learnt from the training documents,
             or `"bytes"`.
         vocabulary_size: Largest size of a learnt vocabulary.
@@ -41,6 +43,8 @@ class ClassifierSettings:
             of equal ones that of the lowest loss; or `"loss"`, the lowest alone.
         max_bytes: Largest size of a document, in bytes; each is in memory as a whole.
         seed: Seeds weights, projections, dropout and the order of the documents.
+        text_column: Column of the texts, where the documents are rows of a table.
+        label_column: Column of the labels there.
 
     Raises:
         ValueError: If a setting is out of its range.
@@ -73,6 +77,8 @@ class ClassifierSettings:
     monitor: str = "accuracy"
     max_bytes: int = MAX_BYTES
     seed: int = 0
+    text_column: str = "text"
+    label_column: str = "label"
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -126,6 +132,15 @@ class ClassifierSettings:
                 "hidden_dim="
                 f"{self.hidden_dim}, num_heads={self.num_heads}"
             )
+
+    def find_train_test(self) -> tuple[Documents, Documents]:
+        """Finds the documents to train on and those to test on."""
+        return find_train_test(
+            self.data,
+            max_bytes=self.max_bytes,
+            text_column=self.text_column,
+            label_column=self.label_column,
+        )
 
     def to_json(self) -> str:
         """Returns the settings as JSON text."""

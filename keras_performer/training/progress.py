@@ -17,6 +17,9 @@ class ProgressLogger(keras.callbacks.ProgbarLogger):
     epoch one at each tenth of it at most, none sooner than `seconds` after the last.
     `fit` uses it in place of its own logger, with the same `verbose`.
 
+    The first step, in which the model is compiled, is in no rate: the time left is
+    told from the second on, on a terminal too.
+
     Args:
         seconds: Shortest time between two lines of an epoch.
 
@@ -36,14 +39,13 @@ class ProgressLogger(keras.callbacks.ProgbarLogger):
         self.seconds = seconds
         self.target: int | None = None
         self._epoch = 0
-        self._steps_done = 0
+        self._steps_done = self._first_steps = 0
         self._last_step = 0
-        self._start = self._epoch_start = self._last_time = time.monotonic()
+        self._first_time = self._epoch_start = self._last_time = time.monotonic()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         self._steps_done = 0
-        self._start = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._prints_lines:
@@ -55,12 +57,19 @@ class ProgressLogger(keras.callbacks.ProgbarLogger):
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        if not self._prints_lines:
-            super().on_train_batch_end(batch, logs)
-            return
+        is_first = self._steps_done == 0
         self._steps_done += batch + 1 - self.seen
+        if not self._prints_lines:
+            # Keras leaves the first step out of its rate once it has been told of it,
+            # but shows before what is left at the rate of that step.
+            self.progbar.verbose = 0 if is_first else self.verbose
+            super().on_train_batch_end(batch, logs)
+            self.progbar.verbose = self.verbose
+            return
         self.seen = batch + 1
         now = time.monotonic()
+        if is_first:
+            self._first_steps, self._first_time = self._steps_done, now
         is_last = self.seen == self.target  # `on_epoch_end` prints that
         is_tenth = 10 * (self.seen - self._last_step) >= (self.target or 0)
         if is_tenth and not is_last and now - self._last_time >= self.seconds:
@@ -79,10 +88,11 @@ class ProgressLogger(keras.callbacks.ProgbarLogger):
         return self.verbose == 1 and not _shows_bars()
 
     def _time_left(self, now: float) -> str:
-        if not self.target:
+        steps = self._steps_done - self._first_steps
+        if not self.target or not steps:
             return "ETA unknown"
         left = self.target * (self.epochs - self._epoch) - self.seen
-        return f"ETA {_duration((now - self._start) / self._steps_done * left)}"
+        return f"ETA {_duration((now - self._first_time) / steps * left)}"
 
     def _print_line(self, logs: dict[str, Any] | None, when: str) -> None:
         values = [f"{name} {value:.4g}" for name, value in (logs or {}).items()]

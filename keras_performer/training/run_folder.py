@@ -222,21 +222,19 @@ class RunFolder:
 
 
 def fingerprint(documents: Documents) -> dict[str, Any]:
-    """What tells one set of documents from another: paths, sizes and labels.
+    """What tells one set of documents from another: keys, sizes and labels.
 
     Args:
         documents: `Documents`.
 
     Returns:
-        Dictionary of the number of files and a digest.
+        Dictionary of the number of documents and a digest.
     """
-    root = os.path.commonpath(documents.paths)
-    rows = [
-        f"{os.path.relpath(path, root)} {pathlib.Path(path).stat().st_size} {label}"
-        for path, label in zip(documents.paths, documents.label_ids, strict=True)
-    ]
-    digest = hashlib.sha256("\n".join([*documents.labels, *rows]).encode())
-    return {"files": len(rows), "sha256": digest.hexdigest()}
+    digest = hashlib.sha256("\n".join(documents.labels).encode())
+    for index, key in enumerate(documents.texts.keys()):
+        size, label_id = documents.size(index), documents.label_ids[index]
+        digest.update(b"\n%b %d %d" % (key, size, label_id))
+    return {"files": len(documents), "sha256": digest.hexdigest()}
 
 
 def _read_json(path: pathlib.Path) -> Any:

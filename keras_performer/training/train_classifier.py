@@ -12,7 +12,6 @@ from keras_performer.text import (
     Documents,
     Tokenizer,
     WordPieceTokenizer,
-    find_train_test,
     learn_vocabulary,
     tokenize_each,
     train_test_split,
@@ -140,7 +139,7 @@ def build_classifier(
 
 
 def _documents(settings: ClassifierSettings) -> tuple[Documents, Documents | None]:
-    train, _ = find_train_test(settings.data, max_bytes=settings.max_bytes)
+    train, _ = settings.find_train_test()
     if not settings.validation_fraction:
         return train, None
     smallest = min(map(train.label_ids.count, range(len(train.labels))))

@@ -45,6 +45,12 @@ def test_the_whole_way(tmp_path, capsys):
     assert measured["baselines"]["majority_document"] == 0.5
 
     export = ["--saved-models", models, "--name", "texts"]
+    # Trained and measured before: only the figures again, now as JSON.
+    assert command_line.main([*train, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"run": run, **measured}
+    assert "Trained before" in captured.err and "Next:" in captured.err
+
     assert command_line.main([*printed[2:], *export]) == 0
     serve, predict = map(shlex.split, capsys.readouterr().out.splitlines()[-2:])
     assert serve[:2] == ["keras-performer", "serve"]
@@ -62,6 +68,14 @@ def test_the_whole_way(tmp_path, capsys):
         rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
         assert [row[:2] for row in rows] == [[files[0], "sea"], [files[1], "farm"]]
         assert all(0.5 < float(row[2]) <= 1 for row in rows)
+
+        assert command_line.main([*answered, "--json"]) == 0
+        answers = list(map(json.loads, capsys.readouterr().out.splitlines()))
+        for answer, row in zip(answers, rows, strict=True):
+            assert [answer["path"], answer["label"]] == row[:2]
+            probability = answer["probabilities"][answer["label"]]
+            assert f"{probability:.4f}" == row[2]
+            assert list(answer["probabilities"]) == ["farm", "sea"]
 
         wrong = ["predict", "--url", server.url, "--model_name", "other", files[0]]
         assert command_line.main(wrong) == 2

@@ -1,6 +1,7 @@
 """`keras-performer plan`: its flags, its figures, and how it ends."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -127,6 +128,21 @@ def test_what_does_not_fit_ends_with_1(planned, capsys):
     captured = capsys.readouterr()
     assert "these are the words" in captured.out
     assert "Traceback" not in captured.out + captured.err
+
+
+def test_json_has_what_is_printed(planned, capsys):
+    assert command_line.main([*COMMAND, "--json"]) == 0
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert found["compiles"] and found["total"] == 3 * GIB
+    assert found["settings"]["topology"] == "v5e:2x2"
+    assert "Compiling" in captured.err
+    assert command_line.main([*COMMAND[:4], "65536", *COMMAND[5:], "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert not found["compiles"] and "these are the words" in found["error"]
+    assert command_line.main([*COMMAND, "--find-longest", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["longest"], found["too_long"]) == (9_728, 10_240)
 
 
 def test_the_longest_sequence_is_printed(planned, capsys):

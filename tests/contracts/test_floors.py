@@ -27,9 +27,21 @@ FLOORS = {
 # But these: how to install a package that is missing, and old names of public things.
 INDEPENDENT = {"server": {"extras"}, "text": {"extras", "renamed"}}
 # The only packages that may be imported inside a function: they come with extras.
-LATE = {"matplotlib", "tensorflow_text", "sklearn", "uvicorn", "tensorflow_serving"}
+LATE = {
+    "matplotlib",
+    "pyarrow",
+    "sklearn",
+    "tensorflow_serving",
+    "tensorflow_text",
+    "uvicorn",
+}
 # These import a part of theirs when it is named, since TensorFlow takes seconds.
-LAZY = ("keras_performer", "keras_performer.server", "keras_performer.cli.main")
+LAZY = (
+    "keras_performer",
+    "keras_performer.server",
+    "keras_performer.cli.main",
+    "keras_performer.cli.predict",
+)
 MAX_NAMES_AT_PACKAGE_LEVEL = 16
 
 

@@ -8,6 +8,7 @@ import sys
 EXTRAS = (
     "matplotlib",
     "official",
+    "pyarrow",
     "sklearn",
     "tensorflow_serving",
     "tensorflow_text",

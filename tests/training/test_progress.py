@@ -52,17 +52,40 @@ def test_a_long_epoch_prints_each_tenth_and_the_time_left(model, capsys):
     assert re.fullmatch(r"Epoch 1/2, step 4/40: loss \S+, ETA \d:\d\d:\d\d", lines[0])
 
 
-def test_the_time_left_is_of_all_epochs(model, monkeypatch, capsys):
-    seconds = iter(range(1000))  # each look at the clock takes a second
+def test_the_time_left_is_of_all_epochs_and_not_of_the_first_step(monkeypatch, capsys):
+    # Each look at the clock takes a second, and the first step a thousand.
+    seconds = iter([0, 1, *range(1000, 2000)])
     monkeypatch.setattr(
         "keras_performer.training.progress.time.monotonic", lambda: next(seconds)
     )
-    logger = ProgressLogger(seconds=0)
+    logger = ProgressLogger(seconds=0)  # at 0
     logger.set_params({"verbose": 1, "epochs": 3, "steps": 10})
-    logger.on_train_begin()  # at 1
+    logger.on_train_begin()
+    logger.on_epoch_begin(0)  # at 1
+    logger.on_train_batch_end(0, {"loss": 0.5})  # at 1000
+    logger.on_train_batch_end(1, {"loss": 0.5})
+    logger.on_train_batch_end(3, {"loss": 0.5})
+    assert lines_of(capsys.readouterr().out) == [
+        "Epoch 1/3, step 1/10: loss 0.5, ETA unknown",
+        "Epoch 1/3, step 2/10: loss 0.5, ETA 0:00:28",
+        "Epoch 1/3, step 4/10: loss 0.5, ETA 0:00:17",
+    ]
+
+
+def test_a_bar_does_not_promise_hours_for_the_compilation(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr("keras.src.utils.progbar.time.time", lambda: now[0])
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    logger = ProgressLogger()
+    logger.set_params({"verbose": 1, "epochs": 1, "steps": 100})
+    logger.on_train_begin()
     logger.on_epoch_begin(0)
-    logger.on_train_batch_end(1, {"loss": 0.5})  # 2 of 30 steps by 3
-    assert "step 2/10: loss 0.5, ETA 0:00:28" in capsys.readouterr().out
+    for batch, seconds in enumerate([60.0, 0.5, 0.5]):
+        now[0] += seconds
+        logger.on_train_batch_end(batch, {"loss": 0.5})
+    shown = capsys.readouterr().out
+    assert " 1/100" not in shown
+    assert re.search(r"2/100.*\x1b\[1m49s\x1b.*500ms/step - loss: 0.5000", shown)
 
 
 def test_an_unknown_number_of_steps_is_learnt_in_the_first_epoch(model, capsys):

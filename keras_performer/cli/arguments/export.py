@@ -1,6 +1,10 @@
 """The flags of `keras-performer export`."""
 
-from keras_performer.cli.arguments.flags import Commands, HelpFormatter
+from keras_performer.cli.arguments.flags import (
+    Commands,
+    HelpFormatter,
+    add_json_flag,
+)
 
 
 def add_parser(commands: Commands, summary: str) -> None:
@@ -22,3 +26,4 @@ def add_parser(commands: Commands, summary: str) -> None:
         "--saved-models", default="saved_models", help="folder of all models"
     )
     parser.add_argument("--name", default="documents", help="name of the model")
+    add_json_flag(parser, "what was written as one JSON document")

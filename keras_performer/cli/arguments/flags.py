@@ -24,6 +24,20 @@ class HelpFormatter(argparse.HelpFormatter):
         return f"{text} (default: %(default)s)"
 
 
+def add_json_flag(parser: argparse._ActionsContainer, what: str) -> None:
+    """Adds `--json`, with which a command writes JSON alone to standard output.
+
+    Args:
+        parser: An `argparse` parser or group.
+        what: What it writes, such as "one document".
+    """
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help=f"write {what} to standard output, and messages to standard error",
+    )
+
+
 def add_flags(
     parser: argparse._ActionsContainer,
     options: Any,

@@ -1,6 +1,10 @@
 """The flags of `keras-performer plan`."""
 
-from keras_performer.cli.arguments.flags import Commands, HelpFormatter
+from keras_performer.cli.arguments.flags import (
+    Commands,
+    HelpFormatter,
+    add_json_flag,
+)
 
 # As in `models.presets` and of `PlanSettings`, whose modules import TensorFlow: a test
 # compares them, and the defaults.
@@ -103,3 +107,4 @@ def add_parser(commands: Commands, summary: str) -> None:
         action="store_true",
         help="look for the longest sequence that fits; each trial is a compilation",
     )
+    add_json_flag(parser, "what the compiler found as one JSON document")

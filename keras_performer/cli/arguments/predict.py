@@ -1,6 +1,12 @@
-"""The flags of `keras-performer predict`."""
+"""The flags of `keras-performer predict`, and of what else takes texts and a model."""
 
-from keras_performer.cli.arguments.flags import Commands, HelpFormatter
+import argparse
+
+from keras_performer.cli.arguments.flags import (
+    Commands,
+    HelpFormatter,
+    add_json_flag,
+)
 
 
 def add_parser(commands: Commands, summary: str) -> None:
@@ -8,12 +14,15 @@ def add_parser(commands: Commands, summary: str) -> None:
     parser = commands.add_parser(
         "predict",
         help=summary,
-        description="Sends each file as one document to a running server, this one or "
-        "TensorFlow Serving, and prints its label and the label's probability.",
+        description="Prints path, label and probability of each document, separated by "
+        "tabs. With --run or --model the model is loaded here; otherwise each document "
+        "is sent to a running server, this one or TensorFlow Serving. A local model "
+        "goes on after a file that cannot be read, and ends with status 2 then.",
         epilog="example: keras-performer predict --model_name documents book.txt",
         formatter_class=HelpFormatter,
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="text files, UTF-8")
+    add_texts(parser)
+    add_local_model(parser, is_required=False)
     parser.add_argument(
         "--url", default="http://127.0.0.1:8501", help="address of the server"
     )
@@ -23,4 +32,25 @@ def add_parser(commands: Commands, summary: str) -> None:
         type=float,
         default=60.0,
         help="seconds to wait for an answer; the server ends at its own",
+    )
+    add_json_flag(parser, "a line of JSON a document, with all probabilities,")
+
+
+def add_texts(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument `files`."""
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="text files, UTF-8; folders of such; - for one text on standard input",
+    )
+
+
+def add_local_model(parser: argparse.ArgumentParser, is_required: bool) -> None:
+    """Adds `--run` and `--model`, of which one is given at most."""
+    group = parser.add_mutually_exclusive_group(required=is_required)
+    group.add_argument("--run", dest="run_folder", help="folder of a training")
+    group.add_argument(
+        "--model",
+        help="exported model: SAVED_MODELS/NAME, or SAVED_MODELS/NAME/VERSION",
     )

@@ -4,7 +4,11 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from keras_performer.cli.arguments.flags import Commands, HelpFormatter
+from keras_performer.cli.arguments.flags import (
+    Commands,
+    HelpFormatter,
+    add_json_flag,
+)
 
 # Type, default and help for each field of `ClassifierSettings`, whose module imports
 # TensorFlow: a test compares them.
@@ -70,6 +74,8 @@ SETTINGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     ),
     "max_bytes": (int, 64 * 2**20, "largest size of a document, in bytes"),
     "seed": (int, 0, "seeds weights, projections, dropout and the order of documents"),
+    "text_column": (str, "text", "column of the texts, where DATA is a table"),
+    "label_column": (str, "label", "column of the labels, where DATA is a table"),
 }
 
 
@@ -101,6 +107,10 @@ def add_parser(commands: Commands, summary: str) -> None:
         default="auto",
         help="whether to measure the baselines too, where scikit-learn is installed",
     )
+    parser.add_argument(
+        "--quiet", action="store_true", help="show no progress, only the accuracies"
+    )
+    add_json_flag(parser, "the accuracies as one JSON document")
     add_settings(parser)
 
 

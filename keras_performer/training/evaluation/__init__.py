@@ -1,9 +1,22 @@
 """What a model makes of texts that training did not see, one file a kind of model."""
 
+from keras_performer.training.evaluation.calibration_error import (
+    Calibration,
+    CalibrationBin,
+    calibration_error,
+)
 from keras_performer.training.evaluation.classifier import (
+    ClassifierPredictions,
     Evaluation,
     evaluate_classifier,
     mean_log_probabilities,
+    predict_classifier,
+    predict_texts,
+    worst_errors,
+)
+from keras_performer.training.evaluation.confusion_matrix import (
+    ClassScores,
+    ConfusionMatrix,
 )
 from keras_performer.training.evaluation.language_model import (
     LanguageModelEvaluation,
@@ -13,15 +26,32 @@ from keras_performer.training.evaluation.masked_language_model import (
     MaskedEvaluation,
     evaluate_masked_language_model,
 )
+from keras_performer.training.evaluation.occlusion import (
+    Explanation,
+    Passage,
+    explain_by_occlusion,
+)
 
 __all__ = [
+    "Calibration",
+    "CalibrationBin",
+    "ClassScores",
+    "ClassifierPredictions",
+    "ConfusionMatrix",
     "Evaluation",
+    "Explanation",
     "LanguageModelEvaluation",
     "MaskedEvaluation",
+    "Passage",
+    "calibration_error",
     "evaluate_classifier",
     "evaluate_language_model",
     "evaluate_masked_language_model",
+    "explain_by_occlusion",
     "mean_log_probabilities",
+    "predict_classifier",
+    "predict_texts",
+    "worst_errors",
 ]
 
 

@@ -1,11 +1,20 @@
-"""Accuracy of a classifier by window, by document, and of documents read whole."""
+"""What a classifier answers by window, by document and of documents read whole."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from keras_performer.text import DocumentBatches, Documents, Tokenizer, tokenize_each
+from keras_performer.text import (
+    DocumentBatches,
+    Documents,
+    TokenArrays,
+    Tokenizer,
+    tokenize_each,
+    tokenize_texts,
+)
 
 WHOLE = 2**30
 
@@ -30,6 +39,120 @@ class Evaluation:
     num_documents: int
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClassifierPredictions:
+    """Probabilities that a classifier gives to documents, in three ways.
+
+    Attributes:
+        windows: Of each window alone, of shape (windows, classes).
+        owners: Index of each window's document, of shape (windows,).
+        documents: Of each document by the mean of its windows' log probabilities, of
+            shape (documents, classes); rows add up to 1.
+        whole: Of each document read in one piece, of shape (documents, classes).
+    """
+
+    windows: np.ndarray
+    owners: np.ndarray
+    documents: np.ndarray
+    whole: np.ndarray
+
+    def accuracy(self, label_ids: npt.ArrayLike) -> Evaluation:
+        """Returns the `Evaluation` of these answers.
+
+        Args:
+            label_ids: True class of each document, integers of shape (documents,).
+        """
+        truth = np.asarray(label_ids)
+        return Evaluation(
+            windows=float(np.mean(self.windows.argmax(-1) == truth[self.owners])),
+            documents=float(np.mean(self.documents.argmax(-1) == truth)),
+            whole=float(np.mean(self.whole.argmax(-1) == truth)),
+            num_windows=len(self.owners),
+            num_documents=len(truth),
+        )
+
+
+def predict_classifier(
+    model: Any,
+    tokenizer: Tokenizer,
+    documents: Documents,
+    context_length: int,
+    tokens_per_batch: int,
+) -> ClassifierPredictions:
+    """Predicts documents by window, by document, and whole.
+
+    Args:
+        model: A model from token ids (B, T) to probabilities (B, classes).
+        tokenizer: The tokenizer of its training.
+        documents: The `Documents`.
+        context_length: Length of the windows, in tokens.
+        tokens_per_batch: Tokens of a batch; a longer document is a batch of its own.
+
+    Returns:
+        `ClassifierPredictions`.
+    """
+    arrays = tokenize_each(documents, tokenizer)
+    windows, owners = _predict_windows(model, arrays, context_length, tokens_per_batch)
+    logs = mean_log_probabilities(windows, owners, len(documents))
+    by_document = np.exp(logs - logs.max(-1, keepdims=True))
+    whole, whole_owners = _predict_windows(model, arrays, WHOLE, tokens_per_batch)
+    return ClassifierPredictions(
+        windows=windows,
+        owners=owners,
+        documents=by_document / by_document.sum(-1, keepdims=True),
+        whole=whole[np.argsort(whole_owners)],
+    )
+
+
+def predict_texts(
+    model: Any,
+    tokenizer: Tokenizer,
+    texts: Sequence[str | bytes],
+    tokens_per_batch: int,
+) -> np.ndarray:
+    """Predicts texts, each read whole, in batches of texts of about the same length.
+
+    Args:
+        model: A model from token ids (B, T) to an array (B, F), such as a classifier or
+            its `embedder`.
+        tokenizer: The tokenizer of its training.
+        texts: Strings.
+        tokens_per_batch: Tokens of a batch; a longer text is a batch of its own.
+
+    Returns:
+        Array of shape (texts, F).
+
+    Example:
+
+    >>> import keras
+    >>> from keras_performer.text import ByteTokenizer
+    >>> inputs = keras.Input((None,), dtype="int32")
+    >>> not_padding = keras.ops.cast(inputs != 0, "float32")
+    >>> length = keras.ops.sum(not_padding, axis=1, keepdims=True)
+    >>> model = keras.Model(inputs, length)
+    >>> texts = ["three", "a", "", "four"]
+    >>> predict_texts(model, ByteTokenizer(), texts, tokens_per_batch=8).tolist()
+    [[5.0], [1.0], [0.0], [4.0]]
+    """
+    rows = tokenize_texts(texts, tokenizer)
+    arrays = TokenArrays(np.concatenate(rows), [len(row) for row in rows])
+    outputs, owners = _predict_windows(model, arrays, WHOLE, tokens_per_batch)
+    return outputs[np.argsort(owners)]
+
+
+def _predict_windows(
+    model: Any, arrays: TokenArrays, longest: int, tokens_per_batch: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a model gives for each window, and the index of its text."""
+    batches = DocumentBatches(arrays, [0] * len(arrays), longest, tokens_per_batch)
+    parts = [
+        (np.asarray(model.predict_on_batch(ids)), owners)
+        for ids, _, owners in batches.dataset().as_numpy_iterator()
+    ]
+    outputs, owners = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return outputs, owners
+
+
 def evaluate_classifier(
     model: Any,
     tokenizer: Tokenizer,
@@ -49,29 +172,10 @@ def evaluate_classifier(
     Returns:
         An `Evaluation`.
     """
-    token_arrays = tokenize_each(documents, tokenizer)
-
-    def predict(longest: int) -> tuple[np.ndarray, ...]:
-        batches = DocumentBatches(
-            token_arrays, documents.label_ids, longest, tokens_per_batch
-        )
-        parts = [
-            (np.asarray(model.predict_on_batch(ids)), labels, owners)
-            for ids, labels, owners in batches.dataset().as_numpy_iterator()
-        ]
-        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-
-    probabilities, labels, owners = predict(context_length)
-    by_document = mean_log_probabilities(probabilities, owners, len(documents))
-    whole, _, whole_owners = predict(WHOLE)
-    truth = np.asarray(documents.label_ids)
-    return Evaluation(
-        windows=float(np.mean(probabilities.argmax(-1) == labels)),
-        documents=float(np.mean(by_document.argmax(-1) == truth)),
-        whole=float(np.mean(whole.argmax(-1) == truth[whole_owners])),
-        num_windows=len(labels),
-        num_documents=len(documents),
+    predictions = predict_classifier(
+        model, tokenizer, documents, context_length, tokens_per_batch
     )
+    return predictions.accuracy(documents.label_ids)
 
 
 def mean_log_probabilities(
@@ -99,3 +203,29 @@ def mean_log_probabilities(
     np.add.at(sums, owners, logs)
     counts = np.bincount(owners, minlength=number)
     return sums / np.maximum(counts, 1)[:, None]
+
+
+def worst_errors(
+    probabilities: npt.ArrayLike, label_ids: npt.ArrayLike, number: int = 10
+) -> list[int]:
+    """Finds the wrong answers that gave the true class the least.
+
+    Args:
+        probabilities: Probabilities of shape (documents, classes).
+        label_ids: True class of each document, integers of shape (documents,).
+        number: Largest number of errors.
+
+    Returns:
+        Indices of documents, the worst error first.
+
+    Example:
+
+    >>> p = [[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8]]
+    >>> worst_errors(p, [0, 1, 0, 0])
+    [3, 2, 1]
+    """
+    probabilities, label_ids = np.asarray(probabilities), np.asarray(label_ids)
+    of_truth = np.take_along_axis(probabilities, label_ids[:, None], -1)[:, 0]
+    wrong = np.flatnonzero(probabilities.argmax(-1) != label_ids)
+    order = np.argsort(of_truth[wrong], kind="stable")
+    return wrong[order][:number].tolist()

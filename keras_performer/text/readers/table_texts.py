@@ -1,0 +1,215 @@
+"""`TableTexts`: documents that are rows of a table, found and checked row by row."""
+
+import array
+import hashlib
+import math
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from keras_performer.text.readers.delimited_text import DelimitedText
+from keras_performer.text.readers.json_lines import JsonLines
+from keras_performer.text.readers.parquet_table import ParquetTable
+from keras_performer.text.readers.table import (
+    COMPRESSIONS,
+    Table,
+    missing_column,
+    whole_text,
+)
+from keras_performer.text.readers.text_reader import FoundTexts, TextReader
+
+SPLIT_COLUMN = "split"
+FORMATS: dict[str, type[Table]] = {
+    ".jsonl": JsonLines,
+    ".ndjson": JsonLines,
+    ".json": JsonLines,
+    ".csv": DelimitedText,
+    ".tsv": DelimitedText,
+    ".parquet": ParquetTable,
+}
+# What is held of a document, each an int64.
+_LINE, _START, _STOP, _SIZE, _KEY = range(5)
+_SHOWN = 3
+
+
+class TableTexts(TextReader):
+    """Documents that are rows of a table.
+
+    Args:
+        table: The `Table`.
+        rows: Of each document the line, start, stop, size and key, int64 of shape
+            (documents, 5). A key is a hash of the text.
+    """
+
+    def __init__(self, table: Table, rows: np.ndarray) -> None:
+        self._table = table
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def name(self, index: int) -> str:
+        return f"{self._table.path}:{self._rows[index, _LINE]}"
+
+    def size(self, index: int) -> int:
+        return int(self._rows[index, _SIZE])
+
+    def read(self, index: int) -> bytes:
+        line, start, stop, size, _ = self._rows[index].tolist()
+        try:
+            text = whole_text(self._table.text_of(self._table.read(start, stop)))
+        except (ValueError, LookupError, TypeError) as error:
+            raise self._changed(line) from error
+        if len(text) != size:
+            raise self._changed(line)
+        return text
+
+    def keys(self) -> Iterator[bytes]:
+        for row in self._rows:
+            yield row[_KEY].tobytes()
+
+    def select(self, indices: np.ndarray) -> "TableTexts":
+        return TableTexts(self._table, self._rows[indices])
+
+    def _changed(self, line: int) -> ValueError:
+        return ValueError(
+            f"{self._table.where(line)} has changed since it was found. Find the "
+            "documents again, and leave the file alone while they are in use."
+        )
+
+
+def table_stem(name: str) -> str | None:
+    """The name of a table without its endings, or `None` of another file.
+
+    Example:
+
+    >>> from keras_performer.text.readers.table_texts import table_stem
+    >>> table_stem("train.jsonl.gz"), table_stem("notes.txt")
+    ('train', None)
+    """
+    stem, ending = os.path.splitext(name)
+    if ending.lower() in COMPRESSIONS:
+        stem, ending = os.path.splitext(stem)
+    return stem if ending.lower() in FORMATS else None
+
+
+def find_rows(
+    path: str, text_column: str, label_column: str, max_bytes: int
+) -> FoundTexts:
+    """Finds the documents of a table, a row each, and checks them.
+
+    Args:
+        path: A file with one of the endings in `FORMATS`, and of `COMPRESSIONS` behind
+            it where it is compressed.
+        text_column: Name of the column of the texts.
+        label_column: Name of the column of the labels.
+        max_bytes: Largest size of a text.
+
+    Returns:
+        `FoundTexts`, in the order of the table.
+
+    Raises:
+        ImportError: If pyarrow is needed and not installed.
+        ValueError: If the file is none of these or cannot be read, if a column is
+            missing, or if a row is malformed, has no label, has something else than a
+            text or one that is larger than `max_bytes`.
+    """
+    table = _open_table(path, text_column, label_column, max_bytes)
+    rows = array.array("q")
+    labels: list[str] = []
+    splits: list[str] = []
+    names: dict[str, str] = {}  # each label and split once, however many rows have it
+    empty: list[str] = []
+    num_empty = 0
+    for row in table.rows():
+        text = _text(table, row.line, row.values, text_column)
+        if not text or text.isspace():
+            num_empty += 1
+            if len(empty) < _SHOWN:
+                empty.append(f"{path}:{row.line}")
+            continue
+        data = whole_text(text)
+        if len(data) > max_bytes:
+            raise ValueError(
+                f"{table.where(row.line)} has a text of {len(data)} bytes, more than "
+                f"max_bytes={max_bytes}. A document is held in memory as a whole: "
+                "split it, or raise max_bytes."
+            )
+        label = _label(table, row.line, row.values, label_column)
+        key = hashlib.blake2b(data, digest_size=8).digest()
+        rows.extend((row.line, row.start, row.stop, len(data)))
+        rows.append(int.from_bytes(key, "little", signed=True))
+        labels.append(names.setdefault(label, label))
+        if SPLIT_COLUMN in row.values:
+            split = str(row.values[SPLIT_COLUMN]).strip()
+            splits.append(names.setdefault(split, split))
+    if not labels:
+        raise ValueError(
+            f"{path} has no documents: {num_empty} rows, none with text. Expected a "
+            "row a document."
+        )
+    if splits and len(splits) != len(labels):
+        raise ValueError(
+            f"{path} has the column {SPLIT_COLUMN!r} in some rows alone. Expected it "
+            "in each or in none."
+        )
+    held = np.frombuffer(rows, np.int64).reshape(-1, 5)
+    return FoundTexts(TableTexts(table, held), labels, splits, num_empty, empty)
+
+
+def _open_table(
+    path: str, text_column: str, label_column: str, max_bytes: int
+) -> Table:
+    stem = table_stem(path)
+    if stem is None:
+        raise ValueError(
+            f"{path} is no table by its ending. Expected a folder with one subfolder a "
+            f"class, <directory>/<class>/<file>, or a file ending in "
+            f"{', '.join(FORMATS)}, compressed with {', '.join(COMPRESSIONS)} or not."
+        )
+    ending = path[len(stem) :].split(".")[1]
+    columns = (text_column, label_column, SPLIT_COLUMN)
+    return FORMATS[f".{ending.lower()}"](path, columns, max_bytes)
+
+
+def _text(table: Table, line: int, values: Any, column: str) -> str:
+    if column not in values:
+        raise missing_column(table.where(line), column, list(values))
+    text = values[column]
+    if text is None:
+        return ""
+    if not isinstance(text, str):
+        raise ValueError(
+            f"{table.where(line)}: {column!r} is {str(text)[:40]!r}, of type "
+            f"{type(text).__name__}. Expected a string."
+        )
+    return text
+
+
+def _label(table: Table, line: int, values: Any, column: str) -> str:
+    """The name of a class: what is not a string becomes one."""
+    if column not in values:
+        raise missing_column(table.where(line), column, list(values))
+    value = values[column]
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        value = value.strip()
+    elif isinstance(value, float) and value.is_integer():
+        value = str(int(value))
+    elif isinstance(value, (int, float)) and not math.isnan(value):
+        value = str(value)
+    elif value is not None and not isinstance(value, float):
+        raise ValueError(
+            f"{table.where(line)}: {column!r} is {str(value)[:40]!r}, of type "
+            f"{type(value).__name__}. Expected the name of one class: a string, an "
+            "integer or a boolean."
+        )
+    if not value or not isinstance(value, str):
+        raise ValueError(
+            f"{table.where(line)} has no label in {column!r}. Add one or remove the "
+            "row."
+        )
+    return whole_text(value).decode("utf-8")
