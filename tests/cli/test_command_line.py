@@ -149,7 +149,7 @@ def test_serve_takes_the_flags_of_the_options():
 
 def test_serve_refuses_flags_that_only_tensorflow_serving_has(capsys):
     assert len(set(TENSORFLOW_SERVING_FLAGS)) == 48
-    for flag in ("--port=8500", "--enable_batching", "--ssl_config_file"):
+    for flag in ("--port=8500", "--enable_profiler", "--ssl_config_file"):
         with pytest.raises(SystemExit):
             parse("serve", flag)
         assert (
