@@ -6,6 +6,7 @@ once a model is available it stays so, unless all its versions are taken away.
 """
 
 import contextlib
+import dataclasses
 import logging
 import threading
 import time
@@ -57,6 +58,8 @@ class ModelRepository:
         self._versions: dict[str, dict[int, ModelVersion]] = {
             name: {} for name in self._configs
         }
+        self._allow_labels_for_unavailable_versions = False
+        self._updating = threading.RLock()  # held by whoever loads and unloads
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -74,14 +77,21 @@ class ModelRepository:
             ValueError: a model has no version that can be served, or a label names a
                 version that is not available.
         """
+        self._allow_labels_for_unavailable_versions = (
+            allow_labels_for_unavailable_versions
+        )
         for config in self._configs.values():
             check_versions(config)
         self.poll()
         for config in self._configs.values():
             self._load_earlier(config)
         self._check_all_available()
-        if not allow_labels_for_unavailable_versions:
-            self._check_labels()
+        for config in self._configs.values():
+            if error := self._check_labels(config, {}):
+                raise ValueError(
+                    f"{error}. Correct the label, or set "
+                    "allow_version_labels_for_unavailable_models."
+                )
         if self._poll_wait_seconds > 0:
             self._thread = threading.Thread(
                 target=self._watch, name="model-repository", daemon=True
@@ -106,17 +116,56 @@ class ModelRepository:
 
     def poll(self) -> None:
         """Look at the disk once, and load and unload what that asks for."""
-        for config in self._configs.values():
-            try:
-                found = find_versions(config.base_path)
-            except OSError as error:
-                _logger.warning(
-                    "Could not look for versions of model %s: %s", config.name, error
-                )
-                continue
-            self._update_wanted(config, found)
-            self._load_wanted(config.name)
-            self._unload_unwanted(config.name)
+        with self._updating:
+            for config in self._configs.values():
+                self._look_for_versions(config)
+                self._load_wanted(config.name)
+            self.unload_unwanted()
+
+    def reload(self, configs: Iterable[ModelConfig]) -> bool:
+        """Serve other models, or other versions of them, from now on.
+
+        New versions are loaded first, then labels are moved, and then what is no longer
+        wanted is unloaded. A model whose labels cannot be moved keeps the configuration
+        that it had, and a new one gets no labels. A version that is served stays as it
+        is, also where the same number is found in another folder.
+
+        Args:
+            configs: the `ModelConfig` of each model.
+
+        Returns:
+            Whether all labels are as they are asked for.
+        """
+        with self._updating:
+            new = {config.name: config for config in configs}
+            complete = True
+            for config in new.values():
+                complete &= self._adopt(config)
+            for name in self._configs.keys() - new.keys():
+                _logger.info("Removing model %s", name)
+                for version in self._versions[name].values():
+                    version.is_wanted = False
+            self._configs = {name: self._configs[name] for name in new}
+            self.unload_unwanted()
+            return complete
+
+    def unload_unwanted(self) -> None:
+        """Unload what is not to be served, as far as no request uses it any more."""
+        with self._updating:
+            for name in list(self._versions):
+                self._unload_unwanted(name)
+
+    def has_model(self, name: str) -> bool:
+        """Whether a model of this name is to be served."""
+        return name in self._configs
+
+    def count_states(self) -> dict[tuple[str, ...], int]:
+        """`dict` from the name, version and state of each version to 1."""
+        return {
+            (name, str(number), version.state): 1
+            for name, versions in list(self._versions.items())
+            for number, version in versions.items()
+        }
 
     def list_statuses(
         self, name: str, version: int | None = None
@@ -198,6 +247,41 @@ class ModelRepository:
         while not self._stop.wait(self._poll_wait_seconds):
             self.poll()
 
+    def _look_for_versions(self, config: ModelConfig) -> None:
+        try:
+            found = find_versions(config.base_path)
+        except OSError as error:
+            _logger.warning(
+                "Could not look for versions of model %s: %s", config.name, error
+            )
+        else:
+            self._update_wanted(config, found)
+
+    def _adopt(self, config: ModelConfig) -> bool:
+        """Take a new configuration of a model over, if its labels can be moved."""
+        name = config.name
+        present = self._configs.get(name) or dataclasses.replace(config, labels={})
+        self._versions.setdefault(name, {})
+        self._look_for_versions(config)
+        self._load_wanted(name)
+        error = self._check_labels(config, present.labels)
+        if error:
+            _logger.error("%s. The model keeps its configuration.", error)
+            config = present
+            self._look_for_versions(config)
+            self._load_wanted(name)
+        elif present.base_path != config.base_path:
+            for version in self._versions[name].values():
+                if version.state == AVAILABLE and version.is_wanted:
+                    _logger.warning(
+                        "Version %d of model %s stays as it was loaded, from %s",
+                        version.version,
+                        name,
+                        version.path,
+                    )
+        self._configs = {**self._configs, name: config}  # others may be reading
+        return error is None
+
     def _update_wanted(self, config: ModelConfig, found: Mapping[int, Path]) -> None:
         wanted = config.policy(set(found))
         versions = dict(self._versions[config.name])
@@ -222,11 +306,8 @@ class ModelRepository:
         for _, version in sorted(self._versions[name].items(), reverse=True):
             if self._stop.is_set():
                 return
-            if version.state not in (START, LOADING):
-                continue
-            if not version.is_wanted:
-                version.give_up()
-            elif time.monotonic() >= version.next_attempt:
+            is_due = version.is_wanted and time.monotonic() >= version.next_attempt
+            if version.state in (START, LOADING) and is_due:
                 self._attempt_load(name, version)
 
     def _load_earlier(self, config: ModelConfig) -> None:
@@ -276,6 +357,9 @@ class ModelRepository:
 
     def _unload_unwanted(self, name: str) -> None:
         versions = self._versions[name].values()
+        for version in versions:
+            if version.state in (START, LOADING) and not version.is_wanted:
+                version.give_up()
         wanted = [version for version in versions if version.is_wanted]
         unwanted = sorted(
             (v for v in versions if not v.is_wanted and v.state == AVAILABLE),
@@ -303,14 +387,23 @@ class ModelRepository:
                 "Some models did not become available:\n" + "\n".join(failures)
             )
 
-    def _check_labels(self) -> None:
-        for name, config in self._configs.items():
-            for label, number in config.labels.items():
-                version = self._versions[name].get(number)
-                if version is None or version.state != AVAILABLE:
-                    raise ValueError(
-                        f"Request to assign label {label!r} to version {number} of "
-                        f"model {name}, which is not currently available for "
-                        "inference. Correct the label, or set "
-                        "allow_version_labels_for_unavailable_models."
-                    )
+    def _check_labels(
+        self, config: ModelConfig, present: Mapping[str, int]
+    ) -> str | None:
+        """What is wrong with the labels of a configuration, if anything is."""
+        versions = self._versions[config.name]
+        served = [v for v in versions.values() if v.state == AVAILABLE]
+        # Where none that is wanted could be loaded, the others stay.
+        lasting = {v.version for v in served if v.is_wanted} or {
+            v.version for v in served
+        }
+        for label, number in config.labels.items():
+            if number in lasting:
+                continue
+            is_free = present.get(label, number) == number
+            if not (self._allow_labels_for_unavailable_versions and is_free):
+                return (
+                    f"Request to assign label {label!r} to version {number} of model "
+                    f"{config.name}, which is not currently available for inference"
+                )
+        return None

@@ -3,23 +3,31 @@
 import asyncio
 import logging
 import time
-import zlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from keras_performer.server.access_log import AccessLog, AccessRecord
 from keras_performer.server.admission import Admission, BusyError, TooLargeError
+from keras_performer.server.batcher import Batcher
+from keras_performer.server.computation import Computation
 from keras_performer.server.deadline import Deadline
 from keras_performer.server.json.writer import write_error
-from keras_performer.server.rest_handler import Answer, Computation, RestHandler
+from keras_performer.server.metrics import Metrics
+from keras_performer.server.request_body import (
+    BodyReader,
+    ClientLeftError,
+    Event,
+    Header,
+    Receive,
+    RefusedError,
+    RestLimits,
+)
+from keras_performer.server.rest_handler import RestHandler
 from keras_performer.server.serving_error import ServingError
 
-Event = dict[str, Any]
-Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
-Header = tuple[bytes, bytes]
 
 _logger = logging.getLogger(__name__)
 
@@ -37,34 +45,51 @@ _CORS_HEADERS: list[Header] = [
 ]
 
 
+_CODES_OF_REFUSALS = {
+    408: "DEADLINE_EXCEEDED",
+    413: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+}
+
+
 @dataclass(frozen=True)
-class RestLimits:
-    """What a client may ask of the server.
+class _Outcome:
+    """How a request ended."""
 
-    Args:
-        timeout_in_ms: time from the arrival of a request to its answer; 0: no limit.
-        max_request_bytes: size of a body, as it is sent and uncompressed.
-        max_bytes_in_hand: size of all bodies that are received or worked on.
-        idle_timeout: seconds within which a further part of a body is to arrive.
-    """
-
-    timeout_in_ms: int = 30_000
-    max_request_bytes: int = 2**25
-    max_bytes_in_hand: int = 2**27
-    idle_timeout: float = 10.0
+    status: int
+    body: bytes
+    code: str = "OK"  # canonical, as metrics have it
+    headers: list[Header] = field(default_factory=list)
+    content_type: bytes = b"application/json"
+    is_refused: bool = False  # perhaps before all of its body came
 
 
-class _ClientLeftError(Exception):
-    """The client closed its connection."""
+_LEFT = _Outcome(499, b"", "CANCELLED")
 
 
-class _RefusedError(Exception):
-    """A refusal for a reason of HTTP itself; the connection is closed after it."""
-
-    def __init__(self, status: int, message: str, *headers: Header) -> None:
-        super().__init__(message)
-        self.answer = status, write_error(message)
-        self.headers = [(b"connection", b"close"), *headers]
+def _explain(error: BaseException, scope: Event) -> _Outcome:
+    """How a request ends that was not answered."""
+    if isinstance(error, RefusedError):
+        return _Outcome(
+            error.status,
+            write_error(error.message),
+            _CODES_OF_REFUSALS[error.status],
+            error.headers,
+            is_refused=True,
+        )
+    if isinstance(error, ServingError):
+        headers: list[Header] = []
+        if isinstance(error, BusyError):
+            headers = [(b"retry-after", b"%d" % error.retry_after_seconds)]
+        status = 413 if isinstance(error, TooLargeError) else error.http_status
+        return _Outcome(status, write_error(error.message), error.code, headers)
+    if isinstance(error, asyncio.CancelledError):  # the server cannot wait any longer
+        return _Outcome(503, write_error("The server is stopping."), "UNAVAILABLE")
+    _logger.error(
+        "Cannot answer %s %s", scope["method"], scope["raw_path"], exc_info=error
+    )
+    message = "Internal error; the server's log has it."
+    return _Outcome(500, write_error(message), "INTERNAL")
 
 
 class RestApp:
@@ -82,6 +107,9 @@ class RestApp:
         limits: the `RestLimits`.
         enable_cors: whether pages of other origins may read the answers.
         access_log: the `AccessLog`.
+        metrics: the `Metrics` that count the requests; `None` keeps none.
+        metrics_path: path of the page with the metrics; `""` answers none.
+        batcher: the `Batcher` of short requests; `None` computes each by itself.
     """
 
     def __init__(
@@ -93,6 +121,9 @@ class RestApp:
         limits: RestLimits,
         enable_cors: bool = False,
         access_log: AccessLog | None = None,
+        metrics: Metrics | None = None,
+        metrics_path: str = "",
+        batcher: Batcher | None = None,
     ) -> None:
         self._handler = handler
         self._admission = admission
@@ -101,93 +132,86 @@ class RestApp:
         self._limits = limits
         self._extra_headers = _CORS_HEADERS if enable_cors else []
         self._access_log = access_log or AccessLog()
-        self._bytes_in_hand = 0
+        self._metrics = metrics or Metrics()
+        self._metrics_path = metrics_path.encode()
+        self._batcher = batcher
+        self._body_reader = BodyReader(limits, reading)
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise ValueError(f"scope type {scope['type']!r} is not served; only http.")
-        headers: list[Header] = []
-        refused = False
         started = time.monotonic()
         received = [0]
         try:
-            status, answer = await self._answer(scope, receive, received)
-        except _ClientLeftError:
-            self._log(scope, 499, received[0], 0, started)
+            outcome = await self._answer(scope, receive, received)
+        except ClientLeftError:
+            self._record(scope, _LEFT, received[0], started)
             return
-        except _RefusedError as error:
-            status, answer = error.answer
-            headers = error.headers
-            refused = True
-        except BusyError as error:
-            status, answer = error.http_status, write_error(error.message)
-            headers = [(b"retry-after", b"%d" % error.retry_after_seconds)]
-        except TooLargeError as error:
-            status, answer = 413, write_error(error.message)
-        except ServingError as error:
-            status, answer = error.http_status, write_error(error.message)
-        except asyncio.CancelledError:  # the server cannot wait any longer
-            status, answer = 503, write_error("The server is stopping.")
-        except Exception:
-            _logger.exception("Cannot answer %s %s", scope["method"], scope["raw_path"])
-            status, answer = (
-                500,
-                write_error("Internal error; the server's log has it."),
-            )
-        self._log(scope, status, received[0], len(answer), started)
-        headers += [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(answer)),
+        except (Exception, asyncio.CancelledError) as error:
+            outcome = _explain(error, scope)
+        self._record(scope, outcome, received[0], started)
+        headers = [
+            *outcome.headers,
+            (b"content-type", outcome.content_type),
+            (b"content-length", b"%d" % len(outcome.body)),
             *self._extra_headers,
         ]
         await send(
-            {"type": "http.response.start", "status": status, "headers": headers}
+            {
+                "type": "http.response.start",
+                "status": outcome.status,
+                "headers": headers,
+            }
         )
-        await send({"type": "http.response.body", "body": answer, "more_body": refused})
+        refused = outcome.is_refused
+        await send(
+            {
+                "type": "http.response.body",
+                "body": outcome.body,
+                "more_body": refused,
+            }
+        )
         if refused:
             await _read_and_forget(receive)
             await send({"type": "http.response.body", "body": b""})
 
-    def _log(
-        self,
-        scope: Event,
-        status: int,
-        request_bytes: int,
-        answer_bytes: int,
-        started: float,
+    def _record(
+        self, scope: Event, outcome: _Outcome, request_bytes: int, started: float
     ) -> None:
+        """Count a request, and write its line into the log."""
+        seconds = time.monotonic() - started
+        if _is_api(scope):
+            name, api = self._handler.identify(scope["method"], _get_path(scope))
+            self._metrics.request_count.add((name, outcome.code))
+            if outcome.code == "OK":
+                self._metrics.request_latency.add((name, api, "REST"), 1e6 * seconds)
         self._access_log.write(
             AccessRecord(
                 client=scope["client"][0] if scope["client"] else "",
                 method=scope["method"],
                 path=scope["raw_path"].decode("ascii", "backslashreplace"),
-                status=status,
+                status=outcome.status,
                 request_bytes=request_bytes,
-                answer_bytes=answer_bytes,
-                milliseconds=1000 * (time.monotonic() - started),
+                answer_bytes=len(outcome.body),
+                milliseconds=1000 * seconds,
             )
         )
 
     async def _answer(
         self, scope: Event, receive: Receive, received: list[int]
-    ) -> Answer:
+    ) -> _Outcome:
         deadline = Deadline(self._limits.timeout_in_ms)
-        in_hand = [0]
-        try:
-            body = await self._read_body(scope, receive, deadline, in_hand)
-            received[0] = in_hand[0]
-            if scope["method"] == "OPTIONS" and scope["raw_path"].lower().startswith(
-                b"/v1/"
-            ):
+        async with self._body_reader.read(scope, receive, deadline) as body:
+            received[0] = len(body)
+            if self._metrics_path and scope["raw_path"] == self._metrics_path:
+                page = self._metrics.write()
+                return _Outcome(200, page, content_type=b"text/plain")
+            if scope["method"] == "OPTIONS" and _is_api(scope):
                 return _answer_preflight(scope)
-            path = scope["raw_path"]
-            if scope["query_string"]:
-                path += b"?" + scope["query_string"]
-            return await self._answer_body(
-                scope["method"], path, body, receive, deadline
+            answer = await self._answer_body(
+                scope["method"], _get_path(scope), body, receive, deadline
             )
-        finally:
-            self._bytes_in_hand -= in_hand[0]
+            return _Outcome(200, answer)
 
     async def _answer_body(
         self,
@@ -196,15 +220,22 @@ class RestApp:
         body: bytes,
         receive: Receive,
         deadline: Deadline,
-    ) -> Answer:
+    ) -> bytes:
         left = asyncio.ensure_future(_wait_until_left(receive))
+        batch = None
         try:
             read = await self._read(method, path, body, left, deadline)
-            if isinstance(read, Computation):
-                return await self._compute(read, left, deadline)
-            return read
+            if not isinstance(read, Computation):
+                return read
+            batch = self._join_batch(read)
+            if batch is not None:
+                batch.add_done_callback(_retrieve)
+                return await _wait_for(batch, left, deadline)
+            return await self._compute(read, left, deadline)
         finally:
             left.cancel()
+            if batch is not None:
+                batch.cancel()  # which changes nothing where it is done
 
     async def _read(
         self,
@@ -213,7 +244,7 @@ class RestApp:
         body: bytes,
         left: "asyncio.Future[None]",
         deadline: Deadline,
-    ) -> Answer | Computation:
+    ) -> bytes | Computation:
         if len(body) <= _SMALL_BODY:
             return self._handler.read(method, path, body, deadline)
         reading = asyncio.get_running_loop().run_in_executor(
@@ -225,12 +256,24 @@ class RestApp:
             reading.add_done_callback(_drop)
             raise
 
+    def _join_batch(self, computation: Computation) -> "asyncio.Future[bytes] | None":
+        """The answer that will come from a batch, if the request is to be joined."""
+        if self._batcher is None:
+            return None
+        try:
+            if self._batcher.takes(computation):
+                return self._batcher.submit(computation)
+        except BaseException:
+            computation.drop()
+            raise
+        return None
+
     async def _compute(
         self,
         computation: Computation,
         left: "asyncio.Future[None]",
         deadline: Deadline,
-    ) -> Answer:
+    ) -> bytes:
         entering = asyncio.ensure_future(
             self._admission.enter(computation.cost, deadline)
         )
@@ -247,67 +290,14 @@ class RestApp:
         computing = asyncio.get_running_loop().run_in_executor(
             self._computing, computation.run
         )
+
+        def leave(computing: "asyncio.Future[bytes]") -> None:
+            self._admission.leave(computation.cost)
+            _retrieve(computing)
+
         # Whoever asked may be gone; the slot is taken for as long as it computes.
-        computing.add_done_callback(lambda _: self._admission.leave(computation.cost))
+        computing.add_done_callback(leave)
         return await _wait_for(computing, left, deadline)
-
-    async def _read_body(
-        self, scope: Event, receive: Receive, deadline: Deadline, received: list[int]
-    ) -> bytes:
-        """The uncompressed body; `received` counts what is in hand of it."""
-        headers = dict(scope["headers"])
-        announced = headers.get(b"content-length", b"0")
-        if announced.isdigit() and len(announced) < 19:
-            self._check_size(int(announced), 0)
-        chunks = []
-        while True:
-            event = await self._receive(receive, deadline)
-            if event["type"] == "http.disconnect":
-                raise _ClientLeftError
-            chunk = event.get("body", b"")
-            self._check_size(received[0] + len(chunk), received[0])
-            received[0] += len(chunk)
-            self._bytes_in_hand += len(chunk)
-            chunks.append(chunk)
-            if not event.get("more_body", False):
-                break
-        body = b"".join(chunks)
-        if b"gzip" in headers.get(b"content-encoding", b""):
-            body = await asyncio.get_running_loop().run_in_executor(
-                self._reading, _uncompress, body, self._limits.max_request_bytes
-            )
-            self._bytes_in_hand += len(body) - received[0]
-            received[0] = len(body)
-        return body
-
-    async def _receive(self, receive: Receive, deadline: Deadline) -> Event:
-        remaining = deadline.remaining_seconds()
-        idle = self._limits.idle_timeout
-        seconds = idle if remaining is None else min(idle, remaining)
-        try:
-            return await asyncio.wait_for(receive(), seconds)
-        except asyncio.TimeoutError as error:
-            raise _RefusedError(
-                408,
-                f"The body did not arrive: no further part of it in {idle:g} s, or not "
-                "all of it within --rest_api_timeout_in_ms.",
-            ) from error
-
-    def _check_size(self, size: int, counted: int) -> None:
-        if size > self._limits.max_request_bytes:
-            raise _RefusedError(
-                413,
-                f"The body has more than {self._limits.max_request_bytes} bytes. Send "
-                "less at a time, or start the server with a higher "
-                "--max_request_bytes.",
-            )
-        if self._bytes_in_hand - counted + size > self._limits.max_bytes_in_hand:
-            raise _RefusedError(
-                503,
-                "The server has too many large requests in hand. Send this one again "
-                "later.",
-                (b"retry-after", b"1"),
-            )
 
 
 async def _wait_for(
@@ -323,7 +313,7 @@ async def _wait_for(
     if future.done():
         return future.result()
     if left.done():
-        raise _ClientLeftError
+        raise ClientLeftError
     raise deadline.error()
 
 
@@ -344,27 +334,31 @@ async def _read_and_forget(receive: Receive) -> None:
         return
 
 
-def _drop(reading: "asyncio.Future[Answer | Computation]") -> None:
-    if not reading.cancelled() and reading.exception() is None:
-        read = reading.result()
-        if isinstance(read, Computation):
-            read.drop()
+def _drop(reading: "asyncio.Future[bytes | Computation]") -> None:
+    read = _retrieve(reading)
+    if isinstance(read, Computation):
+        read.drop()
 
 
-def _uncompress(body: bytes, max_bytes: int) -> bytes:
-    """The uncompressed body; empty if it is broken, as TensorFlow Serving takes it."""
-    decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    try:
-        uncompressed = decompressor.decompress(body, max_bytes + 1)
-    except zlib.error:
-        return b""
-    if len(uncompressed) > max_bytes:
-        raise _RefusedError(
-            413, f"The uncompressed body has more than {max_bytes} bytes."
-        )
-    return uncompressed if decompressor.eof else b""
+def _retrieve(future: "asyncio.Future[Any]") -> Any:
+    """The result of what no one may wait for any more; `None` where it failed."""
+    if future.cancelled() or future.exception() is not None:
+        return None
+    return future.result()
 
 
-def _answer_preflight(scope: Event) -> Answer:
+def _is_api(scope: Event) -> bool:
+    return scope["raw_path"].lower().startswith(b"/v1/")
+
+
+def _get_path(scope: Event) -> bytes:
+    """The path as sent, with the query string."""
+    path = scope["raw_path"]
+    return path + b"?" + scope["query_string"] if scope["query_string"] else path
+
+
+def _answer_preflight(scope: Event) -> _Outcome:
     origin = dict(scope["headers"]).get(b"origin", b"")
-    return (200 if b"http://" in origin or b"https://" in origin else 400), b""
+    if b"http://" in origin or b"https://" in origin:
+        return _Outcome(200, b"")
+    return _Outcome(400, b"", "FAILED_PRECONDITION")

@@ -7,16 +7,16 @@ a query string is part of the path, as it is there.
 
 import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
 
+from keras_performer.server.computation import Arrays, Computation
 from keras_performer.server.deadline import Deadline
 from keras_performer.server.example_signatures import check_signature, write_results
 from keras_performer.server.json.examples import read_examples
@@ -32,6 +32,7 @@ from keras_performer.server.json.writer import (
     write_error,
     write_row_format,
 )
+from keras_performer.server.metrics import Metrics
 from keras_performer.server.model_repository import ModelRepository
 from keras_performer.server.protos import import_protos
 from keras_performer.server.servable import DEFAULT_SIGNATURE, Servable
@@ -63,35 +64,6 @@ class _Target:
     action: str
 
 
-class Computation:
-    """A request that was read and is to be computed: `run` or `drop` it, once.
-
-    Attributes:
-        cost: size of what the model will hold of the request: bytes of text and numbers
-            of the arrays, where the rows of a text are as long as the longest.
-    """
-
-    def __init__(
-        self, compute: Callable[[], bytes], cost: int, done: Callable[[], None]
-    ) -> None:
-        self.cost = cost
-        self._compute = compute
-        self._done = done
-
-    def run(self) -> Answer:
-        """Compute; the version of the model is free afterwards."""
-        try:
-            return 200, self._compute()
-        except ServingError as error:
-            return error.http_status, write_error(error.message)
-        finally:
-            self._done()
-
-    def drop(self) -> None:
-        """Give the version of the model back without computing."""
-        self._done()
-
-
 class RestHandler:
     """Answers requests from a model repository.
 
@@ -99,14 +71,21 @@ class RestHandler:
         repository: a `ModelRepository`.
         timeout_in_ms: longest time for a request of which nothing else is said; 0 sets
             no limit.
+        metrics: the `Metrics` that get the time that models take; `None` keeps none.
 
     Raises:
         ImportError: the package with the messages is missing.
     """
 
-    def __init__(self, repository: ModelRepository, timeout_in_ms: int) -> None:
+    def __init__(
+        self,
+        repository: ModelRepository,
+        timeout_in_ms: int,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._repository = repository
         self._timeout_in_ms = timeout_in_ms
+        self._metrics = metrics or Metrics()
         self._protos = import_protos()
         self._actions: dict[
             tuple[str, str], Callable[[_Target, bytes, Deadline], bytes | Computation]
@@ -129,12 +108,35 @@ class RestHandler:
         Returns:
             `(http_status, body)`; the body is JSON in `bytes`.
         """
-        read = self.read(method, path, body, Deadline(self._timeout_in_ms))
-        return read.run() if isinstance(read, Computation) else read
+        try:
+            read = self.read(method, path, body, Deadline(self._timeout_in_ms))
+            return 200, read.run() if isinstance(read, Computation) else read
+        except ServingError as error:
+            return error.http_status, write_error(error.message)
+
+    def identify(self, method: str, path: bytes) -> tuple[str, str]:
+        """What a request counts for: the model it names, and what it asks of it.
+
+        Args:
+            method: HTTP method in capitals.
+            path: `bytes` of the path as sent, with the query string.
+
+        Returns:
+            `(model_name, api)`: `""` for a model that is not served, so that clients
+            cannot make names up, and one of `"predict"`, `"classify"`, `"regress"`, or
+            `""` for what is asked by GET.
+        """
+        try:
+            target = _parse_target(method, path)
+        except ServingError:
+            target = None
+        if target is None or not self._repository.has_model(target.name):
+            return "", ""
+        return target.name, target.action if method == "POST" else ""
 
     def read(
         self, method: str, path: bytes, body: bytes, deadline: Deadline
-    ) -> Answer | Computation:
+    ) -> bytes | Computation:
         """Read one request: all that is quick, and no computing by a model.
 
         Args:
@@ -144,17 +146,11 @@ class RestHandler:
             deadline: the `Deadline` of the request.
 
         Returns:
-            The answer, `(http_status, body)`, or a `Computation` that is to give it.
-        """
-        try:
-            read = self._read(method, path, body, deadline)
-        except ServingError as error:
-            return error.http_status, write_error(error.message)
-        return read if isinstance(read, Computation) else (200, read)
+            The body of the answer, or a `Computation` that is to give it.
 
-    def _read(
-        self, method: str, path: bytes, body: bytes, deadline: Deadline
-    ) -> bytes | Computation:
+        Raises:
+            ServingError: the request is refused.
+        """
         target = _parse_target(method, path)
         action = self._actions.get((method, target.action)) if target else None
         if target is None or action is None:
@@ -214,13 +210,15 @@ class RestHandler:
             request_format, arrays = read_inputs(document, dtypes, deadline.check)
             write = write_row_format if request_format == ROW else write_columnar_format
 
-            def compute() -> bytes:
-                return write(
-                    _run(servable, signature, arrays, deadline), deadline.check
-                )
-
-            cost = servable.get_cost(arrays)
-            return Computation(compute, cost, stack.pop_all().close)
+            return Computation(
+                servable,
+                signature,
+                arrays,
+                deadline,
+                write=lambda outputs: write(outputs, deadline.check),
+                done=stack.pop_all().close,
+                measure=self._measure(target),
+            )
 
     def _classify_or_regress(
         self, target: _Target, body: bytes, deadline: Deadline
@@ -238,29 +236,27 @@ class RestHandler:
                 )
             check_signature(target.action, signature)
 
-            def compute() -> bytes:
-                outputs = _run(servable, signature, {"inputs": examples}, deadline)
+            def write(outputs: Arrays) -> bytes:
                 return write_results(target.action, outputs, len(examples))
 
-            cost = servable.get_cost({"inputs": examples})
-            return Computation(compute, cost, stack.pop_all().close)
+            return Computation(
+                servable,
+                signature,
+                {"inputs": examples},
+                deadline,
+                write,
+                done=stack.pop_all().close,
+                measure=self._measure(target),
+            )
+
+    def _measure(self, target: _Target) -> Callable[[float], None]:
+        labels = target.name, target.action.capitalize(), "TF1"
+        return lambda microseconds: self._metrics.runtime_latency.add(
+            labels, microseconds
+        )
 
     def _borrow(self, target: _Target) -> AbstractContextManager[tuple[int, Servable]]:
         return self._repository.borrow(target.name, target.version, target.label)
-
-
-def _run(
-    servable: Servable,
-    signature: Any,
-    arrays: Mapping[str, np.ndarray],
-    deadline: Deadline,
-) -> dict[str, np.ndarray]:
-    try:
-        return servable.run(signature, arrays, deadline.remaining_in_ms())
-    except ServingError as error:
-        if error.code == "DEADLINE_EXCEEDED":
-            raise deadline.error() from error
-        raise
 
 
 def _parse_target(method: str, path: bytes) -> _Target | None:

@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,13 +15,22 @@ from types import FrameType
 
 from keras_performer.server.access_log import AccessLog
 from keras_performer.server.admission import Admission
+from keras_performer.server.batcher import Batcher
+from keras_performer.server.batching_parameters import (
+    BatchingParameters,
+    read_batching_parameters,
+)
+from keras_performer.server.config_messages import read_metrics_path
 from keras_performer.server.connections import Server, make_config
+from keras_performer.server.metrics import Metrics
 from keras_performer.server.model_config import get_model_configs
+from keras_performer.server.model_config_watcher import ModelConfigWatcher
 from keras_performer.server.model_repository import ModelRepository
 from keras_performer.server.rest_app import RestApp, RestLimits
 from keras_performer.server.rest_handler import RestHandler
 from keras_performer.server.servable import Servable, make_session_config
 from keras_performer.server.server_options import ServerOptions
+from keras_performer.server.serving_error import ServingError
 from keras_performer.server.warmup import warm_up
 
 _logger = logging.getLogger(__name__)
@@ -58,34 +68,50 @@ def serve(options: ServerOptions) -> None:
         ImportError: a package of the extra `serving` is missing.
     """
     configs = get_model_configs(options)
+    metrics_path = ""
+    if options.monitoring_config_file:
+        metrics_path = read_metrics_path(options.monitoring_config_file)
+    batching = _get_batching(options)
+    metrics = Metrics()
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.suppress(_Stopped))
         stack.enter_context(_stop_on_signals())
         listener = stack.enter_context(_bind(options))
         repository = ModelRepository(
             configs,
-            load_servable=_get_loader(options),
+            load_servable=_get_loader(options, metrics),
             poll_wait_seconds=options.file_system_poll_wait_seconds,
             max_load_retries=options.max_num_load_retries,
             load_retry_interval_seconds=options.load_retry_interval_micros / 1e6,
         )
-        handler = RestHandler(repository, options.rest_api_timeout_in_ms)
+        handler = RestHandler(repository, options.rest_api_timeout_in_ms, metrics)
         stack.callback(repository.close)
         repository.start(options.allow_version_labels_for_unavailable_models)
+        _watch_models(options, repository, stack)
         num_threads = _count_threads(options)
+        admission = Admission(
+            num_threads,
+            long_slots=max(min(num_threads // 2, os.cpu_count() or 1), 1),
+            max_waiting=options.max_waiting_requests,
+            max_cost=_get_budget(options),
+        )
+        computing = _make_pool(num_threads, "computing", stack)
+        batcher = None
+        if batching:
+            waiting = options.max_waiting_requests
+            batcher = Batcher(batching, waiting, admission, computing, metrics)
+        _add_gauges(metrics, admission, batcher, repository)
         app = RestApp(
             handler,
-            Admission(
-                num_threads,
-                long_slots=max(min(num_threads // 2, os.cpu_count() or 1), 1),
-                max_waiting=options.max_waiting_requests,
-                max_cost=_get_budget(options),
-            ),
-            computing=_make_pool(num_threads, "computing", stack),
+            admission,
+            computing,
             reading=_make_pool(2, "reading", stack),
             limits=_get_limits(options),
             enable_cors=options.rest_api_enable_cors_support,
             access_log=AccessLog(options.access_log),
+            metrics=metrics,
+            metrics_path=metrics_path,
+            batcher=batcher,
         )
         # From here on connections are accepted, so the line below is true when read.
         listener.listen()
@@ -99,7 +125,46 @@ def serve(options: ServerOptions) -> None:
         server.run(sockets=[listener])
 
 
-def _get_loader(options: ServerOptions) -> Callable[[Path], Servable]:
+def _watch_models(
+    options: ServerOptions, repository: ModelRepository, stack: contextlib.ExitStack
+) -> None:
+    """Take changes of the model configuration file over, if that is asked for."""
+    seconds = options.model_config_file_poll_wait_seconds
+    if options.model_config_file and seconds:
+        watcher = ModelConfigWatcher(options.model_config_file, repository, seconds)
+        stack.callback(watcher.close)
+        watcher.start()
+
+
+def _get_batching(options: ServerOptions) -> BatchingParameters | None:
+    if not options.enable_batching:
+        return None
+    if options.batching_parameters_file:
+        return read_batching_parameters(options.batching_parameters_file)
+    return BatchingParameters()
+
+
+def _add_gauges(
+    metrics: Metrics,
+    admission: Admission,
+    batcher: Batcher | None,
+    repository: ModelRepository,
+) -> None:
+    """Add the gauges of what the server holds."""
+
+    def count_waiting() -> dict[tuple[str, ...], int]:
+        return {(): admission.num_waiting + (batcher.num_waiting if batcher else 0)}
+
+    metrics.watch("requests_computing", (), lambda: {(): admission.num_running})
+    metrics.watch("requests_waiting", (), count_waiting)
+    metrics.watch(
+        "model_version_state",
+        ("model_name", "version", "state"),
+        repository.count_states,
+    )
+
+
+def _get_loader(options: ServerOptions, metrics: Metrics) -> Callable[[Path], Servable]:
     parallelism = options.tensorflow_session_parallelism
     config = make_session_config(
         options.tensorflow_intra_op_parallelism or parallelism,
@@ -109,16 +174,34 @@ def _get_loader(options: ServerOptions) -> Callable[[Path], Servable]:
     allowed_ops = [name for name in options.allow_ops.split(",") if name]
 
     def load(path: Path) -> Servable:
-        servable = Servable(path, allowed_ops=allowed_ops, config=config)
+        # Of the folder's place on this machine, metrics are not told.
+        name = "/".join(path.parts[-2:])
+        started = time.perf_counter()
+        try:
+            servable = Servable(path, allowed_ops=allowed_ops, config=config)
+        except ServingError:
+            metrics.load_attempt_count.add((name, "fail"))
+            raise
+        metrics.load_attempt_count.add((name, "success"))
+        metrics.load_latency.add((name,), _microseconds_since(started))
         if options.enable_model_warmup:
+            started = time.perf_counter()
             try:
-                warm_up(servable)
+                count = warm_up(servable)
             except BaseException:
                 servable.close()
                 raise
+            if count:
+                latency = _microseconds_since(started)
+                metrics.warmup_latency.add((name, "OK"), latency)
+                metrics.warmup_records_read.add((name, "OK"), count)
         return servable
 
     return load
+
+
+def _microseconds_since(started: float) -> int:
+    return round(1e6 * (time.perf_counter() - started))
 
 
 def _count_threads(options: ServerOptions) -> int:

@@ -74,6 +74,8 @@ class ServerOptions:
         model_config_file: text file with a `ModelServerConfig` message, for several
             models, version policies and version labels. Give either this or
             `model_base_path`.
+        model_config_file_poll_wait_seconds: time between two looks at that file, whose
+            changes are taken over. 0 reads it once, at the start.
         rest_api_port: port for HTTP. 0 takes a free one; the ready line tells which.
         rest_api_host: address to listen on. Use `"0.0.0.0"` for every interface.
         rest_api_num_threads: requests computed at the same time. `None` takes four
@@ -92,6 +94,11 @@ class ServerOptions:
             closed for new ones.
         connection_timeout_in_ms: time within which the head of a request, a further
             part of its body, or the taking of a part of its answer is to happen.
+        enable_batching: join short requests that arrive together.
+        batching_parameters_file: text file with a `BatchingParameters` message, which
+            says how.
+        monitoring_config_file: text file with a `MonitoringConfig` message, which opens
+            the page for Prometheus.
         access_log: `"text"` or `"json"` writes a line for each request on standard
             error, without its body; `""` writes none.
         file_system_poll_wait_seconds: time between two looks for new versions. 0 looks
@@ -122,6 +129,7 @@ class ServerOptions:
     model_name: str = "default"
     model_base_path: str | os.PathLike[str] | None = None
     model_config_file: str | os.PathLike[str] | None = None
+    model_config_file_poll_wait_seconds: float = 0
     rest_api_port: int = 8501
     rest_api_host: str = "127.0.0.1"
     rest_api_num_threads: int | None = None
@@ -132,6 +140,9 @@ class ServerOptions:
     max_waiting_requests: int = 100
     max_connections: int = 1000
     connection_timeout_in_ms: int = 10_000
+    enable_batching: bool = False
+    batching_parameters_file: str | os.PathLike[str] | None = None
+    monitoring_config_file: str | os.PathLike[str] | None = None
     access_log: str = ""
     file_system_poll_wait_seconds: float = 1
     max_num_load_retries: int = 5
@@ -175,6 +186,7 @@ class ServerOptions:
         for name in (
             "rest_api_timeout_in_ms",
             "file_system_poll_wait_seconds",
+            "model_config_file_poll_wait_seconds",
             "max_num_load_retries",
             "load_retry_interval_micros",
             "max_padded_bytes",
@@ -187,6 +199,11 @@ class ServerOptions:
                 raise ValueError(
                     f"{name}={getattr(self, name)} is negative; pass 0 or more."
                 )
+        if self.batching_parameters_file and not self.enable_batching:
+            raise ValueError(
+                f"batching_parameters_file={str(self.batching_parameters_file)!r} is "
+                "set without setting enable_batching to true."
+            )
         if self.access_log not in FORMS:
             raise ValueError(
                 f"access_log={self.access_log!r} is no form of a log; expected 'text', "

@@ -262,9 +262,10 @@ def train_test_split(
         members = np.flatnonzero(label_ids == label_id)
         distinct, counts = np.unique(ranks[members], return_counts=True)
         if len(distinct) < 2:
+            again = "" if len(members) == 1 else f", {len(members)} times"
             raise ValueError(
                 f"The class {documents.labels[label_id]!r} has one document, "
-                f"{documents.name(int(members[0]))}. Holding out needs two: add "
+                f"{documents.name(int(members[0]))}{again}. Holding out needs two: add "
                 "documents, or keep those to test on in a folder or file of their own."
             )
         # Whole texts, in the order of their ranks, until the share is reached.

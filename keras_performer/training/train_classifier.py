@@ -16,6 +16,7 @@ from keras_performer.text import (
     tokenize_each,
     train_test_split,
 )
+from keras_performer.text.document_batches import balanced_class_weights
 from keras_performer.text.vocabulary import import_tensorflow_text
 from keras_performer.training.checkpoints.best_weights import BestWeights
 from keras_performer.training.classifier_settings import ClassifierSettings
@@ -230,10 +231,17 @@ def _batches(
     tokenizer: Tokenizer,
     seed: int | None,
 ) -> DocumentBatches:
+    token_arrays = tokenize_each(documents, tokenizer)
+    class_weights = None
+    if settings.class_weight == "balanced":
+        class_weights = balanced_class_weights(
+            token_arrays, documents.label_ids, settings.context_length
+        )
     return DocumentBatches(
-        tokenize_each(documents, tokenizer),
+        token_arrays,
         documents.label_ids,
         settings.context_length,
         settings.tokens_per_batch,
         seed,
+        class_weights,
     )

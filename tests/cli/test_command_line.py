@@ -113,7 +113,7 @@ def test_the_flags_of_train_have_the_defaults_of_the_settings():
 
 def test_every_setting_has_a_flag_that_acts():
     values = {"tokenizer": "bytes", "feature_map": "softmax", "monitor": "loss"}
-    values["block"] = "plain"
+    values |= {"block": "plain", "class_weight": "balanced"}
     arguments = ["train", "--data", "d", "--run", "r"]
     expected = {"data": None}
     for field in dataclasses.fields(ClassifierSettings):
@@ -149,7 +149,7 @@ def test_serve_takes_the_flags_of_the_options():
 
 def test_serve_refuses_flags_that_only_tensorflow_serving_has(capsys):
     assert len(set(TENSORFLOW_SERVING_FLAGS)) == 48
-    for flag in ("--port=8500", "--enable_batching", "--ssl_config_file"):
+    for flag in ("--port=8500", "--enable_profiler", "--ssl_config_file"):
         with pytest.raises(SystemExit):
             parse("serve", flag)
         assert (

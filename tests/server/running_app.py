@@ -6,10 +6,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from keras_performer.server.admission import Admission
+from keras_performer.server.batcher import Batcher
+from keras_performer.server.computation import Computation
 from keras_performer.server.connections import Server, make_config
+from keras_performer.server.metrics import Metrics
 from keras_performer.server.rest_app import RestApp, RestLimits
-from keras_performer.server.rest_handler import Computation
 
 
 class FakeHandler:
@@ -17,28 +21,44 @@ class FakeHandler:
 
     def __init__(self):
         self.computed = []
-        self.dropped = 0
+        self.done = 0
+
+    def identify(self, method, path):
+        return "m", "predict"
 
     def read(self, method, path, body, deadline):
         if path == b"/fail":
             raise RuntimeError("a fault of the server")
         if path == b"/read-slowly":
             time.sleep(float(body.split()[0]))
-            return 200, b"{}"
-        if path == b"/big":
-            return 200, b"x" * int(body)
-        if path != b"/sleep":
-            return 200, b"%b %b %d" % (method.encode(), path, len(body))
-
-        def compute():
-            self.computed.append(body)
-            time.sleep(float(body.split()[0]))
             return b"{}"
+        if path == b"/big":
+            return b"x" * int(body)
+        if not path.endswith(b"/sleep"):
+            return b"%b %b %d" % (method.encode(), path, len(body))
+        return Computation(
+            servable=self,
+            signature=None,
+            inputs={"body": np.array([body], object)},
+            deadline=deadline,
+            write=lambda outputs: b"{}",
+            done=self._count_done,
+        )
 
-        return Computation(compute, len(body), self._count_drop)
+    def get_cost(self, inputs):
+        return len(inputs["body"][0])
 
-    def _count_drop(self):
-        self.dropped += 1
+    def run(self, signature, inputs, timeout_in_ms):
+        self.computed += list(inputs["body"])
+        time.sleep(float(inputs["body"][0].split()[0]))
+        return {"body": inputs["body"]}
+
+    @property
+    def dropped(self):
+        return self.done - len(self.computed)
+
+    def _count_done(self):
+        self.done += 1
 
 
 @contextlib.contextmanager
@@ -50,19 +70,29 @@ def running(
     idle_timeout=5.0,
     enable_cors=False,
     access_log=None,
+    metrics=None,
+    metrics_path="",
+    batching=None,
     **limits,
 ):
     """Runs the server; yields its port and the handler."""
     handler = FakeHandler()
     with contextlib.ExitStack() as stack:
         pools = [stack.enter_context(ThreadPoolExecutor(n)) for n in (slots, 2)]
+        admission = Admission(slots, max(slots // 2, 1), max_waiting, max_cost)
+        batcher = None
+        if batching:
+            batcher = Batcher(batching, 100, admission, pools[0], Metrics())
         app = RestApp(
             handler,
-            Admission(slots, max(slots // 2, 1), max_waiting, max_cost),
+            admission,
             *pools,
             RestLimits(idle_timeout=idle_timeout, **limits),
             enable_cors,
             access_log,
+            metrics,
+            metrics_path,
+            batcher,
         )
         listener = stack.enter_context(contextlib.closing(socket.socket()))
         listener.bind(("127.0.0.1", 0))

@@ -366,6 +366,124 @@ def test_a_label_of_an_unavailable_version(tmp_path):
     assert served(repository, label="next") == 2
 
 
+def make_config(base_path, name="m", policy=None, **labels):
+    return ModelConfig(name, base_path, policy or latest(), labels)
+
+
+def test_models_come_and_go(tmp_path):
+    for name in ("one", "two"):
+        add_version(tmp_path / name, 1)
+    repository = make_repository(tmp_path / "one")
+    repository.start()
+    with repository.borrow("m") as (_, one):
+        pass
+    two = make_config(tmp_path / "two", "two")
+    assert repository.reload([make_config(tmp_path / "one"), two])
+    assert repository.has_model("two")
+    assert states(repository) == states(repository, "two") == {1: "AVAILABLE"}
+    assert repository.reload([two])
+    assert not repository.has_model("m")
+    assert states(repository) == {1: "END"}
+    assert one.is_closed
+    with pytest.raises(ServingError, match=r"NOT_FOUND.*Latest\(m\)"):
+        served(repository)
+    assert repository.reload([make_config(tmp_path / "one")])
+    assert served(repository) == 1
+    assert states(repository, "two") == {1: "END"}
+
+
+def test_a_model_that_is_used_goes_when_it_is_free(tmp_path):
+    add_version(tmp_path, 1)
+    repository = make_repository(tmp_path)
+    repository.start()
+    with repository.borrow("m") as (_, servable):
+        repository.reload([])
+        assert states(repository) == {1: "UNLOADING"}
+        assert not servable.is_closed
+    repository.unload_unwanted()
+    assert states(repository) == {1: "END"}
+    assert servable.is_closed
+
+
+def test_labels_move_after_loading_and_before_unloading(tmp_path):
+    for version in (1, 2):
+        add_version(tmp_path, version)
+    seen = []
+
+    class Watching(FakeServable):
+        def __init__(self, path):
+            super().__init__(path)
+            if path.name == "2":
+                seen.append(served(repository, label="stable"))
+
+        def close(self):
+            super().close()
+            seen.append(served(repository, label="stable"))
+
+    config = make_config(tmp_path, policy=specific([1]), stable=1)
+    repository = ModelRepository([config], Watching, poll_wait_seconds=0)
+    repository.start()
+    assert repository.reload([make_config(tmp_path, policy=specific([2]), stable=2)])
+    assert seen == [1, 2]
+    assert states(repository) == {2: "AVAILABLE", 1: "END"}
+
+
+@pytest.mark.parametrize("policy", [specific([3]), latest()])  # broken; not picked
+def test_labels_that_cannot_be_moved_leave_a_model_as_it_is(tmp_path, policy, caplog):
+    add_version(tmp_path, 1)
+    add_version(tmp_path, 2)
+    add_version(tmp_path, 3, broken=True)
+    first = make_config(tmp_path, policy=specific([1]), stable=1)
+    repository = ModelRepository(
+        [first], FakeServable, poll_wait_seconds=0, max_load_retries=0
+    )
+    repository.start()
+    assert not repository.reload([make_config(tmp_path, policy=policy, stable=3)])
+    assert served(repository, label="stable") == served(repository) == 1
+    assert "label 'stable' to version 3" in caplog.text
+    repository.poll()  # nor does anything change later
+    assert served(repository) == 1
+    assert repository.reload([make_config(tmp_path, policy=specific([2]), stable=2)])
+    assert served(repository, label="stable") == 2
+
+
+def test_a_label_in_use_is_not_moved_to_what_is_not_there(tmp_path):
+    add_version(tmp_path, 1)
+    repository = make_repository(tmp_path, labels={"stable": 1})
+    repository.start(allow_labels_for_unavailable_versions=True)
+    assert not repository.reload([make_config(tmp_path, stable=7)])
+    assert served(repository, label="stable") == 1
+    assert repository.reload([make_config(tmp_path, stable=1, next=7)])
+    with pytest.raises(ServingError, match="NOT_FOUND"):
+        served(repository, label="next")
+
+
+def test_a_new_model_with_nothing_to_serve_is_looked_for_again(tmp_path):
+    add_version(tmp_path / "one", 1)
+    repository = make_repository(tmp_path / "one")
+    repository.start()
+    configs = [make_config(tmp_path / "one"), make_config(tmp_path / "two", "two")]
+    assert repository.reload(configs)
+    add_version(tmp_path / "two", 5)
+    repository.poll()
+    assert states(repository, "two") == {5: "AVAILABLE"}
+
+
+def test_a_version_stays_where_its_number_is_found_elsewhere(tmp_path, caplog):
+    for name in ("old", "new"):
+        add_version(tmp_path / name, 1)
+    repository = make_repository(tmp_path / "old")
+    repository.start()
+    assert repository.reload([make_config(tmp_path / "new")])
+    with repository.borrow("m") as (_, servable):
+        assert servable.path == tmp_path / "old" / "1"
+    assert "stays as it was loaded" in caplog.text
+    add_version(tmp_path / "new", 2)
+    repository.poll()
+    with repository.borrow("m") as (_, servable):
+        assert servable.path == tmp_path / "new" / "2"
+
+
 @pytest.mark.parametrize(
     ("prepare", "message"),
     [

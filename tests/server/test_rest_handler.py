@@ -481,13 +481,14 @@ def test_the_time_limit_counts_all_that_a_request_takes(handler):
     rows = b'{"signature_name": "add", "instances": [' + b"1," * 10 + b"1]}"
     deadline = Deadline(1)
     time.sleep(0.002)
-    status, answer = handler.read("POST", PREDICT, rows, deadline)
-    assert status == 504
-    assert "--rest_api_timeout_in_ms" in json.loads(answer)["error"]
+    with pytest.raises(ServingError, match="--rest_api_timeout_in_ms") as raised:
+        handler.read("POST", PREDICT, rows, deadline)
+    assert raised.value.http_status == 504
     deadline = Deadline(10_000)
     read = handler.read("POST", PREDICT, rows, deadline)
     deadline._end = 0
-    assert read.run()[0] == 504
+    with pytest.raises(ServingError, match="DEADLINE_EXCEEDED"):
+        read.run()
 
 
 def test_a_version_is_free_again_when_its_request_was_dropped(stack, tmp_path):
@@ -519,3 +520,27 @@ def test_what_a_request_asks_of_a_model(handler):
         read = handler.read("POST", PREDICT, body, Deadline())
         read.drop()
         assert read.cost == cost
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "counted"),
+    [
+        ("POST", PREDICT, ("everything", "predict")),
+        (
+            "POST",
+            b"/v1/models/everything/versions/9:classify",
+            ("everything", "classify"),
+        ),
+        ("GET", b"/v1/models/every%74hing/metadata", ("everything", "")),
+        ("GET", b"/v1/models/everything", ("everything", "")),
+        ("POST", b"/v1/models/made-up:predict", ("", "")),
+        (
+            "POST",
+            b"/v1/models/everything/versions/" + b"9" * 50 + b":predict",
+            ("", ""),
+        ),
+        ("PUT", PREDICT, ("", "")),
+    ],
+)
+def test_what_a_request_counts_for(handler, method, path, counted):
+    assert handler.identify(method, path) == counted

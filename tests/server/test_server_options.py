@@ -39,6 +39,14 @@ def test_defaults_are_those_of_tensorflow_serving():
         ({"model_base_path": "m", "max_request_bytes": 0}, "lets nothing in"),
         ({"model_base_path": "m", "access_log": "xml"}, "access_log='xml'"),
         (
+            {"model_base_path": "m", "batching_parameters_file": "b"},
+            "without setting enable_batching",
+        ),
+        (
+            {"model_config_file": "c", "model_config_file_poll_wait_seconds": -1},
+            "poll_wait_seconds=-1",
+        ),
+        (
             {"model_base_path": "m", "load_retry_interval_micros": -1},
             "load_retry_interval_micros=-1",
         ),

@@ -3,20 +3,10 @@
 import re
 from pathlib import Path
 
-import pytest
-from google.protobuf import (
-    descriptor_pb2,
-    descriptor_pool,
-    message_factory,
-    text_format,
-    wrappers_pb2,
-)
-
+from keras_performer.server.config_messages import read_config, read_metrics_path
 from keras_performer.server.model_config import read_model_config_file
 
 SERVING = Path(__file__).resolve().parents[2] / "serving"
-
-FIELD = descriptor_pb2.FieldDescriptorProto
 
 # Flags of tensorflow_model_server 2.20 that the files here use.
 KNOWN_FLAGS = {
@@ -32,40 +22,6 @@ KNOWN_FLAGS = {
     "rest_api_port",
     "rest_api_timeout_in_ms",
 }
-
-
-def make_message(name, **fields):
-    """A message class, for messages that tensorflow-serving-api does not carry.
-
-    Args:
-        name: of the message.
-        **fields: name of a field: (number, type), where a type is one of the types of
-            protobuf or the full name of a message.
-    """
-    file = descriptor_pb2.FileDescriptorProto(
-        name=f"{name}.proto",
-        package="tests",
-        syntax="proto3",
-        dependency=["google/protobuf/wrappers.proto"],
-    )
-    message = file.message_type.add(name=name)
-    for field, (number, kind) in fields.items():
-        if isinstance(kind, str):
-            message.field.add(
-                name=field,
-                number=number,
-                label=FIELD.LABEL_OPTIONAL,
-                type=FIELD.TYPE_MESSAGE,
-                type_name=kind,
-            )
-        else:
-            message.field.add(
-                name=field, number=number, label=FIELD.LABEL_OPTIONAL, type=kind
-            )
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"tests.{name}"))
 
 
 def read(name):
@@ -91,35 +47,16 @@ def test_the_labels_explained_in_models_config(tmp_path):
 
 
 def test_batching_config():
-    wrapped = ".google.protobuf.Int64Value"
-    message = make_message(
-        "BatchingParameters",
-        max_batch_size=(1, wrapped),
-        batch_timeout_micros=(2, wrapped),
-        max_enqueued_batches=(3, wrapped),
-        num_batch_threads=(4, wrapped),
-        pad_variable_length_inputs=(7, FIELD.TYPE_BOOL),
-    )
-    parameters = text_format.Parse(read("batching.config"), message())
+    path = SERVING / "batching.config"
+    parameters = read_config("BatchingParameters", path, "batching_parameters_file")
     assert parameters.max_batch_size.value == 16
     assert parameters.num_batch_threads.value >= 1
     assert not parameters.pad_variable_length_inputs
-    with pytest.raises(text_format.ParseError):
-        text_format.Parse("max_batch { value: 1 }", message())
 
 
 def test_monitoring_config():
-    prometheus = make_message(
-        "PrometheusConfig", enable=(1, FIELD.TYPE_BOOL), path=(2, FIELD.TYPE_STRING)
-    )
-    inner = re.search(
-        r"^prometheus_config {(.*)^}",
-        read("monitoring.config"),
-        re.MULTILINE | re.DOTALL,
-    )
-    config = text_format.Parse(inner[1], prometheus())
-    assert config.enable
-    assert config.path in read("README.md")
+    path = read_metrics_path(SERVING / "monitoring.config")
+    assert path in read("README.md")
 
 
 def test_compose_names_files_that_exist_and_flags_that_are_known():

@@ -10,6 +10,7 @@ from keras_performer.training import ClassifierSettings
     ("name", "value"),
     [
         ("tokenizer", "letters"),
+        ("class_weight", "equal"),
         ("epochs", 0),
         ("context_length", -1),
         ("num_heads", 1.5),

@@ -68,3 +68,20 @@ def test_a_folder_of_a_start_that_was_killed_is_started_again(settings, tmp_path
     assert killed.labels() == whole.labels()
     assert killed.settings() == settings
     assert killed.documents_path.read_text() == whole.documents_path.read_text()
+
+
+def test_a_table_whose_texts_changed_does_not_go_on(tmp_path):
+    table = tmp_path / "a.csv"
+    rows = [f"{label},text {index}" for index in range(3) for label in "ab"]
+    table.write_text("\n".join(["class,text", *rows]))
+    settings = ClassifierSettings(data=str(table), label_column="class", **SMALL)
+    train, test = settings.find_train_test()
+    assert (len(train), len(test), train.labels) == (4, 2, ("a", "b"))
+    folder = RunFolder(tmp_path / "run")
+    folder.open(settings, train)
+    folder.check(settings, settings.find_train_test()[0])
+    table.write_text(
+        table.read_text().replace("text", "Text").replace("Text", "text", 1)
+    )
+    with pytest.raises(ValueError, match="documents have changed"):
+        folder.check(settings, settings.find_train_test()[0])

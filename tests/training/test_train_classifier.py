@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gzip
 import json
 import pathlib
 import shutil
@@ -80,6 +81,28 @@ def test_the_model_learns_and_is_measured(complete, settings):
     assert measured.num_windows > 2 * measured.num_documents
     assert measured.documents >= 0.9
     assert measured.whole >= 0.9
+
+
+def test_a_table_of_classes_of_unequal_size(tmp_path):
+    rows = ["id,label,text"]
+    rows += [f'{i},sea,"a ship, {i} sails and ""waves"""' for i in range(40)]
+    rows += [f"{i},farm,a barn of hay {i}" for i in range(4)]
+    data = tmp_path / "a.csv.gz"
+    data.write_bytes(gzip.compress("\n".join(rows).encode()))
+    settings = ClassifierSettings(
+        data=str(data),
+        **{**SMALL, "epochs": 1, "tokens_per_batch": 256, "validation_fraction": 0},
+        class_weight="balanced",
+    )
+    train_classifier(settings, tmp_path / "run", verbose=0)
+    folder = RunFolder(tmp_path / "run")
+    [row] = folder.history()
+    # A model that knows nothing has this loss where classes have the same share of it.
+    assert 0 < row["loss"] < 1.5
+    _, test = folder.settings().find_train_test()
+    assert [test.labels[label_id] for label_id in test.label_ids].count("farm") == 1
+    measured = evaluate_classifier(folder.model(), folder.tokenizer(), test, 128, 1024)
+    assert measured.num_documents == len(test)
 
 
 STEPS = 17  # of an epoch

@@ -11,6 +11,8 @@ HELP = {
     "model_base_path": "folder that holds the model's numbered versions",
     "model_config_file": "text file with a ModelServerConfig, for several models, "
     "version policies and labels; instead of the two flags above",
+    "model_config_file_poll_wait_seconds": "time between two looks at that file, whose "
+    "changes are taken over; 0: read it once, at the start",
     "rest_api_port": "port; 0 takes a free one and prints it",
     "rest_api_host": "address to listen on; 0.0.0.0 opens the server to the network",
     "rest_api_num_threads": "requests computed at the same time (default: four for "
@@ -28,6 +30,10 @@ HELP = {
     "closed for new ones",
     "connection_timeout_in_ms": "time within which the head of a request, a further "
     "part of its body, or the taking of a part of its answer is to happen",
+    "enable_batching": "join short requests that arrive together",
+    "batching_parameters_file": "text file with BatchingParameters, which says how",
+    "monitoring_config_file": "text file with a MonitoringConfig, which opens the page "
+    "for Prometheus, /monitoring/prometheus/metrics",
     "access_log": "text or json: a line for each request on standard error, without "
     "its body",
     "file_system_poll_wait_seconds": "time between two looks for new versions; 0: look "

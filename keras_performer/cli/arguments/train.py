@@ -76,6 +76,14 @@ SETTINGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     "seed": (int, 0, "seeds weights, projections, dropout and the order of documents"),
     "text_column": (str, "text", "column of the texts, where DATA is a table"),
     "label_column": (str, "label", "column of the labels, where DATA is a table"),
+    "class_weight": (
+        str,
+        None,
+        (
+            "'balanced': windows of rare classes weigh more in the loss, so that each "
+            "class has the same share of it"
+        ),
+    ),
 }
 
 
@@ -86,7 +94,8 @@ def add_parser(commands: Commands, summary: str) -> None:
         help=summary,
         description="Trains a linear-time classifier on a folder of text files, "
         "DATA/CLASS/..., or DATA/train/CLASS/... and DATA/test/CLASS/... (without "
-        "these two, a fifth of the files is held out as test). Documents may be of any "
+        "these two, a fifth of the files is held out as test), or on a table: JSON "
+        "Lines, CSV, TSV, Parquet. Documents may be of any "
         "length and are read as a stream. Run the same command again after an "
         "interruption and it goes on after the last checkpoint. At the end it "
         "prints accuracy on the test documents, beside the majority class and TF-IDF "
@@ -94,7 +103,9 @@ def add_parser(commands: Commands, summary: str) -> None:
         epilog="example: keras-performer train --data books --run runs/books",
         formatter_class=HelpFormatter,
     )
-    parser.add_argument("--data", required=True, help="folder of documents")
+    parser.add_argument(
+        "--data", required=True, help="folder of documents, or a table of them"
+    )
     parser.add_argument(
         "--run",
         dest="run_folder",
