@@ -205,6 +205,25 @@ def test_predict_without_a_server_says_how_to_start_one(tmp_path, capsys):
     assert "keras-performer serve" in capsys.readouterr().err
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    program = """
+import sys
+from keras_performer.cli import main, predict
+def run(arguments):
+    while True:
+        print("a line")
+predict.run = run
+sys.exit(main.main(["predict", "file"]))
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"a line\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
 @pytest.mark.parametrize(("command", "says"), [("train", True), ("serve", False)])
 def test_an_interrupted_training_says_what_comes_next(
     command, says, monkeypatch, capsys
