@@ -3,10 +3,13 @@
 from typing import Any
 
 import keras
+from keras import ops
 
-from keras_performer.layers import MaskedAveragePooling
+from keras_performer.layers import HashedNgrams, MaskedAveragePooling
 from keras_performer.models.backbone_task import BackboneTask
 from keras_performer.renamed import also_registered_as
+
+SMALLEST_PROBABILITY = 1e-30  # below it a logarithm may be of zero
 
 
 @also_registered_as("DocumentClassifier")
@@ -14,11 +17,20 @@ from keras_performer.renamed import also_registered_as
 class PerformerTextClassifier(BackboneTask):
     """Classifies documents: a backbone, masked pooling, and a softmax layer.
 
+    With `ngrams` it is a wide and deep model (arXiv 1606.07792): a linear classifier of
+    words and pairs of words stands beside the backbone. For many classes of documents
+    the words alone tell more than a small backbone learns. The two are trained each by
+    itself, as `ngram_classifier` and `encoder_classifier`, and `experts` says how much
+    each counts: the probabilities are proportional to the product of theirs, each to
+    the power of its weight. `train_classifier` finds the weights on documents held out.
+
     Args:
         backbone: A model from token ids (B, T) to hidden states (B, T, F), such as
             `PerformerBackbone`.
         num_classes: Number of classes, at least 2.
         dropout: Dropout rate before the last layer.
+        ngrams: A `keras_performer.layers.HashedNgrams`, or `None` for the backbone
+            alone.
         seed: Integer that seeds the last layer and dropout, or `None`.
         **kwargs: Arguments of `keras.Model`, such as `name`.
 
@@ -30,6 +42,15 @@ class PerformerTextClassifier(BackboneTask):
 
     Raises:
         ValueError: If there are fewer than two classes.
+
+    Attributes:
+        embedder: Model from token ids to what the backbone's hidden states are on
+            average, (B, F).
+        encoder_classifier: Model from token ids to probabilities by the backbone alone,
+            or `None` where there are no n-grams.
+        ngram_classifier: Model from token ids to probabilities by the n-grams alone, or
+            `None`.
+        experts: The `ProductOfExperts` of the two, or `None`.
 
     Example:
 
@@ -49,6 +70,7 @@ class PerformerTextClassifier(BackboneTask):
         backbone: keras.Model,
         num_classes: int,
         dropout: float = 0.0,
+        ngrams: HashedNgrams | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -71,13 +93,88 @@ class PerformerTextClassifier(BackboneTask):
         )
 
         # === Functional model ===
-        pooled = pooling(backbone(backbone.input))
-        outputs = probabilities(pooled_dropout(pooled))
-        super().__init__(inputs=backbone.input, outputs=outputs, **kwargs)
+        token_ids = backbone.input
+        pooled = pooling(backbone(token_ids))
+        outputs = by_encoder = probabilities(pooled_dropout(pooled))
+        experts = by_ngrams = None
+        if ngrams is not None:
+            experts = ProductOfExperts(name="experts")
+            ngram_logits = keras.layers.Embedding(
+                ngrams.num_buckets,
+                num_classes,
+                embeddings_initializer="zeros",
+                dtype="float32",
+                name="ngram_logits",
+            )
+            buckets, weights = ngrams(token_ids)
+            logits = ops.matmul(weights[:, None], ngram_logits(buckets))[:, 0]
+            by_ngrams = ops.softmax(logits)
+            outputs = experts([by_ngrams, by_encoder])
+        super().__init__(inputs=token_ids, outputs=outputs, **kwargs)
 
-        self.embedder = keras.Model(backbone.input, pooled, name="embedder")
+        self.embedder = keras.Model(token_ids, pooled, name="embedder")
+        self.experts = experts
+        self.encoder_classifier = self.ngram_classifier = None
+        if ngrams is not None:
+            self.encoder_classifier = keras.Model(
+                token_ids, by_encoder, name="encoder_classifier"
+            )
+            self.ngram_classifier = keras.Model(
+                token_ids, by_ngrams, name="ngram_classifier"
+            )
 
         # === Config ===
         self._set_arguments(
-            backbone, num_classes=num_classes, dropout=dropout, seed=seed
+            backbone, num_classes=num_classes, dropout=dropout, ngrams=ngrams, seed=seed
         )
+
+    def get_config(self) -> dict[str, Any]:
+        ngrams = self.ngrams and keras.saving.serialize_keras_object(self.ngrams)
+        return {**super().get_config(), "ngrams": ngrams}
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "PerformerTextClassifier":
+        ngrams = config.get("ngrams")
+        if isinstance(ngrams, dict):
+            ngrams = keras.saving.deserialize_keras_object(ngrams)
+        return super().from_config({**config, "ngrams": ngrams}, custom_objects)
+
+
+@keras.saving.register_keras_serializable(package="keras_performer")
+class ProductOfExperts(keras.layers.Layer):
+    """Joins the probabilities of classifiers: their product, each to a power.
+
+    The powers are its weight `powers`, all 1 at the start. They are not trained with
+    the experts: of training documents these are more certain than of others.
+
+    Call arguments:
+        probabilities: List of n tensors of shape (B, classes).
+
+    Returns:
+        Probabilities of shape (B, classes).
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = ProductOfExperts()
+    >>> experts = [np.array([[0.5, 0.5]]), np.array([[0.8, 0.2]])]
+    >>> np.asarray(layer(experts)).round(3).tolist()
+    [[0.8, 0.2]]
+    """
+
+    def build(self, shapes: list[tuple[int | None, ...]]) -> None:
+        self.powers = self.add_weight(
+            name="powers", shape=(len(shapes),), initializer="ones", trainable=False
+        )
+
+    def call(self, probabilities: list[Any]) -> Any:
+        stacked = ops.stack(probabilities, axis=-1)  # (B, classes, n)
+        logs = ops.log(ops.maximum(stacked, SMALLEST_PROBABILITY))
+        return ops.softmax(ops.matmul(logs, self.powers), axis=-1)
+
+    def compute_output_shape(
+        self, shapes: list[tuple[int | None, ...]]
+    ) -> tuple[int | None, ...]:
+        return shapes[0]

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_performer.layers.hashed_ngrams import TokenKind
 from keras_performer.text.tokenizer import PAD, Tokenizer, byte_rows
 
 
@@ -41,6 +42,18 @@ class ByteTokenizer(Tokenizer):
     @property
     def vocabulary_size(self) -> int:
         return 257
+
+    @property
+    def token_kinds(self) -> list[TokenKind]:
+        """Letters, digits, underscores and bytes beyond ASCII are of words."""
+        kinds = super().token_kinds
+        for byte in range(256):
+            character = bytes([byte])
+            if character.isspace():
+                kinds[byte + 1] = TokenKind.BLANK
+            elif character.isalnum() or character == b"_" or byte >= 128:
+                kinds[byte + 1] = TokenKind.LETTER
+        return kinds
 
     def tokenize(self, texts: Any) -> Any:
         rows = byte_rows(texts, self.sequence_length)

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_performer.layers.hashed_ngrams import TokenKind
+
 PAD = 0  # the id that pads; no tokenizer gives it to text
 
 
@@ -58,6 +60,14 @@ class Tokenizer(keras.layers.Layer, abc.ABC):
     @abc.abstractmethod
     def vocabulary_size(self) -> int:
         """Number of ids: each id is below it, and id 0 is padding."""
+
+    @property
+    def token_kinds(self) -> list[TokenKind]:
+        """What each id is to the words of a text, as `HashedNgrams` takes it.
+
+        By default each token but the padding is a word.
+        """
+        return [TokenKind.BLANK] + [TokenKind.WORD] * (self.vocabulary_size - 1)
 
     @abc.abstractmethod
     def tokenize(self, texts: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_performer.layers.hashed_ngrams import TokenKind
 from keras_performer.text.tokenizer import Tokenizer, string_batch
 from keras_performer.text.vocabulary import (
     UNKNOWN_TOKEN,
@@ -92,6 +93,15 @@ class WordPieceTokenizer(Tokenizer):
     @property
     def vocabulary_size(self) -> int:
         return len(self.vocabulary)
+
+    @property
+    def token_kinds(self) -> list[TokenKind]:
+        """`CONTINUATION` for what starts with `"##"`, and `WORD` for others."""
+        kinds = super().token_kinds
+        for token_id, token in enumerate(self.vocabulary):
+            if token.startswith("##") and len(token) > 2:
+                kinds[token_id] = TokenKind.CONTINUATION
+        return kinds
 
     def unknown_share(self, texts: Any) -> float:
         """Returns the share of the bytes of words that become `"[UNK]"`.

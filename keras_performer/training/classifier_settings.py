@@ -42,6 +42,9 @@ class ClassifierSettings:
             the best weights; 0 to choose by what the training itself measures.
         monitor: `"accuracy"`, to keep the weights of the epoch of highest accuracy, and
             of equal ones that of the lowest loss; or `"loss"`, the lowest alone.
+        ngram_buckets: Buckets of hashed words and pairs of words, a linear classifier
+            beside the encoder; 0 for the encoder alone.
+        ngram_epochs: Passes of the n-grams over the training documents.
         max_bytes: Largest size of a document, in bytes; each is in memory as a whole.
         seed: Seeds weights, projections, dropout and the order of the documents.
         text_column: Column of the texts, where the documents are rows of a table.
@@ -78,6 +81,8 @@ class ClassifierSettings:
     redraw_interval: int = 100
     validation_fraction: float = 0.1
     monitor: str = "accuracy"
+    ngram_buckets: int = 2**19
+    ngram_epochs: int = 5
     max_bytes: int = MAX_BYTES
     seed: int = 0
     text_column: str = "text"
@@ -105,6 +110,7 @@ class ClassifierSettings:
             "num_heads",
             "hidden_dim",
             "intermediate_dim",
+            "ngram_epochs",
             "max_bytes",
         ):
             value = getattr(self, name)
@@ -118,7 +124,13 @@ class ClassifierSettings:
                 f"lower `context_length`. Received: tokens_per_batch="
                 f"{self.tokens_per_batch}, context_length={self.context_length}"
             )
-        for name in ("learning_rate", "weight_decay", "redraw_interval", "seed"):
+        for name in (
+            "learning_rate",
+            "weight_decay",
+            "redraw_interval",
+            "ngram_buckets",
+            "seed",
+        ):
             value = getattr(self, name)
             if value < 0:
                 raise ValueError(

@@ -38,6 +38,7 @@ class RunFolder:
     | `labels.json` | the names of the classes |
     | `vocabulary.txt` | the learnt vocabulary, a token a line (word pieces) |
     | `history.csv` | losses and accuracies, a row an epoch |
+    | `ngrams/` | the same files of the n-grams, of which a training has two |
     | `checkpoints/` | where a killed training goes on, or one with more epochs |
     | `best.weights.h5`, `best.json` | the best weights so far, and their epoch |
     | `model.keras` | the model with the best weights: the training is complete |
@@ -59,6 +60,7 @@ class RunFolder:
         self.labels_path = self.path / "labels.json"
         self.vocabulary_path = self.path / "vocabulary.txt"
         self.history_path = self.path / "history.csv"
+        self.ngrams_path = self.path / "ngrams"
         self.checkpoints_path = self.path / "checkpoints"
         self.best_weights_path = self.path / "best.weights.h5"
         self.model_path = self.path / "model.keras"

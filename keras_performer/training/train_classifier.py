@@ -1,11 +1,16 @@
 """`train_classifier`: from a folder of documents to a trained model, resumable."""
 
 import os
+import time
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import keras
+import numpy as np
 
 from keras_performer.callbacks import RedrawProjections
+from keras_performer.layers import HashedNgrams
 from keras_performer.models import PerformerBackbone, PerformerTextClassifier
 from keras_performer.text import (
     DocumentBatches,
@@ -20,8 +25,10 @@ from keras_performer.text.document_batches import balanced_class_weights
 from keras_performer.text.vocabulary import import_tensorflow_text
 from keras_performer.training.checkpoints.best_weights import BestWeights
 from keras_performer.training.classifier_settings import ClassifierSettings
+from keras_performer.training.expert_powers import fit_expert_powers
 from keras_performer.training.history_file import HistoryFile
 from keras_performer.training.run_folder import RunFolder
+from keras_performer.training.train_ngrams import BATCH_FACTOR, RATE, train_ngrams
 from keras_performer.training.train_steps import train_steps
 
 UNKNOWN_SHARE = 0.02  # of the bytes of words; above, `train_classifier` warns
@@ -41,6 +48,11 @@ def train_classifier(
     the weights, the optimizer, the order of the documents and the projections are those
     of an uninterrupted training. Called again on a complete training, it returns the
     model. Keras's global random seed is set from the settings.
+
+    The n-grams come first, then the encoder, both on the documents that are not held
+    out; those that are say how much each of the two counts (`fit_expert_powers`). Then
+    the n-grams are trained once more on all documents. Without documents held out both
+    count alike.
 
     An epoch is a number of steps, the same for each: as many as a pass over the
     documents has on average, rounded up. With more `epochs` than before, the same
@@ -77,38 +89,129 @@ def train_classifier(
     warn_of_unknown(tokenizer, train)
 
     keras.utils.set_random_seed(settings.seed)
-    model = build_classifier(settings, tokenizer.vocabulary_size, len(train.labels))
+    model = build_classifier(
+        settings, tokenizer.vocabulary_size, len(train.labels), tokenizer.token_kinds
+    )
     _say(verbose, f"Tokenizing {len(train)} documents")
-    batches = _batches(settings, train, tokenizer, settings.seed)
-    steps_per_epoch = _steps_per_epoch(settings, folder, batches)
-    num_steps = steps_per_epoch * settings.epochs
-    _compile(model, settings, num_steps)
-    callbacks = []
-    if settings.redraw_interval and model.backbone.redraws:
-        callbacks.append(RedrawProjections(settings.redraw_interval, settings.seed))
     validation_data = None
     if validation is not None:
         validation_data = _batches(settings, validation, tokenizer, seed=None).dataset()
-        validation_data = validation_data.map(lambda ids, labels, owners: (ids, labels))
-    train_steps(
+    if model.ngrams is not None:
+        _train_ngrams(
+            model, settings, train, tokenizer, folder, validation_data, verbose
+        )
+    _train_encoder(model, settings, train, tokenizer, folder, validation_data, verbose)
+    if model.ngrams is not None and validation is not None:
+        model.experts.powers.assign(_expert_powers(model, validation_data))
+        _say(verbose, _what_counts(model))
+        # They have not seen the documents that were held out, and it takes seconds.
+        everything, _ = settings.find_train_test()
+        _train_ngrams(model, settings, everything, tokenizer, folder, None, verbose)
+    folder.save_model(model)
+    return model
+
+
+def _train_ngrams(
+    model: PerformerTextClassifier,
+    settings: ClassifierSettings,
+    documents: Documents,
+    tokenizer: Tokenizer,
+    folder: RunFolder,
+    validation_data: Any,
+    verbose: int | str,
+) -> None:
+    is_all = validation_data is None
+    which = f"all {len(documents)}" if is_all else str(len(documents))
+    _say(verbose, f"Training n-grams on {which} documents")
+    start = time.monotonic()
+    factor = BATCH_FACTOR
+    batches = _batches(settings, documents, tokenizer, settings.seed, factor)
+    windows = _batches(settings, documents, tokenizer, None, factor)
+    accuracy = train_ngrams(
         model,
+        batches,
+        windows,
+        settings.ngram_epochs,
+        folder.ngrams_path / ("all" if is_all else "train"),
+        None if is_all else validation_data.map(_without_owners),
+        settings.monitor,
+    )
+    if not is_all:
+        seconds = time.monotonic() - start
+        _say(verbose, f"N-grams: accuracy {accuracy:.4f} after {seconds:.0f} seconds")
+
+
+def _train_encoder(
+    model: PerformerTextClassifier,
+    settings: ClassifierSettings,
+    documents: Documents,
+    tokenizer: Tokenizer,
+    folder: RunFolder,
+    validation_data: Any,
+    verbose: int | str,
+) -> None:
+    encoder = model.encoder_classifier or model
+    batches = _batches(settings, documents, tokenizer, settings.seed)
+    steps_per_epoch = _steps_per_epoch(settings, folder, batches)
+    num_steps = steps_per_epoch * settings.epochs
+    _compile(encoder, settings, num_steps)
+    callbacks = []
+    if settings.redraw_interval and model.backbone.redraws:
+        callbacks.append(RedrawProjections(settings.redraw_interval, settings.seed))
+    monitor = settings.monitor
+    if validation_data is not None:
+        monitor = f"val_{monitor}"
+        validation_data = validation_data.map(_without_owners)
+    train_steps(
+        encoder,
         batches.dataset,
         num_steps,
         folder.path,
         checkpoint_every=CHECKPOINT_EVERY,
         steps_per_epoch=steps_per_epoch,
-        validation_data=validation_data,
-        monitor=("" if validation is None else "val_") + settings.monitor,
+        validation_data=validation_data.map(_without_owners)
+        if has_validation
+        else None,
+        monitor=("val_" if has_validation else "") + settings.monitor,
         callbacks=callbacks,
         verbose=verbose,
     )
-    BestWeights(folder.best_weights_path).load(model)
-    folder.save_model(model)
-    return model
+    BestWeights(folder.best_weights_path).load(encoder)
+
+
+def _expert_powers(model: PerformerTextClassifier, batches: Any) -> tuple[float, float]:
+    parts = [
+        (
+            model.ngram_classifier.predict_on_batch(ids),
+            model.encoder_classifier.predict_on_batch(ids),
+            labels,
+            owners,
+        )
+        for ids, labels, owners in batches.as_numpy_iterator()
+    ]
+    ngrams, encoder, labels, owners = map(np.concatenate, zip(*parts, strict=True))
+    return fit_expert_powers(np.stack([ngrams, encoder]), labels, owners)
+
+
+def _what_counts(model: PerformerTextClassifier) -> str:
+    ngrams, encoder = (float(power) for power in model.experts.powers.numpy())
+    if not encoder:
+        return (
+            "On the documents held out the encoder adds nothing to the n-grams: they "
+            "alone decide."
+        )
+    return f"What counts: n-grams to the power of {ngrams:.2f}, encoder {encoder:.2f}"
+
+
+def _without_owners(ids: Any, labels: Any, owners: Any) -> tuple[Any, Any]:
+    return ids, labels
 
 
 def build_classifier(
-    settings: ClassifierSettings, vocabulary_size: int, num_classes: int
+    settings: ClassifierSettings,
+    vocabulary_size: int,
+    num_classes: int,
+    token_kinds: Sequence[int] | None = None,
 ) -> PerformerTextClassifier:
     """Builds the model of some settings.
 
@@ -116,6 +219,8 @@ def build_classifier(
         settings: A `ClassifierSettings`.
         vocabulary_size: Number of token ids.
         num_classes: Number of classes.
+        token_kinds: The `token_kinds` of the tokenizer, for the n-grams; `None` for a
+            model without them.
 
     Returns:
         A `PerformerTextClassifier`, not compiled.
@@ -134,8 +239,17 @@ def build_classifier(
         num_features=settings.num_features,
         seed=settings.seed,
     )
+    ngrams = None
+    if token_kinds is not None and settings.ngram_buckets:
+        ngrams = HashedNgrams(
+            settings.ngram_buckets, token_kinds, rate=RATE, seed=settings.seed
+        )
     return PerformerTextClassifier(
-        backbone, num_classes, dropout=settings.dropout, seed=settings.seed
+        backbone,
+        num_classes,
+        dropout=settings.dropout,
+        ngrams=ngrams,
+        seed=settings.seed,
     )
 
 
@@ -230,6 +344,7 @@ def _batches(
     documents: Documents,
     tokenizer: Tokenizer,
     seed: int | None,
+    factor: int = 1,
 ) -> DocumentBatches:
     token_arrays = tokenize_each(documents, tokenizer)
     class_weights = None
@@ -241,7 +356,7 @@ def _batches(
         token_arrays,
         documents.label_ids,
         settings.context_length,
-        settings.tokens_per_batch,
+        settings.tokens_per_batch * factor,
         seed,
         class_weights,
     )

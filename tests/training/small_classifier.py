@@ -17,6 +17,7 @@ SMALL = {
     "feature_map": "softmax",
     "num_features": 8,
     "redraw_interval": 3,
+    "ngram_buckets": 0,
 }
 
 if __name__ == "__main__":

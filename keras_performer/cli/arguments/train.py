@@ -72,6 +72,15 @@ SETTINGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
             "loss) or 'loss'"
         ),
     ),
+    "ngram_buckets": (
+        int,
+        2**19,
+        (
+            "buckets of hashed words and pairs of words, a linear classifier beside "
+            "the encoder; 0: the encoder alone"
+        ),
+    ),
+    "ngram_epochs": (int, 5, "passes of the n-grams over the training documents"),
     "max_bytes": (int, 64 * 2**20, "largest size of a document, in bytes"),
     "seed": (int, 0, "seeds weights, projections, dropout and the order of documents"),
     "text_column": (str, "text", "column of the texts, where DATA is a table"),

@@ -1,0 +1,261 @@
+"""`HashedNgrams`: words and pairs of words in token ids, hashed, weighted by TF-IDF."""
+
+import enum
+
+import keras
+from keras import ops
+
+from keras_performer.layers.validation import check_seed, check_size
+
+_SEED = 0x7FEB352D
+_MULTIPLIERS = (0x7FEB352D, 0x846CA68B - 2**32)  # of "lowbias32", as int32
+_POSITION = 0x9E3779B1 - 2**32
+_KINDS = 3  # of features: tokens, words, pairs of words
+
+
+class TokenKind(enum.IntEnum):
+    """What a token is to the words of a text.
+
+    Attributes:
+        BLANK: It is part of no word and parts those beside it, as a space does.
+        WORD: It begins a word.
+        CONTINUATION: It belongs to the word of the token before, as `"##ing"` does.
+        LETTER: It belongs to the word of the token before if that is a letter too.
+    """
+
+    BLANK = 0
+    WORD = 1
+    CONTINUATION = 2
+    LETTER = 3
+
+
+@keras.saving.register_keras_serializable(package="keras_performer")
+class HashedNgrams(keras.layers.Layer):
+    """Counts tokens, whole words and pairs of words, hashed, with TF-IDF weights.
+
+    What a linear classifier of documents reads: with the embedding of the buckets as
+    the weights of the classes, its logits are the sum of `weights * embedding`. Words
+    are put together again from their tokens, so that nothing but token ids is needed.
+
+    A feature that occurs c times in a sequence has the weight `(1 + log(c)) * idf`,
+    with `idf = log((1 + N) / (1 + n)) + 1` where n of N sequences have it (as in
+    scikit-learn's `TfidfVectorizer(sublinear_tf=True, smooth_idf=True)`); the weights
+    of a sequence have the Euclidean norm `scale`. Features become numbers of buckets by
+    a hash ("feature hashing", arXiv 0902.2206): two of them may share one.
+
+    The output has a place for each occurrence: a feature that occurs c times stands c
+    times, each time with its share of the weight. Places that are not needed have
+    bucket 0, and weights that add up to 1: a bias.
+
+    Args:
+        num_buckets: Number of buckets, at least 2.
+        token_kinds: A `TokenKind` for each token id, or its integer, such as
+            `tokenizer.token_kinds`. Id 0 is padding, and blank always.
+        rate: Share of the features that training leaves out at random, from 0 to 1;
+            others are scaled to make up for it.
+        scale: Euclidean norm of the weights of a sequence.
+        seed: Integer that seeds what is left out, or `None`.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
+
+    Call arguments:
+        token_ids: Integer tensor of shape (B, T), each id below `len(token_kinds)`.
+        training: Whether to leave features out.
+
+    Returns:
+        A pair of tensors of shape (B, 3 * T): buckets, int32, and weights, float32.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = HashedNgrams(1024, token_kinds=[0, 1, 1, 2], scale=1.0)
+    >>> buckets, weights = layer(np.array([[1, 2, 3]]))  # two words, one of two tokens
+    >>> buckets.shape
+    TensorShape([1, 9])
+    >>> [round(float(weight), 2) for weight in weights[0]]
+    [0.33, 0.33, 0.33, 0.41, 0.41, 0.41, 0.41, 0.41, 0.41]
+    """
+
+    def __init__(
+        self, num_buckets, token_kinds, rate=0.0, scale=20.0, seed=None, **kwargs
+    ):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        check_size("num_buckets", num_buckets)
+        check_seed(seed)
+        kinds = [int(kind) for kind in token_kinds]
+        unknown = sorted(set(kinds) - set(TokenKind))
+        if num_buckets < 2 or not 0 <= rate < 1 or not scale > 0:
+            raise ValueError(
+                "`num_buckets` must be at least 2, `rate` in [0, 1), and `scale` "
+                f"positive. Received: num_buckets={num_buckets}, rate={rate!r}, "
+                f"scale={scale!r}"
+            )
+        if not kinds or unknown:
+            raise ValueError(
+                "`token_kinds` must have a `TokenKind` for each token id, such as "
+                f"`tokenizer.token_kinds`. Received: {len(kinds)} of them, with "
+                f"{unknown}, which are none."
+            )
+        self.num_buckets = num_buckets
+        self.token_kinds = kinds
+        self.rate = rate
+        self.scale = scale
+        self.seed = seed
+        self._seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, token_ids_shape):
+        self.inverse_frequencies = self.add_weight(
+            name="inverse_frequencies",
+            shape=(self.num_buckets,),
+            initializer="ones",
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+        )
+
+    def call(self, token_ids, training=False):
+        buckets, runs, counts = self._count(token_ids)
+        repeats = ops.cast(counts, "float32")
+        weights = 1.0 + ops.log(repeats)
+        weights = weights * ops.take(self.inverse_frequencies, buckets)
+        weights = ops.where(buckets > 0, weights, 0.0)
+        squares = ops.sum(ops.square(weights) / repeats, axis=1, keepdims=True)
+        weights = weights / repeats * self.scale * ops.rsqrt(ops.maximum(squares, 1e-9))
+        if training and self.rate:
+            drawn = keras.random.uniform(ops.shape(weights), seed=self._seed_generator)
+            # All occurrences of a feature share what is drawn for it.
+            is_kept = _take_in_rows(drawn, runs) >= self.rate
+            weights = ops.where(is_kept, weights / (1.0 - self.rate), 0.0)
+        return buckets, ops.where(buckets > 0, weights, 1.0 / repeats)
+
+    def adapt(self, batches):
+        """Counts in how many sequences each feature is, and sets the weights by it.
+
+        Args:
+            batches: Iterable of token ids of shape (B, T).
+        """
+        frequencies, number = 0, 0
+        for token_ids in batches:
+            token_ids = ops.convert_to_tensor(token_ids)
+            if not self.built:
+                self.build(token_ids.shape)
+            buckets, _, counts = self._count(token_ids)
+            share = 1.0 / ops.cast(counts, "float32")
+            found = ops.segment_sum(
+                ops.reshape(share, (-1,)),
+                ops.reshape(buckets, (-1,)),
+                num_segments=self.num_buckets,
+            )
+            frequencies, number = frequencies + found, number + token_ids.shape[0]
+        # A sum of c shares of 1 / c is 1 but for rounding.
+        frequencies = ops.round(frequencies)
+        self.inverse_frequencies.assign(
+            ops.log((1.0 + number) / (1.0 + frequencies)) + 1.0
+        )
+
+    def _count(self, token_ids):
+        """The buckets of all features in order, and which of them are the same.
+
+        Returns:
+            Integer tensors of shape (B, 3 * T): buckets, sorted; the number of the run
+            of equal buckets that a place is in; the length of that run.
+        """
+        buckets = ops.sort(self._buckets(token_ids), axis=1)
+        is_new = ops.cast(buckets[:, 1:] != buckets[:, :-1], "int32")
+        runs = ops.pad(ops.cumsum(is_new, axis=1), [[0, 0], [1, 0]])
+        counts = _sum_in_rows(ops.ones_like(runs), runs)
+        return buckets, runs, _take_in_rows(counts, runs)
+
+    def _buckets(self, token_ids):
+        token_ids = ops.cast(token_ids, "int32")
+        kinds = ops.take(ops.convert_to_tensor(self.token_kinds, "int32"), token_ids)
+        kinds = ops.where(token_ids == 0, int(TokenKind.BLANK), kinds)
+        before = ops.pad(kinds[:, :-1], [[0, 0], [1, 0]])
+        is_letter = kinds == TokenKind.LETTER
+        joins = ops.logical_or(
+            # What parts words belongs to the one before it, and adds nothing to it.
+            ops.logical_or(kinds == TokenKind.CONTINUATION, kinds == TokenKind.BLANK),
+            ops.logical_and(is_letter, before == TokenKind.LETTER),
+        )
+        # The number of a token's word in its row, and the place in the word.
+        words = ops.cumsum(1 - ops.cast(joins, "int32"), axis=1)
+        words = words - words[:, :1]
+        positions = ops.broadcast_to(
+            ops.arange(ops.shape(token_ids)[1], dtype="int32"), ops.shape(token_ids)
+        )
+        starts = _sum_in_rows(ops.where(joins, 0, positions), words)
+        places = positions - _take_in_rows(starts, words)
+
+        is_text = kinds != TokenKind.BLANK
+        parts = _mix(token_ids * _SEED + places * _POSITION)
+        lengths = _sum_in_rows(ops.cast(is_text, "int32"), words)
+        hashes = _mix(_sum_in_rows(ops.where(is_text, parts, 0), words))
+        has_word = lengths > 0
+        pairs = _mix(hashes[:, :-1] * 31 + hashes[:, 1:])
+        has_pair = ops.logical_and(has_word[:, :-1], has_word[:, 1:])
+        return ops.concatenate(
+            [
+                self._bucket(_mix(token_ids + 1), is_text),
+                self._bucket(hashes, has_word),
+                ops.pad(self._bucket(pairs, has_pair), [[0, 0], [0, 1]]),
+            ],
+            axis=1,
+        )
+
+    def _bucket(self, hashes, exists):
+        positive = ops.bitwise_and(hashes, 2**31 - 1)
+        return ops.where(exists, 1 + positive % (self.num_buckets - 1), 0)
+
+    def compute_output_spec(self, token_ids, training=False):
+        batch, length = token_ids.shape
+        shape = (batch, None if length is None else _KINDS * length)
+        return keras.KerasTensor(shape, "int32"), keras.KerasTensor(shape, "float32")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_buckets": self.num_buckets,
+            "token_kinds": self.token_kinds,
+            "rate": self.rate,
+            "scale": self.scale,
+            "seed": self.seed,
+        }
+
+
+def _sum_in_rows(values, segments):
+    """Sums of each row by segment, of the shape of the row: (B, N)."""
+    shape = ops.shape(values)
+    sums = ops.segment_sum(
+        ops.reshape(values, (-1,)),
+        _flat(segments),
+        num_segments=shape[0] * shape[1],
+    )
+    return ops.reshape(sums, shape)
+
+
+def _take_in_rows(values, places):
+    """Takes of each row the values at some places, (B, N)."""
+    taken = ops.take(ops.reshape(values, (-1,)), _flat(places))
+    return ops.reshape(taken, ops.shape(values))
+
+
+def _flat(places):
+    """Places in rows, (B, N), as places in all rows one after another."""
+    rows, length = ops.shape(places)
+    first = ops.arange(rows, dtype="int32")[:, None] * length
+    return ops.reshape(places + first, (-1,))
+
+
+def _mix(x):
+    """Mixes the bits of int32, whose products wrap: Wellons's hash "lowbias32"."""
+    x = ops.bitwise_xor(x, _shift(x, 16)) * _MULTIPLIERS[0]
+    x = ops.bitwise_xor(x, _shift(x, 15)) * _MULTIPLIERS[1]
+    return ops.bitwise_xor(x, _shift(x, 16))
+
+
+def _shift(x, bits):
+    """Shifts to the right, filling with zeros."""
+    return ops.bitwise_and(ops.right_shift(x, bits), 2 ** (32 - bits) - 1)
