@@ -48,6 +48,10 @@ class ClassifierSettings:
         label_column: Column of the labels there.
         class_weight: `None`, or `"balanced"`: windows of rare classes weigh more in the
             loss of the training, so that each class has the same share of it.
+        early_stopping: Number of epochs without a better `monitor` after which the
+            training ends; 0 for never.
+        mixed_precision: Whether the layers of the backbone compute in bfloat16; their
+            weights stay float32.
 
     Raises:
         ValueError: If a setting is out of its range.
@@ -83,6 +87,8 @@ class ClassifierSettings:
     text_column: str = "text"
     label_column: str = "label"
     class_weight: str | None = None
+    early_stopping: int = 0
+    mixed_precision: bool = False
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -118,7 +124,13 @@ class ClassifierSettings:
                 f"lower `context_length`. Received: tokens_per_batch="
                 f"{self.tokens_per_batch}, context_length={self.context_length}"
             )
-        for name in ("learning_rate", "weight_decay", "redraw_interval", "seed"):
+        for name in (
+            "learning_rate",
+            "weight_decay",
+            "redraw_interval",
+            "seed",
+            "early_stopping",
+        ):
             value = getattr(self, name)
             if value < 0:
                 raise ValueError(

@@ -114,6 +114,7 @@ def test_the_flags_of_train_have_the_defaults_of_the_settings():
 def test_every_setting_has_a_flag_that_acts():
     values = {"tokenizer": "bytes", "feature_map": "softmax", "monitor": "loss"}
     values |= {"block": "plain", "class_weight": "balanced"}
+    values |= {"mixed_precision": True}
     arguments = ["train", "--data", "d", "--run", "r"]
     expected = {"data": None}
     for field in dataclasses.fields(ClassifierSettings):
@@ -126,7 +127,8 @@ def test_every_setting_has_a_flag_that_acts():
             if isinstance(default, float):
                 value = default / 2
         expected[field.name] = value
-        arguments += [f"--{field.name.replace('_', '-')}", str(value)]
+        flag = f"--{field.name.replace('_', '-')}"
+        arguments += [flag] if value is True else [flag, str(value)]
     made = dataclasses.asdict(train.settings(parse(*arguments), "d"))
     assert {**made, "data": None} == expected
     defaults = dataclasses.asdict(ClassifierSettings(data="d"))
