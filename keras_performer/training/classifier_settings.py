@@ -51,6 +51,10 @@ class ClassifierSettings:
         label_column: Column of the labels there.
         class_weight: `None`, or `"balanced"`: windows of rare classes weigh more in the
             loss of the training, so that each class has the same share of it.
+        early_stopping: Number of epochs without a better `monitor` after which the
+            training ends; 0 for never.
+        mixed_precision: Whether the layers of the backbone compute in bfloat16; their
+            weights stay float32.
 
     Raises:
         ValueError: If a setting is out of its range.
@@ -88,6 +92,8 @@ class ClassifierSettings:
     text_column: str = "text"
     label_column: str = "label"
     class_weight: str | None = None
+    early_stopping: int = 0
+    mixed_precision: bool = False
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -130,6 +136,7 @@ class ClassifierSettings:
             "redraw_interval",
             "ngram_buckets",
             "seed",
+            "early_stopping",
         ):
             value = getattr(self, name)
             if value < 0:

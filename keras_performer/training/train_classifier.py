@@ -1,5 +1,6 @@
 """`train_classifier`: from a folder of documents to a trained model, resumable."""
 
+import dataclasses
 import os
 import time
 import warnings
@@ -40,6 +41,7 @@ def train_classifier(
     settings: ClassifierSettings,
     run_folder: str | os.PathLike[str],
     verbose: int | str = "auto",
+    tensorboard: bool = False,
 ) -> PerformerTextClassifier:
     """Trains a classifier of long documents.
 
@@ -57,7 +59,7 @@ def train_classifier(
     An epoch is a number of steps, the same for each: as many as a pass over the
     documents has on average, rounded up. With more `epochs` than before, the same
     training goes on, complete or not, at the learning rate that the longer schedule has
-    there.
+    there. With another `early_stopping` too; a training that it ended is complete.
 
     It warns where more than 2 % of the bytes of words, in a sample of the documents,
     are unknown to the vocabulary.
@@ -66,6 +68,7 @@ def train_classifier(
         settings: A `ClassifierSettings`.
         run_folder: Folder to write to; new, or of a training with the same settings.
         verbose: `verbose` of `keras.Model.fit`; off a terminal, lines instead of a bar.
+        tensorboard: Whether to write event files for TensorBoard.
 
     Returns:
         The trained `PerformerTextClassifier`, with the weights of the best epoch.
@@ -92,115 +95,121 @@ def train_classifier(
     model = build_classifier(
         settings, tokenizer.vocabulary_size, len(train.labels), tokenizer.token_kinds
     )
-    _say(verbose, f"Tokenizing {len(train)} documents")
+    training = _Training(settings, folder, tokenizer, model, verbose, tensorboard)
     validation_data = None
     if validation is not None:
-        validation_data = _batches(settings, validation, tokenizer, seed=None).dataset()
+        validation_data = training.batches(validation, seed=None).dataset()
     if model.ngrams is not None:
-        _train_ngrams(
-            model, settings, train, tokenizer, folder, validation_data, verbose
-        )
-    _train_encoder(model, settings, train, tokenizer, folder, validation_data, verbose)
+        training.train_ngrams(train, validation_data)
+    training.train_encoder(train, validation_data)
     if model.ngrams is not None and validation is not None:
-        model.experts.powers.assign(_expert_powers(model, validation_data))
-        _say(verbose, _what_counts(model))
+        training.fit_powers(validation_data)
         # They have not seen the documents that were held out, and it takes seconds.
-        everything, _ = settings.find_train_test()
-        _train_ngrams(model, settings, everything, tokenizer, folder, None, verbose)
+        training.train_ngrams(settings.find_train_test()[0], None)
     folder.save_model(model)
     return model
 
 
-def _train_ngrams(
-    model: PerformerTextClassifier,
-    settings: ClassifierSettings,
-    documents: Documents,
-    tokenizer: Tokenizer,
-    folder: RunFolder,
-    validation_data: Any,
-    verbose: int | str,
-) -> None:
-    is_all = validation_data is None
-    which = f"all {len(documents)}" if is_all else str(len(documents))
-    _say(verbose, f"Training n-grams on {which} documents")
-    start = time.monotonic()
-    factor = BATCH_FACTOR
-    batches = _batches(settings, documents, tokenizer, settings.seed, factor)
-    windows = _batches(settings, documents, tokenizer, None, factor)
-    accuracy = train_ngrams(
-        model,
-        batches,
-        windows,
-        settings.ngram_epochs,
-        folder.ngrams_path / ("all" if is_all else "train"),
-        None if is_all else validation_data.map(_without_owners),
-        settings.monitor,
-    )
-    if not is_all:
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """The stages of a training."""
+
+    settings: ClassifierSettings
+    folder: RunFolder
+    tokenizer: Tokenizer
+    model: PerformerTextClassifier
+    verbose: int | str
+    tensorboard: bool
+
+    def train_ngrams(self, documents: Documents, validation_data: Any) -> None:
+        """Trains the n-grams; without validation data, on all documents."""
+        is_final = validation_data is None
+        _say(self.verbose, f"Training n-grams on {len(documents)} documents")
+        start = time.monotonic()
+        accuracy = train_ngrams(
+            self.model,
+            self.batches(documents, self.settings.seed, BATCH_FACTOR),
+            self.batches(documents, None, BATCH_FACTOR),
+            self.settings.ngram_epochs,
+            self.folder.ngrams_path / ("final" if is_final else "held_out"),
+            None if is_final else validation_data.map(_without_owners),
+            self.settings.monitor,
+        )
+        where = "in training" if is_final else "on documents held out"
         seconds = time.monotonic() - start
-        _say(verbose, f"N-grams: accuracy {accuracy:.4f} after {seconds:.0f} seconds")
+        _say(self.verbose, f"  accuracy {accuracy:.4f} {where}, {seconds:.0f} s")
 
-
-def _train_encoder(
-    model: PerformerTextClassifier,
-    settings: ClassifierSettings,
-    documents: Documents,
-    tokenizer: Tokenizer,
-    folder: RunFolder,
-    validation_data: Any,
-    verbose: int | str,
-) -> None:
-    encoder = model.encoder_classifier or model
-    batches = _batches(settings, documents, tokenizer, settings.seed)
-    steps_per_epoch = _steps_per_epoch(settings, folder, batches)
-    num_steps = steps_per_epoch * settings.epochs
-    _compile(encoder, settings, num_steps)
-    callbacks = []
-    if settings.redraw_interval and model.backbone.redraws:
-        callbacks.append(RedrawProjections(settings.redraw_interval, settings.seed))
-    monitor = settings.monitor
-    if validation_data is not None:
-        monitor = f"val_{monitor}"
-        validation_data = validation_data.map(_without_owners)
-    train_steps(
-        encoder,
-        batches.dataset,
-        num_steps,
-        folder.path,
-        checkpoint_every=CHECKPOINT_EVERY,
-        steps_per_epoch=steps_per_epoch,
-        validation_data=validation_data.map(_without_owners)
-        if has_validation
-        else None,
-        monitor=("val_" if has_validation else "") + settings.monitor,
-        callbacks=callbacks,
-        verbose=verbose,
-    )
-    BestWeights(folder.best_weights_path).load(encoder)
-
-
-def _expert_powers(model: PerformerTextClassifier, batches: Any) -> tuple[float, float]:
-    parts = [
-        (
-            model.ngram_classifier.predict_on_batch(ids),
-            model.encoder_classifier.predict_on_batch(ids),
-            labels,
-            owners,
+    def train_encoder(self, documents: Documents, validation_data: Any) -> None:
+        """Trains the encoder, or the whole model where that is all of it."""
+        settings, folder = self.settings, self.folder
+        encoder = self.model.encoder_classifier or self.model
+        _say(self.verbose, f"Training the encoder on {len(documents)} documents")
+        batches = self.batches(documents, settings.seed)
+        steps_per_epoch = _steps_per_epoch(settings, folder, batches)
+        num_steps = steps_per_epoch * settings.epochs
+        _compile(encoder, settings, num_steps)
+        callbacks = []
+        if settings.redraw_interval and self.model.backbone.redraws:
+            callbacks.append(RedrawProjections(settings.redraw_interval, settings.seed))
+        monitor = settings.monitor
+        if validation_data is not None:
+            monitor = f"val_{monitor}"
+            validation_data = validation_data.map(_without_owners)
+        train_steps(
+            encoder,
+            batches.dataset,
+            num_steps,
+            folder.path,
+            checkpoint_every=CHECKPOINT_EVERY,
+            steps_per_epoch=steps_per_epoch,
+            validation_data=validation_data,
+            monitor=monitor,
+            patience=settings.early_stopping or None,
+            callbacks=callbacks,
+            tensorboard=self.tensorboard,
+            verbose=self.verbose,
         )
-        for ids, labels, owners in batches.as_numpy_iterator()
-    ]
-    ngrams, encoder, labels, owners = map(np.concatenate, zip(*parts, strict=True))
-    return fit_expert_powers(np.stack([ngrams, encoder]), labels, owners)
+        BestWeights(folder.best_weights_path).load(encoder)
 
+    def fit_powers(self, validation_data: Any) -> None:
+        """Weighs n-grams and encoder by what they say of the documents held out."""
+        model = self.model
+        parts = [
+            (
+                model.ngram_classifier.predict_on_batch(ids),
+                model.encoder_classifier.predict_on_batch(ids),
+                labels,
+                owners,
+            )
+            for ids, labels, owners in validation_data.as_numpy_iterator()
+        ]
+        ngrams, encoder, labels, owners = map(np.concatenate, zip(*parts, strict=True))
+        powers = fit_expert_powers(np.stack([ngrams, encoder]), labels, owners)
+        model.experts.powers.assign(powers)
+        line = f"Powers: n-grams {powers[0]:.2f}, encoder {powers[1]:.2f}"
+        if not powers[1]:
+            line += ": on documents held out it adds nothing to the n-grams"
+        _say(self.verbose, line)
 
-def _what_counts(model: PerformerTextClassifier) -> str:
-    ngrams, encoder = (float(power) for power in model.experts.powers.numpy())
-    if not encoder:
-        return (
-            "On the documents held out the encoder adds nothing to the n-grams: they "
-            "alone decide."
+    def batches(
+        self, documents: Documents, seed: int | None, factor: int = 1
+    ) -> DocumentBatches:
+        """Batches of windows, with so many times the tokens of the settings."""
+        settings = self.settings
+        token_arrays = tokenize_each(documents, self.tokenizer)
+        class_weights = None
+        if settings.class_weight == "balanced":
+            class_weights = balanced_class_weights(
+                token_arrays, documents.label_ids, settings.context_length
+            )
+        return DocumentBatches(
+            token_arrays,
+            documents.label_ids,
+            settings.context_length,
+            settings.tokens_per_batch * factor,
+            seed,
+            class_weights,
         )
-    return f"What counts: n-grams to the power of {ngrams:.2f}, encoder {encoder:.2f}"
 
 
 def _without_owners(ids: Any, labels: Any, owners: Any) -> tuple[Any, Any]:
@@ -238,6 +247,7 @@ def build_classifier(
         feature_map=settings.feature_map,
         num_features=settings.num_features,
         seed=settings.seed,
+        dtype="mixed_bfloat16" if settings.mixed_precision else None,
     )
     ngrams = None
     if token_kinds is not None and settings.ngram_buckets:
@@ -336,27 +346,4 @@ def _compile(
         metrics=["accuracy"],
         # XLA would compile anew for every length of a bucket, and gains nothing on CPU.
         jit_compile=False,
-    )
-
-
-def _batches(
-    settings: ClassifierSettings,
-    documents: Documents,
-    tokenizer: Tokenizer,
-    seed: int | None,
-    factor: int = 1,
-) -> DocumentBatches:
-    token_arrays = tokenize_each(documents, tokenizer)
-    class_weights = None
-    if settings.class_weight == "balanced":
-        class_weights = balanced_class_weights(
-            token_arrays, documents.label_ids, settings.context_length
-        )
-    return DocumentBatches(
-        token_arrays,
-        documents.label_ids,
-        settings.context_length,
-        settings.tokens_per_batch * factor,
-        seed,
-        class_weights,
     )

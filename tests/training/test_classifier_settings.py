@@ -20,6 +20,7 @@ from keras_performer.training import ClassifierSettings
         ("dropout", 1.0),
         ("validation_fraction", -0.1),
         ("learning_rate", -1.0),
+        ("early_stopping", -1),
     ],
 )
 def test_settings_out_of_range_are_named(name, value):

@@ -24,6 +24,7 @@ from keras_performer.text import (
 from keras_performer.training import (
     ClassifierSettings,
     RunFolder,
+    build_classifier,
     evaluate_classifier,
     train_classifier,
 )
@@ -181,6 +182,32 @@ def test_word_pieces_relu_and_no_validation(corpus, tmp_path):
     folder = RunFolder(tmp_path / "run")
     assert folder.tokenizer().vocabulary_size <= 200
     assert set(folder.history()[0]) == {"step", "epoch", "accuracy", "loss"}
+
+
+def test_mixed_precision_keeps_weights_and_probabilities_in_float32(settings):
+    mixed = dataclasses.replace(settings, mixed_precision=True)
+    model = build_classifier(mixed, vocabulary_size=257, num_classes=2)
+    assert model.backbone(np.ones((1, 8), "int32")).dtype == "bfloat16"
+    assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
+    assert model(np.ones((1, 8), "int32")).dtype == "float32"
+
+
+def test_early_stopping_and_tensorboard_reach_the_training(
+    settings, tmp_path, monkeypatch
+):
+    class Reached(Exception):
+        pass
+
+    def train_steps(*arguments, patience, tensorboard, **others):
+        raise Reached(patience, tensorboard)
+
+    module = sys.modules["keras_performer.training.train_classifier"]
+    monkeypatch.setattr(module, "train_steps", train_steps)
+    for epochs, patience in ((0, None), (2, 2)):
+        stopping = dataclasses.replace(settings, early_stopping=epochs)
+        with pytest.raises(Reached) as reached:
+            train_classifier(stopping, tmp_path / "run", verbose=0, tensorboard=True)
+        assert reached.value.args == (patience, True)
 
 
 def test_a_complete_run_is_not_trained_again(complete, settings, monkeypatch):

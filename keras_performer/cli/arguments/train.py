@@ -10,6 +10,11 @@ from keras_performer.cli.arguments.flags import (
     add_json_flag,
 )
 
+
+def _name_or_none(text: str) -> str | None:
+    return None if text == "none" else text
+
+
 # Type, default and help for each field of `ClassifierSettings`, whose module imports
 # TensorFlow: a test compares them.
 SETTINGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
@@ -86,13 +91,19 @@ SETTINGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     "text_column": (str, "text", "column of the texts, where DATA is a table"),
     "label_column": (str, "label", "column of the labels, where DATA is a table"),
     "class_weight": (
-        str,
+        _name_or_none,
         None,
         (
-            "'balanced': windows of rare classes weigh more in the loss, so that each "
-            "class has the same share of it"
+            "'none', or 'balanced': windows of rare classes weigh more in the loss, so "
+            "that each class has the same share of it"
         ),
     ),
+    "early_stopping": (
+        int,
+        0,
+        "epochs without a better --monitor after which training ends; 0: never",
+    ),
+    "mixed_precision": (bool, False, "compute in bfloat16, with weights in float32"),
 }
 
 
@@ -130,6 +141,11 @@ def add_parser(commands: Commands, summary: str) -> None:
     parser.add_argument(
         "--quiet", action="store_true", help="show no progress, only the accuracies"
     )
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write event files, for `tensorboard --logdir RUN`",
+    )
     add_json_flag(parser, "the accuracies as one JSON document")
     add_settings(parser)
 
@@ -143,9 +159,12 @@ def add_settings(parser: argparse.ArgumentParser, **defaults: Any) -> None:
     """
     group = parser.add_argument_group("settings")
     for name, (kind, default, text) in SETTINGS.items():
+        value: dict[str, Any] = {"type": kind}
+        if kind is bool:
+            value = {"action": "store_true"}
         group.add_argument(
             f"--{name.replace('_', '-')}",
-            type=kind,
             default=defaults.get(name, default),
             help=text,
+            **value,
         )

@@ -178,6 +178,29 @@ def _rows_of(tables: Sequence[Table]) -> Iterator[tuple[int, Table, Row]]:
             yield number, table, row
 
 
+def read_rows(path: str, text_column: str, max_bytes: int) -> Iterator[tuple[str, str]]:
+    """Reads the texts of a table through, a row in memory at a time.
+
+    Args:
+        path: A file as `find_rows` takes it; it needs no labels.
+        text_column: Name of the column of the texts.
+        max_bytes: Largest size of a text.
+
+    Returns:
+        Iterator of pairs: where the row is, such as `"a.jsonl:12"`, and its text, which
+        may be empty.
+
+    Raises:
+        ImportError: If pyarrow is needed and not installed.
+        ValueError: If the file cannot be read, has no such column, or has something
+            else than a text there.
+    """
+    table = _open_table(path, (text_column,), max_bytes)
+    for row in table.rows():
+        text = _text(table, row.line, row.values, text_column)
+        yield f"{path}:{row.line}", whole_text(text).decode()
+
+
 def _open_table(path: str, columns: Sequence[str], max_bytes: int) -> Table:
     stem = table_stem(path)
     if stem is None:
