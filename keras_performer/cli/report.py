@@ -8,9 +8,10 @@ from typing import Any
 
 from keras_performer.extras import pip_line
 from keras_performer.text import Documents, Tokenizer
-from keras_performer.training import RunFolder, evaluate_classifier
+from keras_performer.training import RunFolder
 from keras_performer.training.baselines import evaluate_baselines
 from keras_performer.training.checkpoints.atomic_write import atomic_write_text
+from keras_performer.training.evaluation import predict_experts
 
 
 def evaluate(
@@ -39,7 +40,7 @@ def evaluate(
     train, test = settings.find_train_test()
     if "performer" not in measured:
         print(f"Measuring on {len(test)} test documents ...", flush=True)
-        evaluation = evaluate_classifier(
+        predictions = predict_experts(
             folder.model(),
             tokenizer,
             test,
@@ -47,7 +48,12 @@ def evaluate(
             settings.tokens_per_batch,
         )
         measured["context_length"] = settings.context_length
-        measured["performer"] = dataclasses.asdict(evaluation)
+        for name, answers in predictions.items():
+            evaluation = answers.accuracy(test.label_ids)
+            measured[name] = dataclasses.asdict(evaluation)
+        if "ngrams" in predictions:
+            ours, ngrams = predictions["performer"], predictions["ngrams"]
+            measured["gain_over_ngrams"] = ours.gain_over(ngrams, test.label_ids)
         _save(folder, measured)
     # Before the baselines, which take time and memory of their own.
     _print(measured)
@@ -96,16 +102,25 @@ def _print(measured: dict[str, Any]) -> None:
         b = measured["baselines"]
         _row("majority class", b["majority_window"], b["majority_document"])
         _row("TF-IDF + logistic regression", b["tfidf_window"], b["tfidf_document"])
-    _row(
-        "Performer",
-        performer["windows"],
-        performer["documents"],
-        performer["whole"],
-    )
+    for name, title in (
+        ("ngrams", "Performer's n-grams alone"),
+        ("encoder", "Performer's encoder alone"),
+        ("performer", "Performer"),
+    ):
+        if name in measured:
+            _row(title, *(measured[name][x] for x in ("windows", "documents", "whole")))
     print(
         "(document: the mean of its windows' log probabilities; whole: the document "
         "read in one piece)\n"
     )
+    if "gain_over_ngrams" in measured:
+        gains = (
+            f"{x:+.1%} ± {e:.1%}" for x, e in measured["gain_over_ngrams"].values()
+        )
+        print(
+            "(what the encoder adds to the n-grams, in pairs, with its standard error: "
+            f"{', '.join(gains)})\n"
+        )
     baselines = measured.get("baselines", {})
     sampled = baselines.get("num_test_documents", performer["num_documents"])
     if sampled < performer["num_documents"]:

@@ -113,8 +113,9 @@ class PerformerTextClassifier(BackboneTask):
         super().__init__(inputs=token_ids, outputs=outputs, **kwargs)
 
         self.embedder = keras.Model(token_ids, pooled, name="embedder")
-        self.experts = experts
-        self.encoder_classifier = self.ngram_classifier = None
+        self.experts: Any = experts
+        self.encoder_classifier: Any = None
+        self.ngram_classifier: Any = None
         if ngrams is not None:
             self.encoder_classifier = keras.Model(
                 token_ids, by_encoder, name="encoder_classifier"

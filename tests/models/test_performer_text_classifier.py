@@ -7,9 +7,18 @@ import keras
 import numpy as np
 import pytest
 from fresh_process import predict_in_a_fresh_process
-from test_performer_backbone import T, backbone, draw_ids, randomize, run, values
+from test_performer_backbone import (
+    VOCABULARY,
+    T,
+    backbone,
+    draw_ids,
+    randomize,
+    run,
+    values,
+)
 from tolerances import assert_close
 
+from keras_performer.layers import HashedNgrams
 from keras_performer.models import PerformerTextClassifier
 
 CLASSES = 5
@@ -99,6 +108,7 @@ def test_round_trip_of_every_argument():
         "backbone": backbone(name="other_backbone"),
         "num_classes": CLASSES,
         "dropout": 0.25,
+        "ngrams": HashedNgrams(8, [0, 1], name="other_ngrams"),
         "seed": 3,
         "name": "other_name",
         "trainable": False,
@@ -171,3 +181,44 @@ def test_the_file_holds_every_weight_once(tmp_path):
     model.save_weights(path)
     size = sum(value.nbytes for value in values(model).values())
     assert path.stat().st_size < 2 * size + 400_000
+
+
+def with_ngrams():
+    model = PerformerTextClassifier(
+        backbone(num_layers=1),
+        CLASSES,
+        ngrams=HashedNgrams(64, [0] + [1] * (VOCABULARY - 1), rate=0.5, seed=0),
+    )
+    randomize(model)
+    model.experts.powers.assign([1.5, 0.5])
+    return model
+
+
+def test_probabilities_are_a_product_of_those_of_two_experts():
+    model = with_ngrams()
+    ids = draw_ids(3, T)
+    ngrams, encoder = (
+        run(expert, ids).astype("float64")
+        for expert in (model.ngram_classifier, model.encoder_classifier)
+    )
+    expected = ngrams**1.5 * encoder**0.5
+    assert_close(run(model, ids), expected / expected.sum(axis=1, keepdims=True))
+
+
+def test_each_expert_trains_its_own_weights():
+    model = with_ngrams()
+    ngrams = {w.path for w in model.ngram_classifier.trainable_weights}
+    encoder = {w.path for w in model.encoder_classifier.trainable_weights}
+    assert ngrams == {"ngram_logits/embeddings"}
+    assert not ngrams & encoder
+    assert ngrams | encoder == {w.path for w in model.trainable_weights}
+
+
+def test_a_saved_model_has_its_ngrams(tmp_path):
+    model = with_ngrams()
+    model.ngrams.adapt([draw_ids(4, T)])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    ids = draw_ids(3, T)
+    assert_close(run(loaded, ids), run(model, ids))
+    assert loaded.ngrams.get_config() == model.ngrams.get_config()

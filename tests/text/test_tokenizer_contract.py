@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_performer.layers import TokenKind
 from keras_performer.text import (
     PAD,
     AminoAcidTokenizer,
@@ -216,3 +217,23 @@ def test_exports_through_keras(make, tmp_path):
     loaded = tf.saved_model.load(tmp_path / "archive")
     ids = loaded.signatures["serve"](tf.constant(TEXTS))["ids"]
     assert ids.numpy().tolist() == tokenizer(TEXTS).numpy().tolist()
+
+
+@pytest.mark.parametrize("make", [make_byte, make_word_piece, make_amino_acid])
+def test_a_kind_for_each_id(make):
+    tokenizer = make()
+    assert len(tokenizer.token_kinds) == tokenizer.vocabulary_size
+    assert tokenizer.token_kinds[PAD] == TokenKind.BLANK
+
+
+def test_kinds_of_word_pieces_and_of_bytes():
+    kinds = dict(zip(VOCABULARY, make_word_piece().token_kinds, strict=True))
+    assert kinds["##er"] == TokenKind.CONTINUATION
+    assert kinds["long"] == kinds["."] == kinds["[UNK]"] == TokenKind.WORD
+    kinds = make_byte().token_kinds
+    for text, kind in (
+        (b"aZ09_\xc3", TokenKind.LETTER),
+        (b" \n\t", TokenKind.BLANK),
+        (b".-(\x00", TokenKind.WORD),
+    ):
+        assert {kinds[byte + 1] for byte in text} == {kind}

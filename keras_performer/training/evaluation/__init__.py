@@ -11,6 +11,7 @@ from keras_performer.training.evaluation.classifier import (
     evaluate_classifier,
     mean_log_probabilities,
     predict_classifier,
+    predict_experts,
     predict_texts,
     worst_errors,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "explain_by_occlusion",
     "mean_log_probabilities",
     "predict_classifier",
+    "predict_experts",
     "predict_texts",
     "worst_errors",
 ]

@@ -4,9 +4,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
+from keras_performer.models import PerformerTextClassifier
 from keras_performer.text import (
     DocumentBatches,
     Documents,
@@ -71,6 +73,46 @@ class ClassifierPredictions:
             num_documents=len(truth),
         )
 
+    def gain_over(
+        self, other: "ClassifierPredictions", label_ids: npt.ArrayLike
+    ) -> dict[str, tuple[float, float]]:
+        """By how much these answers are right more often than others, in pairs.
+
+        Args:
+            other: `ClassifierPredictions` for the same documents and windows.
+            label_ids: True class of each document, integers of shape (documents,).
+
+        Returns:
+            Dictionary of `"windows"`, `"documents"` and `"whole"`: the difference of
+            the accuracies and its standard error. Windows of a document are not
+            independent: the error is that between documents.
+
+        Example:
+
+        >>> import numpy as np
+        >>> def answers(p):
+        ...     p = np.array(p)
+        ...     return ClassifierPredictions(p, np.arange(len(p)), p, p)
+        >>> right = answers([[0.9, 0.1]] * 4)
+        >>> half = answers([[0.9, 0.1], [0.2, 0.8]] * 2)
+        >>> right.gain_over(half, [0] * 4)["documents"]
+        (0.5, 0.25)
+        """
+        truth = np.asarray(label_ids)
+        gains = {}
+        for name in ("windows", "documents", "whole"):
+            owners = self.owners if name == "windows" else np.arange(len(truth))
+            ours, theirs = (
+                getattr(answers, name).argmax(-1) == truth[owners]
+                for answers in (self, other)
+            )
+            differences = ours.astype(float) - theirs
+            mean = float(differences.mean())
+            rest = np.bincount(owners, differences - mean)
+            error = float(np.sqrt(np.square(rest).sum()) / len(owners))
+            gains[name] = (mean, error)
+        return gains
+
 
 def predict_classifier(
     model: Any,
@@ -91,17 +133,68 @@ def predict_classifier(
     Returns:
         `ClassifierPredictions`.
     """
+    [predictions] = _predict_all(
+        model, 1, tokenizer, documents, context_length, tokens_per_batch
+    )
+    return predictions
+
+
+def predict_experts(
+    model: PerformerTextClassifier,
+    tokenizer: Tokenizer,
+    documents: Documents,
+    context_length: int,
+    tokens_per_batch: int,
+) -> dict[str, ClassifierPredictions]:
+    """Predicts documents by a classifier and by each of its experts, in one pass.
+
+    Args:
+        model: A `PerformerTextClassifier`.
+        tokenizer: The tokenizer of its training.
+        documents: The `Documents`.
+        context_length: Length of the windows, in tokens.
+        tokens_per_batch: Tokens of a batch; a longer document is a batch of its own.
+
+    Returns:
+        Dictionary of `ClassifierPredictions`: `"performer"`, the model's own, and,
+        where it has n-grams, `"ngrams"` and `"encoder"`.
+    """
+    models: dict[str, Any] = {"performer": model}
+    if model.ngrams is not None:
+        models["ngrams"] = model.ngram_classifier
+        models["encoder"] = model.encoder_classifier
+    outputs = [keras.ops.cast(part.output, "float32") for part in models.values()]
+    joint = keras.Model(model.input, keras.ops.concatenate(outputs, axis=-1))
+    predictions = _predict_all(
+        joint, len(models), tokenizer, documents, context_length, tokens_per_batch
+    )
+    return dict(zip(models, predictions, strict=True))
+
+
+def _predict_all(
+    model: Any,
+    number: int,
+    tokenizer: Tokenizer,
+    documents: Documents,
+    context_length: int,
+    tokens_per_batch: int,
+) -> list[ClassifierPredictions]:
+    """The answers of so many classifiers, whose outputs stand side by side."""
     arrays = tokenize_each(documents, tokenizer)
     windows, owners = _predict_windows(model, arrays, context_length, tokens_per_batch)
-    logs = mean_log_probabilities(windows, owners, len(documents))
-    by_document = np.exp(logs - logs.max(-1, keepdims=True))
     whole, whole_owners = _predict_windows(model, arrays, WHOLE, tokens_per_batch)
-    return ClassifierPredictions(
-        windows=windows,
-        owners=owners,
-        documents=by_document / by_document.sum(-1, keepdims=True),
-        whole=whole[np.argsort(whole_owners)],
-    )
+    whole = whole[np.argsort(whole_owners)]
+    found = []
+    for of_windows, of_whole in zip(
+        np.split(windows, number, axis=-1),
+        np.split(whole, number, axis=-1),
+        strict=True,
+    ):
+        logs = mean_log_probabilities(of_windows, owners, len(documents))
+        by_document = np.exp(logs - logs.max(-1, keepdims=True))
+        by_document /= by_document.sum(-1, keepdims=True)
+        found.append(ClassifierPredictions(of_windows, owners, by_document, of_whole))
+    return found
 
 
 def predict_texts(
