@@ -29,9 +29,10 @@ from keras_performer.server.model_config_watcher import ModelConfigWatcher
 from keras_performer.server.model_repository import ModelRepository
 from keras_performer.server.rest_app import RestApp, RestLimits
 from keras_performer.server.rest_handler import RestHandler
-from keras_performer.server.servable import Servable, make_session_config
+from keras_performer.server.servable import Servable
 from keras_performer.server.server_options import ServerOptions
 from keras_performer.server.serving_error import ServingError
+from keras_performer.server.thread_pools import make_session_config
 from keras_performer.server.warmup import warm_up
 
 _logger = logging.getLogger(__name__)
