@@ -9,7 +9,8 @@ import numpy as np
 
 from keras_performer.cli.local_model import local_model
 from keras_performer.cli.output import json_output
-from keras_performer.cli.texts import TextBlocks, text_paths
+from keras_performer.cli.text_blocks import TextBlocks
+from keras_performer.cli.texts import text_paths
 from keras_performer.extras import pip_line
 
 _ROWS_AT_ONCE = 1024  # of the matrix of cosines
@@ -19,7 +20,7 @@ _FORMATS = (".npz", ".parquet")
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns 2 where a file could not be read."""
     _check(arguments)
-    blocks = TextBlocks(text_paths(arguments.files))
+    blocks = TextBlocks(text_paths(arguments.files), arguments.text_column)
     prints_vectors = arguments.out is None and arguments.nearest is None
     with json_output(arguments.json or prints_vectors) as write_json:
         model = local_model(arguments)

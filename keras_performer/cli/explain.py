@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def to_text(explanation: Explanation, text: str, number: int) -> str:
-    """The passages of most weight, in the order of the document, with marks.
+    """The passages that speak most for the label, in the order of the document.
 
     Args:
         explanation: The `Explanation`.
@@ -105,7 +105,7 @@ def to_text(explanation: Explanation, text: str, number: int) -> str:
         label, and from `-` to `---` where it speaks against it.
     """
     passages = explanation.passages
-    strongest = sorted(passages, key=lambda p: -abs(p.change))[:number]
+    strongest = sorted(passages, key=lambda p: -p.change)[:number]
     lines = []
     for passage in sorted(strongest, key=lambda p: p.start):
         weight = _weight(passage, explanation)

@@ -1,6 +1,7 @@
 """The command `keras-performer`: parses the command line and calls one command."""
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -49,6 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Imported now: most commands need TensorFlow, which takes seconds.
         command = importlib.import_module(f"keras_performer.cli.{parsed.command}")
         return command.run(parsed) or 0
+    except BrokenPipeError:
+        # What reads the output has seen enough, as `head` has. Nothing is left to be
+        # written to it when the program ends.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as of a program that the signal of a broken pipe ends
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         if os.environ.get("KERAS_PERFORMER_TRACEBACK"):
             raise

@@ -6,31 +6,37 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_performer.cli.output import json_output
-from keras_performer.cli.texts import TextBlocks, read_text, text_paths
+from keras_performer.cli.texts import read_text, text_paths
 from keras_performer.server import ServerAnswerError, predict
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns 2 where a file could not be read."""
-    paths = text_paths(arguments.files)
-    if arguments.run_folder is None and arguments.model is None:
-        return _ask(arguments, paths)
-    # Imported now: asking a server needs no TensorFlow, which takes seconds.
-    local = importlib.import_module(f"{__package__}.local_model")
-    blocks = TextBlocks(paths)
-    with json_output(arguments.json) as write_json:
-        model = local.local_model(arguments)
-        for names, texts in blocks:
-            for path, row in zip(names, model.probabilities(texts), strict=True):
-                label = model.labels[row.argmax()]
-                if arguments.json:
-                    write_json(_answer(path, label, model.labels, row.tolist()))
-                else:
-                    print(f"{path}\t{label}\t{row.max():.4f}", flush=True)
-    return 2 if blocks.num_failures else 0
+    if arguments.run_folder is not None or arguments.model is not None:
+        # Imported now: asking a server needs no TensorFlow, which takes seconds.
+        return importlib.import_module(f"{__package__}.local_predict").run(arguments)
+    if arguments.text_column is not None:
+        raise ValueError("--text-column needs a local model: pass --run or --model.")
+    _ask(arguments, text_paths(arguments.files))
+    return 0
 
 
-def _ask(arguments: argparse.Namespace, paths: Sequence[str]) -> int:
+def answer(
+    path: str, label: str, labels: Sequence[str], row: Sequence[float]
+) -> dict[str, Any]:
+    """Returns what `--json` writes for a document.
+
+    Args:
+        path: Where the document is.
+        label: Its label.
+        labels: Names of the classes.
+        row: Their probabilities.
+    """
+    probabilities = dict(zip(labels, row, strict=True))
+    return {"path": path, "label": label, "probabilities": probabilities}
+
+
+def _ask(arguments: argparse.Namespace, paths: Sequence[str]) -> None:
     """Asks a server, one document a request."""
     texts = [read_text(path) for path in paths]
     labels: list[Any] = []
@@ -41,8 +47,7 @@ def _ask(arguments: argparse.Namespace, paths: Sequence[str]) -> int:
                 print(f"{path}\t{row['label']}\t{max(row['probabilities']):.4f}")
                 continue
             labels = labels or _ask_labels(arguments, len(row["probabilities"]))
-            write_json(_answer(path, row["label"], labels, row["probabilities"]))
-    return 0
+            write_json(answer(path, row["label"], labels, row["probabilities"]))
 
 
 def _ask_for(arguments: argparse.Namespace, path: str, text: str) -> dict[str, Any]:
@@ -69,10 +74,3 @@ def _ask_labels(arguments: argparse.Namespace, number: int) -> list[Any]:
         signature_name="labels",
         timeout=arguments.timeout,
     )
-
-
-def _answer(
-    path: str, label: str, labels: Sequence[str], row: Sequence[float]
-) -> dict[str, Any]:
-    probabilities = dict(zip(labels, row, strict=True))
-    return {"path": path, "label": label, "probabilities": probabilities}

@@ -4,12 +4,9 @@ import codecs
 import os
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 STANDARD_INPUT = "-"
-# What is in memory at a time, and goes through a model together.
-BLOCK_TEXTS = 256
-BLOCK_BYTES = 2**22
 
 
 def text_paths(names: Iterable[str]) -> list[str]:
@@ -69,41 +66,3 @@ def read_text(path: str | os.PathLike[str]) -> str:
             f"The file {path!r} is not UTF-8 text: byte {error.start} does not decode. "
             f"Convert it first, for instance: iconv -f latin1 -t utf8 {path}"
         ) from error
-
-
-class TextBlocks:
-    """Reads texts in blocks of bounded size, and goes on after one that it cannot read.
-
-    Args:
-        paths: Paths of files, and `-`.
-
-    Attributes:
-        num_failures: Number of files that could not be read, each of which a line on
-            standard error names.
-    """
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        self.paths = paths
-        self.num_failures = 0
-
-    def __iter__(self) -> Iterator[tuple[list[str], list[str]]]:
-        """Pairs of paths and texts, at most `BLOCK_TEXTS` and `BLOCK_BYTES` or one."""
-        paths: list[str] = []
-        texts: list[str] = []
-        size = 0
-        for path in self.paths:
-            try:
-                text = read_text(path)
-            except (OSError, ValueError) as error:
-                self.num_failures += 1
-                print(error, file=sys.stderr, flush=True)
-                continue
-            num_bytes = len(text.encode())
-            if texts and (size + num_bytes > BLOCK_BYTES or len(texts) == BLOCK_TEXTS):
-                yield paths, texts
-                paths, texts, size = [], [], 0
-            paths.append(path)
-            texts.append(text)
-            size += num_bytes
-        if texts:
-            yield paths, texts

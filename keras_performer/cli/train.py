@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
             settings(arguments, arguments.data),
             arguments.run_folder,
             verbose=0 if arguments.quiet else "auto",
+            tensorboard=arguments.tensorboard,
         )
         measured = report.evaluate(
             arguments.run_folder, baselines=arguments.baselines == "auto"

@@ -49,7 +49,9 @@ class _Stopped(BaseException):
     """Raised by the signals that ask the server to stop."""
 
 
-def serve(options: ServerOptions) -> None:
+def serve(
+    options: ServerOptions, announce: Callable[[list[str], str], None] | None = None
+) -> None:
     """Load the models, print one line when they can be queried, serve until stopped.
 
     The answers are TensorFlow Serving's: `GET /v1/models/<name>` for the status,
@@ -63,6 +65,8 @@ def serve(options: ServerOptions) -> None:
 
     Args:
         options: a `ServerOptions`.
+        announce: function of the models' names and the address, called when they can
+            be queried; by default it prints the line.
 
     Raises:
         ValueError: the models cannot be loaded or the port cannot be taken; the
@@ -118,8 +122,8 @@ def serve(options: ServerOptions) -> None:
         )
         # From here on connections are accepted, so the line below is true when read.
         listener.listen()
-        names = ", ".join(config.name for config in configs)
-        print(f"Serving {names} at {_get_url(listener)}", flush=True)
+        names = [config.name for config in configs]
+        (announce or _print_address)(names, _get_url(listener))
         server = Server(
             make_config(app, _get_grace_seconds(options)),
             max_connections=_get_max_connections(options),
@@ -146,6 +150,10 @@ def _rare_garbage_collection() -> Iterator[None]:
     finally:
         gc.set_threshold(*thresholds)
         gc.unfreeze()
+
+
+def _print_address(names: list[str], url: str) -> None:
+    print(f"Serving {', '.join(names)} at {url}", flush=True)
 
 
 def _watch_models(

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from keras_performer.text.checks import check_integer
@@ -47,6 +48,9 @@ class DocumentBatches(StepBatches):
         tokens_per_batch: Largest number of ids in a batch, padding counted; sets how
             many windows a batch of each width has. A batch has one window at least.
         seed: Integer from 0, or `None` for one pass in order.
+        class_weights: Weight of each class in the loss, as `balanced_class_weights`
+            gives them: with a seed, batches then have the weight of each window as a
+            third entry, which `fit` takes. `None` for no weights.
 
     Raises:
         ValueError: If an argument is not as described, or no document has ids.
@@ -69,6 +73,7 @@ class DocumentBatches(StepBatches):
         context_length: int,
         tokens_per_batch: int,
         seed: int | None = None,
+        class_weights: npt.ArrayLike | None = None,
     ) -> None:
         # Two windows are to be counted in int32, as widths are.
         self.context_length = check_integer("context_length", context_length, 1, 2**30)
@@ -80,6 +85,9 @@ class DocumentBatches(StepBatches):
             raise ValueError("No document has ids. Expected documents with text.")
         self.documents = documents
         self._label_ids = np.asarray(label_ids, np.int32)
+        if class_weights is not None:
+            class_weights = np.asarray(class_weights, np.float32)
+        self._class_weights = class_weights
         widths = [_SMALLEST_BUCKET]
         while widths[-1] < self.context_length:
             widths.append(2 * widths[-1])
@@ -103,7 +111,11 @@ class DocumentBatches(StepBatches):
         return self._first_steps[number]
 
     def batch(self, step: int) -> tuple[np.ndarray, ...]:
-        """Returns ids, labels and, in one pass in order, the indices of documents."""
+        """Returns ids, labels, and what else the batches have.
+
+        In one pass in order that is the indices of documents; with class weights, the
+        weight of each window.
+        """
         while step >= self._first_steps[-1]:
             self.first_step(len(self._first_steps))
         number = bisect.bisect_right(self._first_steps, step) - 1
@@ -119,13 +131,21 @@ class DocumentBatches(StepBatches):
             row[:length] = self.documents.token_ids[first : first + length]
         indices = owners[members].astype(np.int32)
         labels = self._label_ids[indices]
-        return (ids, labels) if self.seed is not None else (ids, labels, indices)
+        if self.seed is None:
+            return ids, labels, indices
+        if self._class_weights is None:
+            return ids, labels
+        return ids, labels, self._class_weights[labels]
 
     @property
     def element_spec(self) -> tuple[tf.TensorSpec, ...]:
         column = tf.TensorSpec((None,), tf.int32)
         ids = tf.TensorSpec((None, None), tf.int32)
-        return (ids, column) if self.seed is not None else (ids, column, column)
+        if self.seed is None:
+            return ids, column, column
+        if self._class_weights is None:
+            return ids, column
+        return ids, column, tf.TensorSpec((None,), tf.float32)
 
     def _plan(
         self, number: int
@@ -156,6 +176,40 @@ class DocumentBatches(StepBatches):
         else:
             batches = [batches[i] for i in generator.permutation(len(batches))]
         return batches, owners, starts, lengths
+
+
+def balanced_class_weights(
+    documents: TokenArrays, label_ids: Sequence[int], context_length: int
+) -> np.ndarray:
+    """Weights with which all classes have the same share of the loss.
+
+    `N / (K * N_c)`, where N_c of the N windows are of class c, and K is the number of
+    classes that have any. A document counts as many windows as it has on average, and
+    one at least. The mean weight of a window is 1.
+
+    Args:
+        documents: The `TokenArrays` of the documents.
+        label_ids: Integers, the label of each document.
+        context_length: Length of the longest window, in ids.
+
+    Returns:
+        Array of shape `(classes,)`, float32: up to the largest label.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_performer.text import TokenArrays
+    >>> from keras_performer.text.document_batches import balanced_class_weights
+    >>> documents = TokenArrays(np.ones(40, int), lengths=[30, 5, 5])
+    >>> balanced_class_weights(documents, [0, 1, 1], context_length=10).tolist()
+    [0.8333333134651184, 1.25]
+    """
+    windows = np.bincount(
+        label_ids, weights=np.maximum(documents.lengths / context_length, 1)
+    )
+    num_classes = np.count_nonzero(windows)
+    weights = windows.sum() / (num_classes * np.maximum(windows, 1))
+    return np.where(windows, weights, 0).astype(np.float32)
 
 
 def training_batches(

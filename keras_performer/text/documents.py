@@ -4,6 +4,7 @@ import collections
 import hashlib
 import itertools
 import os
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 
@@ -20,6 +21,8 @@ from keras_performer.text.readers.text_reader import FoundTexts, TextReader
 
 MAX_BYTES = 64 * 2**20
 _HALVES = ("train", "test")
+# A folder or a table; of a table in parts, as train-00000-of-00002, each part.
+_HALF = re.compile(r"(?P<half>train|test)(?P<part>[-_.]\d.*)?")
 _BLOCK_BYTES, _BLOCK_TEXTS = 2**20, 64
 
 
@@ -161,7 +164,8 @@ def find_documents(
     dot are left out, as are files beside the class folders, and a link to a folder is
     followed only where it is the class folder.
 
-    A table has a row a document:
+    A table has a row a document. A folder that has no folders in it has tables, which
+    are taken together.
 
     | ending | what it is |
     |---|---|
@@ -175,12 +179,12 @@ def find_documents(
 
     Each document is read once, so that what training could stumble on comes to light
     now. One with nothing but whitespace in it is left out with a warning. What is held
-    is where the texts are: 40 bytes of a row. Compressed tables are decompressed, and
+    is where the texts are: 48 bytes of a row. Compressed tables are decompressed, and
     the texts of Parquet files written, to a temporary file that goes when it is no
     longer used (`TMPDIR` in the environment says where).
 
     Args:
-        directory: Folder of the class folders, or the file of a table.
+        directory: Folder of the class folders, or of tables, or the file of a table.
         labels: Names of the classes in the order of their ids, as when a folder of
             tests must mean the same as one of training; some may have no documents.
             `None` takes the names that are found, sorted.
@@ -214,10 +218,9 @@ def find_documents(
     >>> documents.labels, documents.read(0), documents.name(0)
     (('prose', 'verse'), b'a b', 'lines.csv:2')
     """
-    path = os.fspath(directory)
-    found = _find(path, max_bytes, text_column, label_column)
-    _warn_of_empty(path, found)
-    return _with_label_ids(path, found, labels)
+    found = _find([os.fspath(directory)], max_bytes, text_column, label_column)
+    _warn_of_empty(found)
+    return _with_label_ids(found, labels)
 
 
 def train_test_split(
@@ -262,9 +265,10 @@ def train_test_split(
         members = np.flatnonzero(label_ids == label_id)
         distinct, counts = np.unique(ranks[members], return_counts=True)
         if len(distinct) < 2:
+            again = "" if len(members) == 1 else f", {len(members)} times"
             raise ValueError(
                 f"The class {documents.labels[label_id]!r} has one document, "
-                f"{documents.name(int(members[0]))}. Holding out needs two: add "
+                f"{documents.name(int(members[0]))}{again}. Holding out needs two: add "
                 "documents, or keep those to test on in a folder or file of their own."
             )
         # Whole texts, in the order of their ranks, until the share is reached.
@@ -289,7 +293,9 @@ def find_train_test(
     |---|---|
     | a folder with `train` and `test`, folders or tables (`train.jsonl`) | `test` |
     | a table with a column `split` | rows where it is `test`, of `train` and `test` |
-    | a folder of class folders, or another table | a part that is held out |
+    | a folder of class folders, or other tables | a part that is held out |
+
+    A table may be in parts with numbers: `train-00000-of-00002.parquet` and so on.
 
     Args:
         directory: Folder, or the file of a table, as `find_documents` takes them.
@@ -312,78 +318,94 @@ def find_train_test(
     halves = _find_halves(directory)
     if halves:
         train, test = (_find(halves[half], max_bytes, *columns) for half in _HALVES)
-        for half, found in zip(_HALVES, (train, test), strict=True):
-            _warn_of_empty(halves[half], found)
-        documents = _with_label_ids(halves["train"], train, None)
-        return documents, _with_label_ids(halves["test"], test, documents.labels)
-    found = _find(directory, max_bytes, *columns)
-    _warn_of_empty(directory, found)
-    if not found.splits:
-        return train_test_split(_with_label_ids(directory, found, None), fraction, seed)
-    train, test = _split_by_column(directory, found)
-    documents = _with_label_ids(directory, train, None)
-    return documents, _with_label_ids(directory, test, documents.labels)
+        _warn_of_empty(train)
+        _warn_of_empty(test)
+    else:
+        found = _find([directory], max_bytes, *columns)
+        _warn_of_empty(found)
+        if not found.splits:
+            return train_test_split(_with_label_ids(found), fraction, seed)
+        train, test = _split_by_column(found)
+    documents = _with_label_ids(train)
+    return documents, _with_label_ids(test, documents.labels)
 
 
-def _find(path: str, max_bytes: int, text_column: str, label_column: str) -> FoundTexts:
+def _find(
+    paths: list[str], max_bytes: int, text_column: str, label_column: str
+) -> FoundTexts:
+    """Finds the texts of a folder or a file, or of several files."""
     if max_bytes < 1:
         raise ValueError(f"max_bytes={max_bytes!r} was passed. Expected at least 1.")
-    if os.path.isfile(path):
-        return find_rows(path, text_column, label_column, max_bytes)
-    return find_files(path, max_bytes)
+    if os.path.isdir(paths[0]):
+        paths = _tables_in(paths[0]) or paths
+    if os.path.isfile(paths[0]):
+        return find_rows(paths, text_column, label_column, max_bytes)
+    return find_files(paths[0], max_bytes)
+
+
+def _tables_in(directory: str) -> list[str]:
+    """The tables of a folder that has no folders of classes."""
+    names = [name for name in os.listdir(directory) if not name.startswith(".")]
+    paths = [os.path.join(directory, name) for name in sorted(names)]
+    if any(map(os.path.isdir, paths)):
+        return []
+    return [path for path in paths if table_stem(path)]
 
 
 def _with_label_ids(
-    path: str, found: FoundTexts, labels: Sequence[str] | None
+    found: FoundTexts, labels: Sequence[str] | None = None
 ) -> Documents:
-    kind = "class folder" if os.path.isdir(path) else "label"
+    kind = "class folder" if found.unit == "files" else "label"
     classes = sorted(set(found.labels))
     if labels is None:
         labels = classes
         if len(labels) < 2:
             raise ValueError(
-                f"{path} has one {kind}, {labels[0]!r}. Expected at least two: a "
-                "classifier needs a choice. If a folder has the folders of the "
+                f"{found.where} has one {kind}, {labels[0]!r}. Expected at least two: "
+                "a classifier needs a choice. If a folder has the folders of the "
                 "classes in it, pass that folder instead."
             )
     unknown = sorted(set(classes) - set(labels))
     if unknown:
         raise ValueError(
-            f"{path} has the {kind}s {unknown!r}, which are none of the known labels "
-            f"{list(labels)!r}. Rename or remove them, or train with them."
+            f"{found.where} has the {kind}s {unknown!r}, which are none of the known "
+            f"labels {list(labels)!r}. Rename or remove them, or train with them."
         )
     ids = {label: label_id for label_id, label in enumerate(labels)}
     return Documents(found.reader, [ids[label] for label in found.labels], labels)
 
 
-def _warn_of_empty(path: str, found: FoundTexts) -> None:
+def _warn_of_empty(found: FoundTexts) -> None:
     if found.num_empty:
-        kind = "files" if os.path.isdir(path) else "rows"
         more = ", ..." if found.num_empty > len(found.empty) else ""
         warnings.warn(
-            f"{found.num_empty} {kind} in {path} have no text and are left out: "
-            f"{', '.join(found.empty)}{more}",
+            f"{found.num_empty} {found.unit} in {found.where} have no text and are "
+            f"left out: {', '.join(found.empty)}{more}",
             stacklevel=3,
         )
 
 
-def _find_halves(directory: str) -> dict[str, str]:
-    """The folders or tables `train` and `test` of a folder, if it has them."""
+def _find_halves(directory: str) -> dict[str, list[str]]:
+    """The folder or the tables of each half, `train` and `test`, if there are any."""
     if not os.path.isdir(directory):
         return {}
-    halves: dict[str, str] = {}
+    halves: dict[str, list[str]] = {}
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
-        half = name if os.path.isdir(path) else table_stem(name)
-        if half in _HALVES:
-            if half in halves:
-                raise ValueError(
-                    f"{directory} has both {halves[half]} and {path}. Expected one "
-                    f"`{half}`: remove the other, or put it elsewhere."
-                )
-            halves[half] = path
+        is_folder = os.path.isdir(path)
+        matched = _HALF.fullmatch(name if is_folder else table_stem(name) or "")
+        if not matched or (is_folder and matched["part"]):
+            continue
+        paths = halves.setdefault(matched["half"], [])
+        paths.append(path)
+        if len(paths) > 1 and not matched["part"]:
+            raise ValueError(
+                f"{directory} has both {paths[0]} and {path}. Expected one "
+                f"`{matched['half']}`, or parts with numbers, such as "
+                "train-00000-of-00002.parquet: remove the other, or put it elsewhere."
+            )
     if len(halves) == 1:
-        [path] = halves.values()
+        [[path, *_]] = halves.values()
         kind = "folder" if os.path.isdir(path) else "file"
         raise ValueError(
             f"{directory} has the {kind} {path} without its counterpart. "
@@ -393,30 +415,27 @@ def _find_halves(directory: str) -> dict[str, str]:
     return halves
 
 
-def _split_by_column(path: str, found: FoundTexts) -> tuple[FoundTexts, FoundTexts]:
+def _split_by_column(found: FoundTexts) -> tuple[FoundTexts, FoundTexts]:
     """The rows whose column `split` is `train`, and those where it is `test`."""
     counts = collections.Counter(found.splits)
     others = {name: number for name, number in counts.items() if name not in _HALVES}
     if not counts["train"] or not counts["test"]:
         raise ValueError(
-            f"The column {SPLIT_COLUMN!r} of {path} has {dict(counts.most_common(5))}. "
-            "Expected rows of both 'train' and 'test'. Rename a column that means "
-            "something else."
+            f"The column {SPLIT_COLUMN!r} of {found.where} has "
+            f"{dict(counts.most_common(5))}. Expected rows of both 'train' and 'test'. "
+            "Rename a column that means something else."
         )
     if others:
         warnings.warn(
-            f"{sum(others.values())} rows of {path} are left out, whose column "
+            f"{sum(others.values())} rows of {found.where} are left out, whose column "
             f"{SPLIT_COLUMN!r} is none of 'train' and 'test': {others}.",
             stacklevel=3,
         )
     splits = np.array(found.splits)
     train, test = (
-        FoundTexts(
-            found.reader.select(np.flatnonzero(splits == half)),
-            list(itertools.compress(found.labels, splits == half)),
-            [],
-            0,
-            [],
+        found._replace(
+            reader=found.reader.select(np.flatnonzero(splits == half)),
+            labels=list(itertools.compress(found.labels, splits == half)),
         )
         for half in _HALVES
     )

@@ -255,10 +255,11 @@ def _count_words(texts: tf.data.Dataset, lowercase: bool) -> dict[str, int]:
         counts.update(words.tolist())
     parts: collections.Counter[str] = collections.Counter()
     for encoded, count in counts.items():
-        word = encoded.decode("utf-8")
-        length = len(word) if len(word) <= _WORD_LENGTH else _PART_LENGTH
-        for start in range(0, len(word), length):
-            parts[word[start : start + length]] += count
+        # Unlike the splitter, the tokenizer splits at no-break and wide spaces too.
+        for word in encoded.decode("utf-8").split():
+            length = len(word) if len(word) <= _WORD_LENGTH else _PART_LENGTH
+            for start in range(0, len(word), length):
+                parts[word[start : start + length]] += count
     return parts
 
 

@@ -9,6 +9,7 @@ from keras_performer.text.documents import MAX_BYTES
 
 TOKENIZERS = ("wordpiece", "bytes")
 MONITORS = ("accuracy", "loss")
+CLASS_WEIGHTS = (None, "balanced")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,12 @@ class ClassifierSettings:
         seed: Seeds weights, projections, dropout and the order of the documents.
         text_column: Column of the texts, where the documents are rows of a table.
         label_column: Column of the labels there.
+        class_weight: `None`, or `"balanced"`: windows of rare classes weigh more in the
+            loss of the training, so that each class has the same share of it.
+        early_stopping: Number of epochs without a better `monitor` after which the
+            training ends; 0 for never.
+        mixed_precision: Whether the layers of the backbone compute in bfloat16; their
+            weights stay float32.
 
     Raises:
         ValueError: If a setting is out of its range.
@@ -79,12 +86,16 @@ class ClassifierSettings:
     seed: int = 0
     text_column: str = "text"
     label_column: str = "label"
+    class_weight: str | None = None
+    early_stopping: int = 0
+    mixed_precision: bool = False
 
     def __post_init__(self) -> None:
         for name, known in (
             ("tokenizer", TOKENIZERS),
             ("block", tuple(BLOCKS)),
             ("monitor", MONITORS),
+            ("class_weight", CLASS_WEIGHTS),
         ):
             value = getattr(self, name)
             if value not in known:
@@ -113,7 +124,13 @@ class ClassifierSettings:
                 f"lower `context_length`. Received: tokens_per_batch="
                 f"{self.tokens_per_batch}, context_length={self.context_length}"
             )
-        for name in ("learning_rate", "weight_decay", "redraw_interval", "seed"):
+        for name in (
+            "learning_rate",
+            "weight_decay",
+            "redraw_interval",
+            "seed",
+            "early_stopping",
+        ):
             value = getattr(self, name)
             if value < 0:
                 raise ValueError(

@@ -73,7 +73,8 @@ class RunFolder:
 
         Raises:
             ValueError: If the folder holds something else than a training with the
-                same settings on the same documents. Only `epochs` may be more.
+                same settings on the same documents. Only `epochs` may be more, and
+                `early_stopping` another.
         """
         if self._is_new():
             return
@@ -89,7 +90,10 @@ class RunFolder:
             )
         before = self.settings()
         more_epochs = max(before.epochs, settings.epochs)
-        if dataclasses.replace(before, epochs=more_epochs) != settings:
+        same = dataclasses.replace(
+            before, epochs=more_epochs, early_stopping=settings.early_stopping
+        )
+        if same != settings:
             differences = [
                 f"{name}: {getattr(before, name)!r} there, {value!r} now"
                 for name, value in vars(settings).items()
@@ -98,7 +102,8 @@ class RunFolder:
             raise ValueError(
                 f"The run folder {str(self.path)!r} holds a training with other "
                 f"settings ({'; '.join(differences)}). Pass the same settings, or more "
-                "`epochs`, to go on with it, or choose another folder."
+                "`epochs` or another `early_stopping`, to go on with it, or choose "
+                "another folder."
             )
         if _read_json(self.documents_path) != fingerprint(documents):
             raise ValueError(
@@ -107,7 +112,7 @@ class RunFolder:
                 "on them as they are now."
             )
         is_complete = self.model_path.exists()
-        if more_epochs > before.epochs and is_complete and not self._has_checkpoint():
+        if settings != before and is_complete and not self._has_checkpoint():
             raise ValueError(
                 f"The training in {str(self.path)!r} is complete and has no checkpoint "
                 f"to go on from to epochs={settings.epochs}: an older version removed "
@@ -117,7 +122,8 @@ class RunFolder:
     def open(self, settings: ClassifierSettings, documents: Documents) -> None:
         """Starts a training here, or goes on with the one that is here.
 
-        With more `epochs` than before, a complete training is incomplete again.
+        With more `epochs` or another `early_stopping` than before, a complete training
+        is incomplete again.
 
         Args:
             settings: The `ClassifierSettings` of the training.

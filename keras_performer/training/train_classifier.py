@@ -16,6 +16,7 @@ from keras_performer.text import (
     tokenize_each,
     train_test_split,
 )
+from keras_performer.text.document_batches import balanced_class_weights
 from keras_performer.text.vocabulary import import_tensorflow_text
 from keras_performer.training.checkpoints.best_weights import BestWeights
 from keras_performer.training.classifier_settings import ClassifierSettings
@@ -32,6 +33,7 @@ def train_classifier(
     settings: ClassifierSettings,
     run_folder: str | os.PathLike[str],
     verbose: int | str = "auto",
+    tensorboard: bool = False,
 ) -> PerformerTextClassifier:
     """Trains a classifier of long documents.
 
@@ -44,7 +46,7 @@ def train_classifier(
     An epoch is a number of steps, the same for each: as many as a pass over the
     documents has on average, rounded up. With more `epochs` than before, the same
     training goes on, complete or not, at the learning rate that the longer schedule has
-    there.
+    there. With another `early_stopping` too; a training that it ended is complete.
 
     It warns where more than 2 % of the bytes of words, in a sample of the documents,
     are unknown to the vocabulary.
@@ -53,6 +55,7 @@ def train_classifier(
         settings: A `ClassifierSettings`.
         run_folder: Folder to write to; new, or of a training with the same settings.
         verbose: `verbose` of `keras.Model.fit`; off a terminal, lines instead of a bar.
+        tensorboard: Whether to write event files for TensorBoard.
 
     Returns:
         The trained `PerformerTextClassifier`, with the weights of the best epoch.
@@ -98,7 +101,9 @@ def train_classifier(
         steps_per_epoch=steps_per_epoch,
         validation_data=validation_data,
         monitor=("" if validation is None else "val_") + settings.monitor,
+        patience=settings.early_stopping or None,
         callbacks=callbacks,
+        tensorboard=tensorboard,
         verbose=verbose,
     )
     BestWeights(folder.best_weights_path).load(model)
@@ -132,6 +137,7 @@ def build_classifier(
         feature_map=settings.feature_map,
         num_features=settings.num_features,
         seed=settings.seed,
+        dtype="mixed_bfloat16" if settings.mixed_precision else None,
     )
     return PerformerTextClassifier(
         backbone, num_classes, dropout=settings.dropout, seed=settings.seed
@@ -230,10 +236,17 @@ def _batches(
     tokenizer: Tokenizer,
     seed: int | None,
 ) -> DocumentBatches:
+    token_arrays = tokenize_each(documents, tokenizer)
+    class_weights = None
+    if settings.class_weight == "balanced":
+        class_weights = balanced_class_weights(
+            token_arrays, documents.label_ids, settings.context_length
+        )
     return DocumentBatches(
-        tokenize_each(documents, tokenizer),
+        token_arrays,
         documents.label_ids,
         settings.context_length,
         settings.tokens_per_batch,
         seed,
+        class_weights,
     )

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 
 from keras_performer.callbacks import RedrawProjections
-from keras_performer.layers.validation import check_size
-from keras_performer.training.checkpoints.best_weights import BestWeights
+from keras_performer.layers.validation import check_optional_size, check_size
+from keras_performer.training.checkpoints.best_weights import BestWeights, is_better
 from keras_performer.training.checkpoints.checkpoint import Checkpoint
 from keras_performer.training.history_file import HistoryFile
 from keras_performer.training.out_of_memory import (
@@ -38,6 +38,7 @@ def train_steps(
     validate_every: int | None = None,
     monitor: str = "val_loss",
     monitor_mode: str = "auto",
+    patience: int | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     tensorboard: bool = False,
     verbose: int | str = "auto",
@@ -81,6 +82,10 @@ def train_steps(
             where the highest is, and of equal ones that of the lowest loss. `"auto"` is
             `"max"` for accuracies, areas under a curve, precision, recall and F1 by
             their names, and `"min"` for all others.
+        patience: Number of measurements of `monitor` without a better one after which
+            the training ends before `num_steps`; `None` for never. They are counted in
+            the history, so a training that was killed ends as one that was not, and one
+            that ended goes on when it is called with a larger number.
         callbacks: Further `keras.callbacks.Callback`s. What they keep outside of the
             model and the optimizer begins anew in each call.
         tensorboard: Whether to write event files for TensorBoard.
@@ -129,6 +134,7 @@ def train_steps(
         steps_per_epoch=steps_per_epoch,
         validate_every=validate_every,
     )
+    check_optional_size("patience", patience)
     is_score = best_when_high(monitor, monitor_mode)
     length = steps_per_epoch or checkpoint_every
     validate_every = validate_every or length
@@ -136,7 +142,13 @@ def train_steps(
     if (folder / "backup").is_dir():  # its name in older versions
         (folder / "backup").rename(folder / "checkpoints")
     counter = _StepCounter(
-        folder, num_steps, checkpoint_every, steps_per_epoch, monitor, is_score
+        folder,
+        num_steps,
+        checkpoint_every,
+        steps_per_epoch,
+        monitor,
+        is_score,
+        patience,
     )
     counter.resume(model)
     folder.mkdir(parents=True, exist_ok=True)
@@ -195,17 +207,19 @@ class _StepCounter(keras.callbacks.Callback):
         steps_per_epoch: int | None,
         monitor: str,
         is_score: bool,
+        patience: int | None,
     ) -> None:
         super().__init__()
         self.step = 0
         self.history = HistoryFile(folder / "history.csv")
-        self.is_stopped = False  # by another callback
+        self.is_stopped = False  # by another callback, or for lack of gains
         self.is_validating = False
         self._num_steps = num_steps
         self._checkpoint_every = checkpoint_every
         self._steps_per_epoch = steps_per_epoch
         self._monitor = monitor
         self._is_score = is_score
+        self._patience = patience
         self._best = BestWeights(folder / "best.weights.h5")
         self._checkpoint = Checkpoint(folder / "checkpoints")
 
@@ -221,6 +235,7 @@ class _StepCounter(keras.callbacks.Callback):
             )
         self.step = self._checkpoint.restore(model)
         self.history.truncate(self.step)
+        self.is_stopped = self._has_stalled()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         length = self._steps_per_epoch or self._checkpoint_every
@@ -260,14 +275,35 @@ class _StepCounter(keras.callbacks.Callback):
         place = {} if self._steps_per_epoch is None else {"epoch": epoch}
         self.history.append(self.step, place | logs)
         if self._monitor in logs:
-            loss, score = logs[self._monitor], None
-            if self._is_score:
-                validated = self._monitor.startswith("val_")
-                loss, score = logs["val_loss" if validated else "loss"], loss
-            self._best.keep(self.model, loss, score, step=self.step, **place)
+            best = self._measured(logs)
+            self._best.keep(
+                self.model, best["loss"], best.get("score"), step=self.step, **place
+            )
         self._checkpoint.save(self.model, self.step)
-        if self._begun:
+        self.is_stopped |= self._has_stalled()
+        if self._begun or self.is_stopped:
             self.model.stop_training = True  # the next `fit` has whole epochs
+
+    def _measured(self, logs: Any) -> dict[str, float]:
+        """The loss, and the score where that decides."""
+        if not self._is_score:
+            return {"loss": logs[self._monitor]}
+        validated = self._monitor.startswith("val_")
+        loss = logs["val_loss" if validated else "loss"]
+        return {"loss": loss, "score": logs[self._monitor]}
+
+    def _has_stalled(self) -> bool:
+        """Whether the last measurements, as many as `patience`, brought no gain."""
+        if self._patience is None:
+            return False
+        best, without_gain = {"loss": float("inf")}, 0
+        for row in self.history.rows():
+            if self._monitor in row:
+                measured = self._measured(row)
+                without_gain += 1
+                if is_better(measured, best):
+                    best, without_gain = measured, 0
+        return without_gain >= self._patience
 
 
 def best_when_high(monitor: str, mode: str) -> bool:

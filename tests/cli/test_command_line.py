@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import json
 import os
 import re
 import runpy
@@ -11,9 +12,10 @@ import sys
 
 import pytest
 
+from keras_performer import server
 from keras_performer.cli import main as command_line
 from keras_performer.cli import train
-from keras_performer.cli.arguments import serve
+from keras_performer.cli.arguments import serve as serve_flags
 from keras_performer.cli.predict import read_text
 from keras_performer.server import ServerOptions
 from keras_performer.server.server_options import TENSORFLOW_SERVING_FLAGS
@@ -113,7 +115,8 @@ def test_the_flags_of_train_have_the_defaults_of_the_settings():
 
 def test_every_setting_has_a_flag_that_acts():
     values = {"tokenizer": "bytes", "feature_map": "softmax", "monitor": "loss"}
-    values["block"] = "plain"
+    values |= {"block": "plain", "class_weight": "balanced"}
+    values |= {"mixed_precision": True}
     arguments = ["train", "--data", "d", "--run", "r"]
     expected = {"data": None}
     for field in dataclasses.fields(ClassifierSettings):
@@ -126,7 +129,8 @@ def test_every_setting_has_a_flag_that_acts():
             if isinstance(default, float):
                 value = default / 2
         expected[field.name] = value
-        arguments += [f"--{field.name.replace('_', '-')}", str(value)]
+        flag = f"--{field.name.replace('_', '-')}"
+        arguments += [flag] if value is True else [flag, str(value)]
     made = dataclasses.asdict(train.settings(parse(*arguments), "d"))
     assert {**made, "data": None} == expected
     defaults = dataclasses.asdict(ClassifierSettings(data="d"))
@@ -141,10 +145,23 @@ def test_serve_takes_the_flags_of_the_options():
     names = [field.name for field in dataclasses.fields(ServerOptions)]
     made = ServerOptions(**{name: getattr(parsed, name) for name in names})
     assert made == ServerOptions(model_name="m", model_base_path="b", rest_api_port=0)
-    assert set(serve.HELP) == set(names)
+    assert set(serve_flags.HELP) == set(names)
     for text, value in (("=true", True), ("=0", False), ("", True)):
         parsed = parse("serve", f"--enable_model_warmup{text}")
         assert parsed.enable_model_warmup is value
+
+
+def test_serve_tells_its_address_as_json(monkeypatch, capsys):
+    def serve(options, announce):
+        print("a message")
+        announce(["m"], "http://127.0.0.1:9")
+
+    monkeypatch.setattr(server, "serve", serve, raising=False)
+    flags = ["--model_name=m", "--model_base_path=b", "--json"]
+    assert command_line.main(["serve", *flags]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"url": "http://127.0.0.1:9", "models": ["m"]}
+    assert captured.err == "a message\n"
 
 
 def test_serve_refuses_flags_that_only_tensorflow_serving_has(capsys):
@@ -203,6 +220,25 @@ def test_predict_without_a_server_says_how_to_start_one(tmp_path, capsys):
     arguments = ["predict", "--url", "http://127.0.0.1:9", str(path)]
     assert command_line.main(arguments) == 2
     assert "keras-performer serve" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    program = """
+import sys
+from keras_performer.cli import main, predict
+def run(arguments):
+    while True:
+        print("a line")
+predict.run = run
+sys.exit(main.main(["predict", "file"]))
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"a line\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 @pytest.mark.parametrize(("command", "says"), [("train", True), ("serve", False)])

@@ -9,7 +9,7 @@ import pytest
 from letter_classifier import probability_of_a
 
 from keras_performer.cli import main as command_line
-from keras_performer.cli import texts
+from keras_performer.cli import text_blocks, texts
 
 
 @pytest.fixture(params=["--run", "--model"])
@@ -33,7 +33,7 @@ def folder(tmp_path):
 def test_a_folder_gives_a_line_of_json_a_document(
     model_flags, folder, capsys, monkeypatch
 ):
-    monkeypatch.setattr(texts, "BLOCK_TEXTS", 3)
+    monkeypatch.setattr(text_blocks, "BLOCK_TEXTS", 3)
     assert command_line.main(["predict", *model_flags, "--json", str(folder)]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     names = ["0.txt", "1.txt", "2.txt", "more/3"]
@@ -57,6 +57,24 @@ def test_standard_input_is_a_document_and_lines_have_tabs(
     path, label, probability = capsys.readouterr().out.rstrip("\n").split("\t")
     assert (path, label) == ("-", "b")
     assert float(probability) == pytest.approx(1 - probability_of_a("bbb"), abs=1e-4)
+
+
+def test_rows_of_tables_are_documents_where_their_column_is_named(
+    letter_run, folder, tmp_path, capsys
+):
+    table = tmp_path / "rows.jsonl"
+    rows = [{"words": "aab"}, {"words": ""}, {"words": "b\ud800"}, {"other": 1}]
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["predict", "--run", str(letter_run.path), "--text-column", "words"]
+    files = [str(table), str(folder / "1.txt")]
+    assert command_line.main([*command, *files]) == 2
+    captured = capsys.readouterr()
+    found = [line.split("\t")[:2] for line in captured.out.splitlines()]
+    names = [f"{table}:1", f"{table}:2", f"{table}:3", files[1]]
+    assert found == [[n, label] for n, label in zip(names, "aaba", strict=True)]
+    assert "no column 'words'" in captured.err
+    assert command_line.main(["predict", "--text-column", "words", *files]) == 2
+    assert "--run or --model" in capsys.readouterr().err
 
 
 def test_it_goes_on_after_a_file_that_cannot_be_read(letter_run, folder, capsys):
@@ -93,9 +111,9 @@ def test_export_tells_as_json_what_it_wrote(letter_run, tmp_path, capsys):
 
 
 def test_blocks_are_bounded_in_bytes(folder, monkeypatch):
-    monkeypatch.setattr(texts, "BLOCK_BYTES", 3)
+    monkeypatch.setattr(text_blocks, "BLOCK_BYTES", 3)
     paths = texts.text_paths([str(folder)])
-    blocks = [list(map(len, block)) for _, block in texts.TextBlocks(paths)]
+    blocks = [list(map(len, block)) for _, block in text_blocks.TextBlocks(paths)]
     assert blocks == [[2], [301], [0, 1]]
 
 

@@ -29,7 +29,7 @@ def code(page, language):
 def commands(page):
     """The lines of a page that call `keras-performer`, as lists of arguments."""
     lines = "\n".join(code(page, "sh")).replace("\\\n", " ").splitlines()
-    lines = [line.strip().rstrip("&") for line in lines]
+    lines = [re.sub(r" >\S+", "", line.strip().rstrip("&")) for line in lines]
     return [
         shlex.split(line)[1:] for line in lines if line.startswith("keras-performer ")
     ]
@@ -100,7 +100,7 @@ def test_links_lead_to_files(page):
 
 def test_commands_and_links_are_found(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("[a](b.md#c)\n```sh\nkeras-performer serve \\\n  --x=1 &\n```\n")
+    page.write_text("[a](b.md#c)\n```sh\nkeras-performer serve \\\n  --x=1 >y &\n```\n")
     assert links(page) == ["b.md#c"]
     assert commands(page) == [["serve", "--x=1"]]
 

@@ -17,6 +17,7 @@ from keras_performer.text import (
     tokenize_each,
     training_batches,
 )
+from keras_performer.text.document_batches import balanced_class_weights
 
 LENGTHS = (1, 3, 15, 16, 17, 50, 63, 64, 65, 100, 127, 128, 129, 700, 1800)
 CONTEXT = 128
@@ -352,3 +353,24 @@ def test_documents_without_ids_cannot_be_trained_on():
 def test_refuses_no_documents():
     with pytest.raises(ValueError, match="documents is empty"):
         evaluation(Documents((), (), ("a", "b")))
+
+
+def test_balanced_classes_have_the_same_share_of_the_loss():
+    lengths = [300, 20, 20, 700, 0, 10]
+    label_ids = [0, 1, 1, 0, 1, 3]
+    arrays = TokenArrays(np.ones(sum(lengths), int), lengths)
+    weights = balanced_class_weights(arrays, label_ids, 100)
+    assert weights.dtype == np.float32 and weights[2] == 0  # a class without documents
+    windows = np.array([10, 3, 0, 1])
+    np.testing.assert_allclose(weights * windows, [14 / 3, 14 / 3, 0, 14 / 3], 1e-6)
+
+
+def test_batches_have_the_weights_of_their_windows():
+    arrays = TokenArrays(np.ones(40, int), [30, 5, 5])
+    batches = DocumentBatches(arrays, [0, 1, 2], 10, 640, 0, class_weights=[0.5, 3, 2])
+    _, labels, weights = next(iter(batches.dataset()))
+    assert set(labels.numpy()) == {0, 1, 2}
+    np.testing.assert_array_equal(weights, np.array([0.5, 3, 2])[labels.numpy()])
+    # Evaluations have none.
+    batches = DocumentBatches(arrays, [0, 1, 2], 10, 640, class_weights=[0.5, 3, 2])
+    assert batches.batch(0)[2].dtype == np.int32

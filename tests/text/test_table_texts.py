@@ -1,6 +1,7 @@
 """Documents that are rows of tables: compressed, labelled, split, held out."""
 
 import bz2
+import contextlib
 import gc
 import gzip
 import json
@@ -49,18 +50,26 @@ def test_compressed_tables_are_read_as_plain_ones(tmp_path, module):
         find_documents(tmp_path / "b.jsonl")
 
 
+def open_files():
+    """Pairs of a descriptor and the file that it is of."""
+    found = set()
+    for path in pathlib.Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # that of the folder itself
+            found.add((path.name, str(path.readlink())))
+    return found
+
+
 def test_files_are_closed_when_their_documents_go(tmp_path):
-    folder = pathlib.Path("/proc/self/fd")
-    before = len(list(folder.iterdir()))
-    write(tmp_path / "a.jsonl", *TWO)
-    (tmp_path / "b.jsonl.gz").write_bytes(
-        gzip.compress((tmp_path / "a.jsonl").read_bytes())
-    )
+    plain = write(tmp_path / "a.jsonl", *TWO)
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    gc.collect()
+    before = open_files()
     documents = [find_documents(path) for path in tmp_path.iterdir()]
-    assert len(list(folder.iterdir())) == before + 2
+    opened = open_files() - before
+    assert len(opened) == 2
     del documents
     gc.collect()
-    assert len(list(folder.iterdir())) == before
+    assert opened.isdisjoint(open_files())
 
 
 def test_labels_of_any_type_are_names(tmp_path):
@@ -138,7 +147,7 @@ def test_a_text_that_is_there_twice_is_on_one_side(tmp_path):
         assert set(texts_of(train)).isdisjoint(texts_of(test))
         assert abs(len(test) - fraction * (len(train) + len(test))) <= 4
     write(path, *table(2, twice=[0, 0, 1, 1]))
-    with pytest.raises(ValueError, match="'a' has one document"):
+    with pytest.raises(ValueError, match=r"'a' has one document, .*jsonl:1, 3 times"):
         train_test_split(find_documents(path), 0.5)
 
 
@@ -179,9 +188,30 @@ def test_tables_may_be_the_halves(tmp_path):
         find_train_test(tmp_path)
 
 
-def test_a_table_in_a_folder_is_asked_for_by_its_name(tmp_path):
-    write(tmp_path / "reviews.jsonl", *TWO)
-    with pytest.raises(ValueError, match=r"no class folders.*of a table pass the file"):
+def test_tables_may_be_in_parts(tmp_path):
+    for part in (1, 0):
+        write(tmp_path / f"train-0000{part}-of-00002.jsonl", *table(6)[part::2])
+    write(tmp_path / "test-00000-of-00001.jsonl", doc("x", "b"))
+    train, test = find_train_test(tmp_path)
+    assert texts_of(train) == [f"text {i}" for i in (0, 2, 4, 1, 3, 5)]
+    assert train.name(3) == f"{tmp_path}/train-00001-of-00002.jsonl:1"
+    assert (train.size(3), train.label_ids) == (6, (0, 0, 0, 1, 1, 1))
+    assert (texts_of(test), test.label_ids) == (["x"], (1,))
+
+
+def test_a_folder_of_tables_is_all_their_rows(tmp_path):
+    write(tmp_path / "b.jsonl", *table(20)[10:], doc(" "))
+    write(tmp_path / "a.jsonl", *table(20)[:10])
+    (tmp_path / "README.md").write_text("beside them")
+    with pytest.warns(UserWarning, match=r"1 rows in .*b.jsonl:11"):
+        documents = find_documents(tmp_path)
+    assert texts_of(documents) == [row["text"] for row in table(20)]
+    whole = find_documents(write(tmp_path / "whole.json", *table(20)))
+    (tmp_path / "whole.json").unlink()
+    held = train_test_split(documents, 0.2)[1]
+    assert texts_of(held) == texts_of(train_test_split(whole, 0.2)[1])
+    (tmp_path / "c.csv").write_text("text,class\nx,y\n")
+    with pytest.raises(ValueError, match=r"c.csv, line 1 has no column 'label'"):
         find_train_test(tmp_path)
 
 

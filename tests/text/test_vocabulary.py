@@ -107,6 +107,17 @@ def test_text_without_spaces_is_learnt_and_spelt(text):
     assert tokenizer.unknown_share([text]) == 0
 
 
+# No-break, narrow and ideographic spaces, and separators of lines and paragraphs.
+@pytest.mark.parametrize("space", ["\xa0", "\u202f", "\u3000", "\u2028", "\u2029"])
+def test_spaces_of_any_kind_part_words(space):
+    text = f"long{space}way 5{space}% {space} so"
+    vocabulary = learn_vocabulary([text] * 3, 64)
+    assert {"long", "way"} <= set(vocabulary)
+    tokenizer = WordPieceTokenizer(vocabulary)
+    expected = tokenizer.tokenize([text.replace(space, " ")])
+    assert tokenizer.tokenize([text]).to_list() == expected.to_list()
+
+
 def test_long_distinct_words_do_not_cost_more_than_short_ones(monkeypatch):
     monkeypatch.setattr(vocabulary_module, "_DISTINCT_WORDS", 0)
     given = []

@@ -10,6 +10,7 @@ from keras_performer.training import ClassifierSettings
     ("name", "value"),
     [
         ("tokenizer", "letters"),
+        ("class_weight", "equal"),
         ("epochs", 0),
         ("context_length", -1),
         ("num_heads", 1.5),
@@ -19,6 +20,7 @@ from keras_performer.training import ClassifierSettings
         ("dropout", 1.0),
         ("validation_fraction", -0.1),
         ("learning_rate", -1.0),
+        ("early_stopping", -1),
     ],
 )
 def test_settings_out_of_range_are_named(name, value):

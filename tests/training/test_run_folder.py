@@ -1,5 +1,7 @@
 """Run folders of other documents, that are not complete, or damaged."""
 
+import dataclasses
+
 import pytest
 from small_classifier import SMALL
 from small_corpus import write_corpus
@@ -24,6 +26,18 @@ def test_other_documents_do_not_go_on(tmp_path):
     (data / "train" / "sea" / "0.txt").write_text("another text")
     with pytest.raises(ValueError, match="documents have changed"):
         folder.open(settings, documents)
+
+
+def test_epochs_and_early_stopping_may_be_others(settings, tmp_path):
+    documents, _ = find_train_test(settings.data)
+    folder = RunFolder(tmp_path / "run")
+    folder.open(dataclasses.replace(settings, early_stopping=2), documents)
+    for change in ({"early_stopping": 3}, {"early_stopping": 0, "epochs": 9}):
+        changed = dataclasses.replace(settings, **change)
+        folder.open(changed, documents)
+        assert folder.settings() == changed
+    with pytest.raises(ValueError, match="mixed_precision: False there, True now"):
+        folder.open(dataclasses.replace(changed, mixed_precision=True), documents)
 
 
 def test_an_incomplete_run_has_no_model(settings, tmp_path):
@@ -68,3 +82,20 @@ def test_a_folder_of_a_start_that_was_killed_is_started_again(settings, tmp_path
     assert killed.labels() == whole.labels()
     assert killed.settings() == settings
     assert killed.documents_path.read_text() == whole.documents_path.read_text()
+
+
+def test_a_table_whose_texts_changed_does_not_go_on(tmp_path):
+    table = tmp_path / "a.csv"
+    rows = [f"{label},text {index}" for index in range(3) for label in "ab"]
+    table.write_text("\n".join(["class,text", *rows]))
+    settings = ClassifierSettings(data=str(table), label_column="class", **SMALL)
+    train, test = settings.find_train_test()
+    assert (len(train), len(test), train.labels) == (4, 2, ("a", "b"))
+    folder = RunFolder(tmp_path / "run")
+    folder.open(settings, train)
+    folder.check(settings, settings.find_train_test()[0])
+    table.write_text(
+        table.read_text().replace("text", "Text").replace("Text", "text", 1)
+    )
+    with pytest.raises(ValueError, match="documents have changed"):
+        folder.check(settings, settings.find_train_test()[0])

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gzip
 import json
 import pathlib
 import shutil
@@ -23,6 +24,7 @@ from keras_performer.text import (
 from keras_performer.training import (
     ClassifierSettings,
     RunFolder,
+    build_classifier,
     evaluate_classifier,
     train_classifier,
 )
@@ -80,6 +82,28 @@ def test_the_model_learns_and_is_measured(complete, settings):
     assert measured.num_windows > 2 * measured.num_documents
     assert measured.documents >= 0.9
     assert measured.whole >= 0.9
+
+
+def test_a_table_of_classes_of_unequal_size(tmp_path):
+    rows = ["id,label,text"]
+    rows += [f'{i},sea,"a ship, {i} sails and ""waves"""' for i in range(40)]
+    rows += [f"{i},farm,a barn of hay {i}" for i in range(4)]
+    data = tmp_path / "a.csv.gz"
+    data.write_bytes(gzip.compress("\n".join(rows).encode()))
+    settings = ClassifierSettings(
+        data=str(data),
+        **{**SMALL, "epochs": 1, "tokens_per_batch": 256, "validation_fraction": 0},
+        class_weight="balanced",
+    )
+    train_classifier(settings, tmp_path / "run", verbose=0)
+    folder = RunFolder(tmp_path / "run")
+    [row] = folder.history()
+    # A model that knows nothing has this loss where classes have the same share of it.
+    assert 0 < row["loss"] < 1.5
+    _, test = folder.settings().find_train_test()
+    assert [test.labels[label_id] for label_id in test.label_ids].count("farm") == 1
+    measured = evaluate_classifier(folder.model(), folder.tokenizer(), test, 128, 1024)
+    assert measured.num_documents == len(test)
 
 
 STEPS = 17  # of an epoch
@@ -158,6 +182,32 @@ def test_word_pieces_relu_and_no_validation(corpus, tmp_path):
     folder = RunFolder(tmp_path / "run")
     assert folder.tokenizer().vocabulary_size <= 200
     assert set(folder.history()[0]) == {"step", "epoch", "accuracy", "loss"}
+
+
+def test_mixed_precision_keeps_weights_and_probabilities_in_float32(settings):
+    mixed = dataclasses.replace(settings, mixed_precision=True)
+    model = build_classifier(mixed, vocabulary_size=257, num_classes=2)
+    assert model.backbone(np.ones((1, 8), "int32")).dtype == "bfloat16"
+    assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
+    assert model(np.ones((1, 8), "int32")).dtype == "float32"
+
+
+def test_early_stopping_and_tensorboard_reach_the_training(
+    settings, tmp_path, monkeypatch
+):
+    class Reached(Exception):
+        pass
+
+    def train_steps(*arguments, patience, tensorboard, **others):
+        raise Reached(patience, tensorboard)
+
+    module = sys.modules["keras_performer.training.train_classifier"]
+    monkeypatch.setattr(module, "train_steps", train_steps)
+    for epochs, patience in ((0, None), (2, 2)):
+        stopping = dataclasses.replace(settings, early_stopping=epochs)
+        with pytest.raises(Reached) as reached:
+            train_classifier(stopping, tmp_path / "run", verbose=0, tensorboard=True)
+        assert reached.value.args == (patience, True)
 
 
 def test_a_complete_run_is_not_trained_again(complete, settings, monkeypatch):

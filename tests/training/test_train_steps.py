@@ -1,6 +1,7 @@
 """Training by steps: exact wherever it was killed, clear where something is amiss."""
 
 import functools
+import itertools
 
 import keras
 import numpy as np
@@ -338,6 +339,43 @@ def test_the_best_weights_by_another_measure(tmp_path, mode, choose):
     )
     best = BestWeights(tmp_path / "best.weights.h5").best()
     assert best["loss"] == choose(row["loss"] for row in history)
+
+
+def test_it_ends_where_there_are_no_more_gains(tmp_path):
+    x = np.ones((4, 1), "float32")
+    asked = []
+
+    def batches_from(step):
+        asked.append(step)
+        return ((x, x) for _ in itertools.count())
+
+    def trained(num_steps, patience):
+        asked.clear()
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=False)
+        history = train_steps(
+            model,
+            batches_from,
+            num_steps,
+            tmp_path,
+            checkpoint_every=2,
+            monitor="loss",
+            patience=patience,
+            verbose=0,
+        )
+        return [row["step"] for row in history]
+
+    assert trained(4, patience=3) == [2, 4]
+    # The measurements of the call before count: 2 was the best, 8 the third after it.
+    assert trained(20, patience=3) == [2, 4, 6, 8]
+    assert asked == [4]
+    assert trained(20, patience=3) == [2, 4, 6, 8]
+    assert asked == []
+    assert trained(20, patience=4) == [2, 4, 6, 8, 10]
+    assert trained(14, patience=None)[-1] == 14
+    assert BestWeights(tmp_path / "best.weights.h5").best()["step"] == 2
+    with pytest.raises(ValueError, match="patience=0"):
+        trained(20, patience=0)
 
 
 @pytest.mark.parametrize(

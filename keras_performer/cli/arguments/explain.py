@@ -32,7 +32,9 @@ def add_parser(commands: Commands, summary: str) -> None:
         metavar="OUT",
         help="write the whole document, with its passages coloured, as one HTML file",
     )
-    parser.add_argument("--top", type=int, default=5, help="number of passages to show")
+    parser.add_argument(
+        "--top", type=int, default=5, help="number of passages to print"
+    )
     parser.add_argument(
         "--passages", type=int, default=16, help="number of passages at first"
     )

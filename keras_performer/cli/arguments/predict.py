@@ -37,12 +37,18 @@ def add_parser(commands: Commands, summary: str) -> None:
 
 
 def add_texts(parser: argparse.ArgumentParser) -> None:
-    """Adds the argument `files`."""
+    """Adds the arguments `files` and `--text-column`."""
     parser.add_argument(
         "files",
         nargs="+",
         metavar="FILE",
         help="text files, UTF-8; folders of such; - for one text on standard input",
+    )
+    parser.add_argument(
+        "--text-column",
+        metavar="COLUMN",
+        help="column of the texts of tables among the files (JSON lines, CSV, TSV, "
+        "Parquet), whose rows are documents then; needs a local model",
     )
 
 

@@ -2,7 +2,12 @@
 
 import argparse
 
-from keras_performer.cli.arguments.flags import Commands, HelpFormatter, add_flags
+from keras_performer.cli.arguments.flags import (
+    Commands,
+    HelpFormatter,
+    add_flags,
+    add_json_flag,
+)
 from keras_performer.server import ServerOptions
 from keras_performer.server.server_options import TENSORFLOW_SERVING_FLAGS
 
@@ -80,6 +85,7 @@ def add_parser(commands: Commands, summary: str) -> None:
         formatter_class=HelpFormatter,
     )
     add_flags(parser, ServerOptions, HELP)
+    add_json_flag(parser, "the address as one JSON document, once it can be asked,")
     for name in sorted(set(TENSORFLOW_SERVING_FLAGS) - HELP.keys()):
         parser.add_argument(
             f"--{name}", nargs="?", action=_Refuse, help=argparse.SUPPRESS

@@ -10,6 +10,11 @@ from keras_performer.cli.arguments.flags import (
     add_json_flag,
 )
 
+
+def _name_or_none(text: str) -> str | None:
+    return None if text == "none" else text
+
+
 # Type, default and help for each field of `ClassifierSettings`, whose module imports
 # TensorFlow: a test compares them.
 SETTINGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
@@ -76,6 +81,20 @@ SETTINGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     "seed": (int, 0, "seeds weights, projections, dropout and the order of documents"),
     "text_column": (str, "text", "column of the texts, where DATA is a table"),
     "label_column": (str, "label", "column of the labels, where DATA is a table"),
+    "class_weight": (
+        _name_or_none,
+        None,
+        (
+            "'none', or 'balanced': windows of rare classes weigh more in the loss, so "
+            "that each class has the same share of it"
+        ),
+    ),
+    "early_stopping": (
+        int,
+        0,
+        "epochs without a better --monitor after which training ends; 0: never",
+    ),
+    "mixed_precision": (bool, False, "compute in bfloat16, with weights in float32"),
 }
 
 
@@ -86,7 +105,8 @@ def add_parser(commands: Commands, summary: str) -> None:
         help=summary,
         description="Trains a linear-time classifier on a folder of text files, "
         "DATA/CLASS/..., or DATA/train/CLASS/... and DATA/test/CLASS/... (without "
-        "these two, a fifth of the files is held out as test). Documents may be of any "
+        "these two, a fifth of the files is held out as test), or on a table: JSON "
+        "Lines, CSV, TSV, Parquet. Documents may be of any "
         "length and are read as a stream. Run the same command again after an "
         "interruption and it goes on after the last checkpoint. At the end it "
         "prints accuracy on the test documents, beside the majority class and TF-IDF "
@@ -94,7 +114,9 @@ def add_parser(commands: Commands, summary: str) -> None:
         epilog="example: keras-performer train --data books --run runs/books",
         formatter_class=HelpFormatter,
     )
-    parser.add_argument("--data", required=True, help="folder of documents")
+    parser.add_argument(
+        "--data", required=True, help="folder of documents, or a table of them"
+    )
     parser.add_argument(
         "--run",
         dest="run_folder",
@@ -110,6 +132,11 @@ def add_parser(commands: Commands, summary: str) -> None:
     parser.add_argument(
         "--quiet", action="store_true", help="show no progress, only the accuracies"
     )
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write event files, for `tensorboard --logdir RUN`",
+    )
     add_json_flag(parser, "the accuracies as one JSON document")
     add_settings(parser)
 
@@ -123,9 +150,12 @@ def add_settings(parser: argparse.ArgumentParser, **defaults: Any) -> None:
     """
     group = parser.add_argument_group("settings")
     for name, (kind, default, text) in SETTINGS.items():
+        value: dict[str, Any] = {"type": kind}
+        if kind is bool:
+            value = {"action": "store_true"}
         group.add_argument(
             f"--{name.replace('_', '-')}",
-            type=kind,
             default=defaults.get(name, default),
             help=text,
+            **value,
         )

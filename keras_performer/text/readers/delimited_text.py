@@ -1,7 +1,8 @@
 """`DelimitedText`: tables of separated values, as CSV and TSV are."""
 
+import contextlib
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from keras_performer.text.readers.table import Row, Table, missing_column
 
@@ -35,7 +36,7 @@ class DelimitedText(Table):
         lines = texts()
         self._read_header(next(lines, ""))
         names = self._names
-        reader = self._reader(lines)
+        reader = _reader(lines, self._delimiter)
         while True:
             begin = None
             try:
@@ -62,21 +63,16 @@ class DelimitedText(Table):
             yield Row(line, start, stop, dict(zip(names, fields, strict=True)))
 
     def text_of(self, data: bytes) -> str:
-        [fields] = self._reader(iter([data.decode("utf-8")]))
+        [fields] = _reader([data.decode("utf-8")], self._delimiter)
         return fields[self._names.index(self.columns[0])]
-
-    def _reader(self, lines: Iterator[str]) -> Iterator[list[str]]:
-        return csv.reader(lines, delimiter=self._delimiter, strict=True)
 
     def _read_header(self, line: str) -> None:
         """Finds the separator and the names of the columns."""
         wanted = set(self.columns[:2])
         found: dict[str, list[str]] = {}
-        for self._delimiter in _DELIMITERS:
-            try:
-                found[self._delimiter] = next(self._reader(iter([line])), [])
-            except csv.Error:
-                continue
+        for delimiter in _DELIMITERS:
+            with contextlib.suppress(csv.Error):
+                found[delimiter] = next(_reader([line], delimiter), [])
         if not any(found.values()):
             raise ValueError(
                 f"{self.where(1)} does not name the columns. Expected their names in "
@@ -96,3 +92,7 @@ class DelimitedText(Table):
         for column in self.columns[:2]:
             if column not in self._names:
                 raise missing_column(self.where(1), column, self._names)
+
+
+def _reader(lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    return csv.reader(lines, delimiter=delimiter, strict=True)

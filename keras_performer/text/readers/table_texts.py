@@ -4,7 +4,7 @@ import array
 import hashlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from keras_performer.text.readers.json_lines import JsonLines
 from keras_performer.text.readers.parquet_table import ParquetTable
 from keras_performer.text.readers.table import (
     COMPRESSIONS,
+    Row,
     Table,
     missing_column,
     whole_text,
@@ -30,7 +31,7 @@ FORMATS: dict[str, type[Table]] = {
     ".parquet": ParquetTable,
 }
 # What is held of a document, each an int64.
-_LINE, _START, _STOP, _SIZE, _KEY = range(5)
+_TABLE, _LINE, _START, _STOP, _SIZE, _KEY = range(6)
 _SHOWN = 3
 
 
@@ -38,32 +39,34 @@ class TableTexts(TextReader):
     """Documents that are rows of a table.
 
     Args:
-        table: The `Table`.
-        rows: Of each document the line, start, stop, size and key, int64 of shape
-            (documents, 5). A key is a hash of the text.
+        tables: The `Table`s.
+        rows: Of each document the number of its table, the line, start, stop, size and
+            key, int64 of shape (documents, 6). A key is a hash of the text.
     """
 
-    def __init__(self, table: Table, rows: np.ndarray) -> None:
-        self._table = table
+    def __init__(self, tables: Sequence[Table], rows: np.ndarray) -> None:
+        self._tables = tuple(tables)
         self._rows = rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def name(self, index: int) -> str:
-        return f"{self._table.path}:{self._rows[index, _LINE]}"
+        table = self._tables[self._rows[index, _TABLE]]
+        return f"{table.path}:{self._rows[index, _LINE]}"
 
     def size(self, index: int) -> int:
         return int(self._rows[index, _SIZE])
 
     def read(self, index: int) -> bytes:
-        line, start, stop, size, _ = self._rows[index].tolist()
+        number, line, start, stop, size, _ = self._rows[index].tolist()
+        table = self._tables[number]
         try:
-            text = whole_text(self._table.text_of(self._table.read(start, stop)))
+            text = whole_text(table.text_of(table.read(start, stop)))
         except (ValueError, LookupError, TypeError) as error:
-            raise self._changed(line) from error
+            raise _changed_error(table, line) from error
         if len(text) != size:
-            raise self._changed(line)
+            raise _changed_error(table, line)
         return text
 
     def keys(self) -> Iterator[bytes]:
@@ -71,13 +74,14 @@ class TableTexts(TextReader):
             yield row[_KEY].tobytes()
 
     def select(self, indices: np.ndarray) -> "TableTexts":
-        return TableTexts(self._table, self._rows[indices])
+        return TableTexts(self._tables, self._rows[indices])
 
-    def _changed(self, line: int) -> ValueError:
-        return ValueError(
-            f"{self._table.where(line)} has changed since it was found. Find the "
-            "documents again, and leave the file alone while they are in use."
-        )
+
+def _changed_error(table: Table, line: int) -> ValueError:
+    return ValueError(
+        f"{table.where(line)} has changed since it was found. Find the documents "
+        "again, and leave the file alone while they are in use."
+    )
 
 
 def table_stem(name: str) -> str | None:
@@ -96,39 +100,41 @@ def table_stem(name: str) -> str | None:
 
 
 def find_rows(
-    path: str, text_column: str, label_column: str, max_bytes: int
+    paths: Sequence[str], text_column: str, label_column: str, max_bytes: int
 ) -> FoundTexts:
-    """Finds the documents of a table, a row each, and checks them.
+    """Finds the documents of tables, a row each, and checks them.
 
     Args:
-        path: A file with one of the endings in `FORMATS`, and of `COMPRESSIONS` behind
+        paths: Files with one of the endings in `FORMATS`, and of `COMPRESSIONS` behind
             it where it is compressed.
         text_column: Name of the column of the texts.
         label_column: Name of the column of the labels.
         max_bytes: Largest size of a text.
 
     Returns:
-        `FoundTexts`, in the order of the table.
+        `FoundTexts`, in the order of the tables.
 
     Raises:
         ImportError: If pyarrow is needed and not installed.
-        ValueError: If the file is none of these or cannot be read, if a column is
+        ValueError: If a file is none of these or cannot be read, if a column is
             missing, or if a row is malformed, has no label, has something else than a
             text or one that is larger than `max_bytes`.
     """
-    table = _open_table(path, text_column, label_column, max_bytes)
+    columns = (text_column, label_column, SPLIT_COLUMN)
+    tables = [_open_table(path, columns, max_bytes) for path in paths]
+    where = paths[0] if len(paths) == 1 else os.path.dirname(paths[0])
     rows = array.array("q")
     labels: list[str] = []
     splits: list[str] = []
     names: dict[str, str] = {}  # each label and split once, however many rows have it
     empty: list[str] = []
     num_empty = 0
-    for row in table.rows():
+    for number, table, row in _rows_of(tables):
         text = _text(table, row.line, row.values, text_column)
         if not text or text.isspace():
             num_empty += 1
             if len(empty) < _SHOWN:
-                empty.append(f"{path}:{row.line}")
+                empty.append(f"{table.path}:{row.line}")
             continue
         data = whole_text(text)
         if len(data) > max_bytes:
@@ -139,7 +145,7 @@ def find_rows(
             )
         label = _label(table, row.line, row.values, label_column)
         key = hashlib.blake2b(data, digest_size=8).digest()
-        rows.extend((row.line, row.start, row.stop, len(data)))
+        rows.extend((number, row.line, row.start, row.stop, len(data)))
         rows.append(int.from_bytes(key, "little", signed=True))
         labels.append(names.setdefault(label, label))
         if SPLIT_COLUMN in row.values:
@@ -147,21 +153,55 @@ def find_rows(
             splits.append(names.setdefault(split, split))
     if not labels:
         raise ValueError(
-            f"{path} has no documents: {num_empty} rows, none with text. Expected a "
+            f"{where} has no documents: {num_empty} rows, none with text. Expected a "
             "row a document."
         )
     if splits and len(splits) != len(labels):
         raise ValueError(
-            f"{path} has the column {SPLIT_COLUMN!r} in some rows alone. Expected it "
+            f"{where} has the column {SPLIT_COLUMN!r} in some rows alone. Expected it "
             "in each or in none."
         )
-    held = np.frombuffer(rows, np.int64).reshape(-1, 5)
-    return FoundTexts(TableTexts(table, held), labels, splits, num_empty, empty)
+    return FoundTexts(
+        reader=TableTexts(tables, np.frombuffer(rows, np.int64).reshape(-1, 6)),
+        labels=labels,
+        splits=splits,
+        num_empty=num_empty,
+        empty=empty,
+        where=where,
+        unit="rows",
+    )
 
 
-def _open_table(
-    path: str, text_column: str, label_column: str, max_bytes: int
-) -> Table:
+def _rows_of(tables: Sequence[Table]) -> Iterator[tuple[int, Table, Row]]:
+    for number, table in enumerate(tables):
+        for row in table.rows():
+            yield number, table, row
+
+
+def read_rows(path: str, text_column: str, max_bytes: int) -> Iterator[tuple[str, str]]:
+    """Reads the texts of a table through, a row in memory at a time.
+
+    Args:
+        path: A file as `find_rows` takes it; it needs no labels.
+        text_column: Name of the column of the texts.
+        max_bytes: Largest size of a text.
+
+    Returns:
+        Iterator of pairs: where the row is, such as `"a.jsonl:12"`, and its text, which
+        may be empty.
+
+    Raises:
+        ImportError: If pyarrow is needed and not installed.
+        ValueError: If the file cannot be read, has no such column, or has something
+            else than a text there.
+    """
+    table = _open_table(path, (text_column,), max_bytes)
+    for row in table.rows():
+        text = _text(table, row.line, row.values, text_column)
+        yield f"{path}:{row.line}", whole_text(text).decode()
+
+
+def _open_table(path: str, columns: Sequence[str], max_bytes: int) -> Table:
     stem = table_stem(path)
     if stem is None:
         raise ValueError(
@@ -170,7 +210,6 @@ def _open_table(
             f"{', '.join(FORMATS)}, compressed with {', '.join(COMPRESSIONS)} or not."
         )
     ending = path[len(stem) :].split(".")[1]
-    columns = (text_column, label_column, SPLIT_COLUMN)
     return FORMATS[f".{ending.lower()}"](path, columns, max_bytes)
 
 

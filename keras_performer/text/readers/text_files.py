@@ -84,7 +84,15 @@ def find_files(directory: str, max_bytes: int) -> FoundTexts:
         paths += kept
         labels += [label] * len(kept)
         empty += sorted(set(found) - set(kept))
-    return FoundTexts(TextFiles(tuple(paths)), labels, [], len(empty), empty[:3])
+    return FoundTexts(
+        reader=TextFiles(tuple(paths)),
+        labels=labels,
+        splits=[],
+        num_empty=len(empty),
+        empty=empty[:3],
+        where=directory,
+        unit="files",
+    )
 
 
 def _class_folders(directory: str) -> list[str]:
@@ -103,7 +111,7 @@ def _class_folders(directory: str) -> list[str]:
     if not names:
         raise ValueError(
             f"The folder {directory} has no class folders. Expected one subfolder a "
-            "class, <directory>/<class>/<file>; of a table pass the file itself."
+            "class, <directory>/<class>/<file>, or tables."
         )
     for name in names:
         try:

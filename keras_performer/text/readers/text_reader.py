@@ -44,6 +44,8 @@ class FoundTexts(NamedTuple):
         splits: What the column `split` of a table has for each, or nothing.
         num_empty: Number of texts that were left out because they are empty.
         empty: Names of the first three of them.
+        where: What errors call the source, a path.
+        unit: What the source has a document of: `"files"` or `"rows"`.
     """
 
     reader: TextReader
@@ -51,3 +53,5 @@ class FoundTexts(NamedTuple):
     splits: list[str]
     num_empty: int
     empty: list[str]
+    where: str
+    unit: str

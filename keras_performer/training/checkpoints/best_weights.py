@@ -97,17 +97,30 @@ class BestWeights:
         measured = {"loss": float(loss)}
         if score is not None:
             measured["score"] = float(score)
-        # Also for a loss that is no number.
-        if not measured["loss"] < float("inf"):
-            return
-        if not _is_better(measured, self.best()):
+        if not is_better(measured, self.best()):
             return
         with atomic_write(self.path, room_for(model)) as temporary:
             model.save_weights(temporary, overwrite=True)
         atomic_write_text(self.record_path, json.dumps(measured | place) + "\n")
 
 
-def _is_better(measured: dict[str, Any], best: dict[str, Any]) -> bool:
+def is_better(measured: dict[str, Any], best: dict[str, Any]) -> bool:
+    """Whether a loss, or a score and a loss, is better than the best so far.
+
+    Args:
+        measured: Dictionary of `"loss"` and, where it decides, `"score"`.
+        best: The best so far; `{"loss": inf}` where there is none.
+
+    Returns:
+        A boolean, `False` for a loss that is not finite.
+
+    Example:
+
+    >>> is_better({"score": 0.9, "loss": 2.0}, {"score": 0.8, "loss": 1.0})
+    True
+    """
+    if not measured["loss"] < float("inf"):  # also for a loss that is no number
+        return False
     if "score" not in measured:
         return measured["loss"] < best["loss"]
     best_score = best.get("score", -float("inf"))
