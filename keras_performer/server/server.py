@@ -23,6 +23,7 @@ from keras_performer.server.batching_parameters import (
 )
 from keras_performer.server.config_messages import read_metrics_path
 from keras_performer.server.connections import Server, make_config
+from keras_performer.server.memory import get_memory_limit
 from keras_performer.server.metrics import Metrics
 from keras_performer.server.model_config import get_model_configs
 from keras_performer.server.model_config_watcher import ModelConfigWatcher
@@ -266,11 +267,7 @@ def _get_budget(options: ServerOptions) -> int:
     """
     if options.max_padded_bytes is not None:
         return options.max_padded_bytes
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for file in ("memory.max", "memory/memory.limit_in_bytes"):  # of a container
-        with contextlib.suppress(OSError, ValueError):
-            memory = min(memory, int((Path("/sys/fs/cgroup") / file).read_text()))
-    return memory // 2048
+    return get_memory_limit() // 2048
 
 
 def _get_max_connections(options: ServerOptions) -> int:
