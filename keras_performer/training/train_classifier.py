@@ -92,7 +92,7 @@ def train_classifier(
     if validation is not None:
         validation_data = _batches(settings, validation, tokenizer, seed=None).dataset()
         validation_data = validation_data.map(lambda ids, labels, owners: (ids, labels))
-    train_steps(
+    history = train_steps(
         model,
         batches.dataset,
         num_steps,
@@ -106,6 +106,12 @@ def train_classifier(
         tensorboard=tensorboard,
         verbose=verbose,
     )
+    if history[-1]["step"] < num_steps:
+        _say(
+            verbose,
+            f"Ended after epoch {history[-1]['epoch'] + 1} of {settings.epochs}: "
+            f"{settings.early_stopping} without a better {settings.monitor}",
+        )
     BestWeights(folder.best_weights_path).load(model)
     folder.save_model(model)
     return model
