@@ -13,7 +13,7 @@ from keras_performer.cli.text_blocks import TextBlocks
 from keras_performer.cli.texts import text_paths
 from keras_performer.extras import pip_line
 
-_ROWS_AT_ONCE = 1024  # of the matrix of cosines
+_COSINES_AT_ONCE = 2**24
 _FORMATS = (".npz", ".parquet")
 
 
@@ -69,8 +69,9 @@ def nearest_rows(vectors: np.ndarray, number: int) -> Iterator[list[tuple[int, f
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     units = vectors / np.where(lengths > 0, lengths, 1)
     number = min(number, len(units) - 1)
-    for start in range(0, len(units), _ROWS_AT_ONCE):
-        cosines = units[start : start + _ROWS_AT_ONCE] @ units.T
+    rows = max(1, _COSINES_AT_ONCE // max(1, len(units)))
+    for start in range(0, len(units), rows):
+        cosines = units[start : start + rows] @ units.T
         for offset, row in enumerate(cosines):
             row[start + offset] = -np.inf  # not itself
             found = np.argpartition(-row, number)[:number] if number else []

@@ -2,7 +2,7 @@
 
 from keras_performer.layers.exact_attention import ExactAttention
 from keras_performer.layers.fast_attention import FastAttention
-from keras_performer.layers.hashed_ngrams import HashedNgrams, TokenKind
+from keras_performer.layers.hashed_ngrams import HashedNgrams
 from keras_performer.layers.masked_average_pooling import MaskedAveragePooling
 from keras_performer.layers.performer_decoder import PerformerDecoder
 from keras_performer.layers.performer_encoder import PerformerEncoder
@@ -24,7 +24,6 @@ __all__ = [
     "ShortConvolution",
     "SinePositionEncoding",
     "StreamState",
-    "TokenKind",
 ]
 
 __getattr__ = renamed_attributes(

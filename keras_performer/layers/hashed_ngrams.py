@@ -1,32 +1,20 @@
 """`HashedNgrams`: words and pairs of words in token ids, hashed, weighted by TF-IDF."""
 
-import enum
-
 import keras
 from keras import ops
 
 from keras_performer.layers.validation import check_seed, check_size
 
+# What a token is to the words of a text.
+BLANK = 0  # part of no word, and parts those beside it, as a space does
+WORD = 1  # begins a word
+CONTINUATION = 2  # belongs to the word of the token before, as "##ing" does
+LETTER = 3  # belongs to the word of the token before if that is a letter too
+
 _SEED = 0x7FEB352D
 _MULTIPLIERS = (0x7FEB352D, 0x846CA68B - 2**32)  # of "lowbias32", as int32
 _POSITION = 0x9E3779B1 - 2**32
 _KINDS = 3  # of features: tokens, words, pairs of words
-
-
-class TokenKind(enum.IntEnum):
-    """What a token is to the words of a text.
-
-    Attributes:
-        BLANK: It is part of no word and parts those beside it, as a space does.
-        WORD: It begins a word.
-        CONTINUATION: It belongs to the word of the token before, as `"##ing"` does.
-        LETTER: It belongs to the word of the token before if that is a letter too.
-    """
-
-    BLANK = 0
-    WORD = 1
-    CONTINUATION = 2
-    LETTER = 3
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -49,8 +37,10 @@ class HashedNgrams(keras.layers.Layer):
 
     Args:
         num_buckets: Number of buckets, at least 2.
-        token_kinds: A `TokenKind` for each token id, or its integer, such as
-            `tokenizer.token_kinds`. Id 0 is padding, and blank always.
+        token_kinds: What each token id is to words, such as `tokenizer.token_kinds`: 0
+            parts words, as a space does; 1 begins a word; 2 belongs to the word of the
+            token before, as `"##ing"` does; 3 does so if that token is of kind 3 too,
+            as a letter does. Id 0 is padding and parts words.
         rate: Share of the features that training leaves out at random, from 0 to 1;
             others are scaled to make up for it.
         scale: Euclidean norm of the weights of a sequence.
@@ -86,7 +76,7 @@ class HashedNgrams(keras.layers.Layer):
         check_size("num_buckets", num_buckets)
         check_seed(seed)
         kinds = [int(kind) for kind in token_kinds]
-        unknown = sorted(set(kinds) - set(TokenKind))
+        unknown = sorted(set(kinds) - {BLANK, WORD, CONTINUATION, LETTER})
         if num_buckets < 2 or not 0 <= rate < 1 or not scale > 0:
             raise ValueError(
                 "`num_buckets` must be at least 2, `rate` in [0, 1), and `scale` "
@@ -95,7 +85,7 @@ class HashedNgrams(keras.layers.Layer):
             )
         if not kinds or unknown:
             raise ValueError(
-                "`token_kinds` must have a `TokenKind` for each token id, such as "
+                "`token_kinds` must have a kind from 0 to 3 for each token id, such as "
                 f"`tokenizer.token_kinds`. Received: {len(kinds)} of them, with "
                 f"{unknown}, which are none."
             )
@@ -172,13 +162,13 @@ class HashedNgrams(keras.layers.Layer):
     def _buckets(self, token_ids):
         token_ids = ops.cast(token_ids, "int32")
         kinds = ops.take(ops.convert_to_tensor(self.token_kinds, "int32"), token_ids)
-        kinds = ops.where(token_ids == 0, int(TokenKind.BLANK), kinds)
+        kinds = ops.where(token_ids == 0, BLANK, kinds)
         before = ops.pad(kinds[:, :-1], [[0, 0], [1, 0]])
-        is_letter = kinds == TokenKind.LETTER
+        is_letter = kinds == LETTER
         joins = ops.logical_or(
             # What parts words belongs to the one before it, and adds nothing to it.
-            ops.logical_or(kinds == TokenKind.CONTINUATION, kinds == TokenKind.BLANK),
-            ops.logical_and(is_letter, before == TokenKind.LETTER),
+            ops.logical_or(kinds == CONTINUATION, kinds == BLANK),
+            ops.logical_and(is_letter, before == LETTER),
         )
         # The number of a token's word in its row, and the place in the word.
         words = ops.cumsum(1 - ops.cast(joins, "int32"), axis=1)
@@ -189,7 +179,7 @@ class HashedNgrams(keras.layers.Layer):
         starts = _sum_in_rows(ops.where(joins, 0, positions), words)
         places = positions - _take_in_rows(starts, words)
 
-        is_text = kinds != TokenKind.BLANK
+        is_text = kinds != BLANK
         parts = _mix(token_ids * _SEED + places * _POSITION)
         lengths = _sum_in_rows(ops.cast(is_text, "int32"), words)
         hashes = _mix(_sum_in_rows(ops.where(is_text, parts, 0), words))

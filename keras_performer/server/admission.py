@@ -5,9 +5,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from keras_performer.server.deadline import Deadline
+from keras_performer.server.request_cost import LONG
 from keras_performer.server.serving_error import ServingError
-
-LONG = 65_536  # from this cost on a request is a long one
 
 
 class BusyError(ServingError):

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from keras_performer.server.admission import LONG, Admission, BusyError
+from keras_performer.server.admission import Admission, BusyError
 from keras_performer.server.batch import (
     count_rows,
     get_key,
@@ -18,6 +18,7 @@ from keras_performer.server.batch import (
 from keras_performer.server.batching_parameters import BatchingParameters
 from keras_performer.server.computation import Computation
 from keras_performer.server.metrics import Metrics
+from keras_performer.server.request_cost import LONG
 from keras_performer.server.serving_error import ServingError
 
 

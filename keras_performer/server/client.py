@@ -35,7 +35,7 @@ def predict(
     instances: Iterable[Any],
     signature_name: str | None = None,
     version: int | None = None,
-    timeout: float = 60.0,
+    timeout: float = 35.0,
 ) -> list[Any]:
     """Ask a server for predictions.
 
@@ -47,7 +47,8 @@ def predict(
             sent as base64; arrays are sent as nested lists.
         signature_name: signature to use; `None` takes `serving_default`.
         version: number of a version; `None` takes the latest.
-        timeout: longest time in seconds to wait for the server.
+        timeout: longest time in seconds to wait for the server; a little more than a
+            server's own limit of 30 s, whose answer says how to raise it.
 
     Returns:
         List with one entry a row: the value of a single output, or a `dict` from output

@@ -10,7 +10,6 @@ import ctypes
 import functools
 import gc
 import importlib.util
-import json
 import logging
 import os
 import re
@@ -25,11 +24,15 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_performer.extras import pip_line
 from keras_performer.server.denied_ops import find_denied_ops
+from keras_performer.server.request_cost import LONG, get_cost, read_max_group_bytes
 from keras_performer.server.serving_error import ServingError
+from keras_performer.server.thread_pools import (
+    LONG_POOL,
+    SHORT_POOL,
+    make_session_config,
+)
 
 DEFAULT_SIGNATURE = "serving_default"
-
-GROUPS_FILE = "assets.extra/text_groups.json"
 
 _UNREGISTERED_OP = re.compile(r"Op type not registered '(\w+)'")
 
@@ -83,7 +86,7 @@ class Servable:
             raise _explain(error, path) from error
         self.path = path
         self.signatures = dict(meta_graph.signature_def)
-        self._max_group_bytes = _read_max_group_bytes(path)
+        self._max_group_bytes = read_max_group_bytes(path)
 
     def get_signature(self, name: str) -> Any:
         """The signature of a name; `""` stands for `serving_default`.
@@ -120,7 +123,11 @@ class Servable:
         """
         feeds = {signature.inputs[name].name: array for name, array in arrays.items()}
         fetches = {name: info.name for name, info in signature.outputs.items()}
-        options = tf.compat.v1.RunOptions(timeout_in_ms=timeout_in_ms)
+        is_long = self.get_cost(arrays) >= LONG
+        options = tf.compat.v1.RunOptions(
+            timeout_in_ms=timeout_in_ms,
+            inter_op_thread_pool=LONG_POOL if is_long else SHORT_POOL,
+        )
         session = self._session
         if session is None:
             raise ServingError("UNAVAILABLE", "The version was unloaded.")
@@ -143,7 +150,7 @@ class Servable:
             text are as long as the longest of them. A model that says so takes the rows
             of text in groups of like length.
         """
-        return sum(_get_size(array, self._max_group_bytes) for array in arrays.values())
+        return get_cost(arrays, self._max_group_bytes)
 
     def close(self) -> None:
         """Free the session; what it computes is broken off, and it answers no more."""
@@ -154,48 +161,6 @@ class Servable:
             # What TensorFlow freed stays with the allocator, in pieces, unless it is
             # told to give it back.
             ctypes.CDLL(None).malloc_trim(0)
-
-
-def make_session_config(
-    intra_op_parallelism: int = 0, inter_op_parallelism: int = 16
-) -> Any:
-    """How a session shares the processors among ops and requests.
-
-    The ops of all requests to a session wait for one pool of threads. TensorFlow's own
-    has as many as there are processors, so that a few long documents stop everyone.
-
-    Args:
-        intra_op_parallelism: threads that work on one op; 0 takes one for each
-            processor.
-        inter_op_parallelism: ops computed at a time.
-
-    Returns:
-        A `tf.compat.v1.ConfigProto`.
-    """
-    return tf.compat.v1.ConfigProto(
-        intra_op_parallelism_threads=intra_op_parallelism,
-        inter_op_parallelism_threads=inter_op_parallelism,
-        use_per_session_threads=True,
-    )
-
-
-def _get_size(array: np.ndarray, max_group_bytes: int | None) -> int:
-    if array.dtype != object:
-        return array.size
-    longest = max(map(len, array.reshape(-1)), default=0)
-    padded = array.size * longest
-    if max_group_bytes is None:
-        return padded
-    return max(longest, min(padded, max_group_bytes))
-
-
-def _read_max_group_bytes(path: str | os.PathLike[str]) -> int | None:
-    """What the exporter wrote about how the model takes the rows of a request."""
-    try:
-        extra = json.loads((Path(path) / GROUPS_FILE).read_bytes())
-        return int(extra["max_group_bytes"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _to_array(output: Any) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Starts a server from its options and runs it until it is told to stop."""
 
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -22,15 +23,17 @@ from keras_performer.server.batching_parameters import (
 )
 from keras_performer.server.config_messages import read_metrics_path
 from keras_performer.server.connections import Server, make_config
+from keras_performer.server.memory import get_memory_limit
 from keras_performer.server.metrics import Metrics
 from keras_performer.server.model_config import get_model_configs
 from keras_performer.server.model_config_watcher import ModelConfigWatcher
 from keras_performer.server.model_repository import ModelRepository
 from keras_performer.server.rest_app import RestApp, RestLimits
 from keras_performer.server.rest_handler import RestHandler
-from keras_performer.server.servable import Servable, make_session_config
+from keras_performer.server.servable import Servable
 from keras_performer.server.server_options import ServerOptions
 from keras_performer.server.serving_error import ServingError
+from keras_performer.server.thread_pools import make_session_config
 from keras_performer.server.warmup import warm_up
 
 _logger = logging.getLogger(__name__)
@@ -81,6 +84,7 @@ def serve(
         stack.enter_context(contextlib.suppress(_Stopped))
         stack.enter_context(_stop_on_signals())
         listener = stack.enter_context(_bind(options))
+        stack.enter_context(_rare_garbage_collection())
         repository = ModelRepository(
             configs,
             load_servable=_get_loader(options, metrics),
@@ -127,6 +131,26 @@ def serve(
             idle_timeout=options.connection_timeout_in_ms / 1000,
         )
         server.run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _rare_garbage_collection() -> Iterator[None]:
+    """Look for cycles seldom, and not among what was imported.
+
+    Python looks through all objects whenever their number has grown by a quarter, which
+    a request of a million lists does again and again, for a third of a second each time
+    in which no one is answered. A document has no cycles. Models that are unloaded
+    have, and are looked for by themselves.
+    """
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 1_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 def _print_address(names: list[str], url: str) -> None:
@@ -243,11 +267,7 @@ def _get_budget(options: ServerOptions) -> int:
     """
     if options.max_padded_bytes is not None:
         return options.max_padded_bytes
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for file in ("memory.max", "memory/memory.limit_in_bytes"):  # of a container
-        with contextlib.suppress(OSError, ValueError):
-            memory = min(memory, int((Path("/sys/fs/cgroup") / file).read_text()))
-    return memory // 2048
+    return get_memory_limit() // 2048
 
 
 def _get_max_connections(options: ServerOptions) -> int:

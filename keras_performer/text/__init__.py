@@ -31,7 +31,7 @@ from keras_performer.text.token_arrays import (
 )
 from keras_performer.text.token_masking import TokenMasking
 from keras_performer.text.token_windows import TokenWindows
-from keras_performer.text.tokenizer import PAD, Tokenizer
+from keras_performer.text.tokenizer import PAD, Tokenizer, TokenKind
 from keras_performer.text.vocabulary import (
     learn_vocabulary,
     load_vocabulary,
@@ -51,6 +51,7 @@ __all__ = [
     "SourceBatches",
     "StepBatches",
     "TokenArrays",
+    "TokenKind",
     "TokenMasking",
     "TokenWindows",
     "Tokenizer",

@@ -5,8 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_performer.layers.hashed_ngrams import TokenKind
-from keras_performer.text.tokenizer import PAD, Tokenizer, byte_rows
+from keras_performer.text.tokenizer import PAD, Tokenizer, TokenKind, byte_rows
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")

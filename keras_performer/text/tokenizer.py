@@ -1,15 +1,30 @@
 """The tokenizer contract: a Keras layer that turns strings into padded ids."""
 
 import abc
+import enum
 import numbers
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_performer.layers.hashed_ngrams import TokenKind
-
 PAD = 0  # the id that pads; no tokenizer gives it to text
+
+
+class TokenKind(enum.IntEnum):
+    """What a token is to the words of a text.
+
+    Attributes:
+        BLANK: It is part of no word and parts those beside it, as a space does.
+        WORD: It begins a word.
+        CONTINUATION: It belongs to the word of the token before, as `"##ing"` does.
+        LETTER: It belongs to the word of the token before if that is a letter too.
+    """
+
+    BLANK = 0
+    WORD = 1
+    CONTINUATION = 2
+    LETTER = 3
 
 
 class Tokenizer(keras.layers.Layer, abc.ABC):

@@ -6,8 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_performer.layers.hashed_ngrams import TokenKind
-from keras_performer.text.tokenizer import Tokenizer, string_batch
+from keras_performer.text.tokenizer import Tokenizer, TokenKind, string_batch
 from keras_performer.text.vocabulary import (
     UNKNOWN_TOKEN,
     check_vocabulary,

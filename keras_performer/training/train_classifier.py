@@ -155,7 +155,7 @@ class _Training:
         if validation_data is not None:
             monitor = f"val_{monitor}"
             validation_data = validation_data.map(_without_owners)
-        train_steps(
+        history = train_steps(
             encoder,
             batches.dataset,
             num_steps,
@@ -169,6 +169,12 @@ class _Training:
             tensorboard=self.tensorboard,
             verbose=self.verbose,
         )
+        if history[-1]["step"] < num_steps:
+            _say(
+                self.verbose,
+                f"Ended after epoch {history[-1]['epoch'] + 1} of {settings.epochs}: "
+                f"{settings.early_stopping} without a better {settings.monitor}",
+            )
         BestWeights(folder.best_weights_path).load(encoder)
 
     def fit_powers(self, validation_data: Any) -> None:

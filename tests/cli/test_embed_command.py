@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from letter_classifier import SCALE
 
+from keras_performer.cli import embed
 from keras_performer.cli import main as command_line
 from keras_performer.cli.embed import nearest_rows
 
@@ -64,7 +65,8 @@ def test_without_a_file_the_vectors_are_lines_of_json(letter_run, folder, capsys
     )
 
 
-def test_nearest_rows_are_those_of_all_cosines():
+def test_nearest_rows_are_those_of_all_cosines(monkeypatch):
+    monkeypatch.setattr(embed, "_COSINES_AT_ONCE", 7 * 40)  # seven rows
     vectors = np.random.default_rng(0).normal(size=(40, 5))
     units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     cosines = units @ units.T - 2 * np.eye(40)

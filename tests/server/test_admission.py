@@ -4,13 +4,9 @@ import asyncio
 
 import pytest
 
-from keras_performer.server.admission import (
-    LONG,
-    Admission,
-    BusyError,
-    TooLargeError,
-)
+from keras_performer.server.admission import Admission, BusyError, TooLargeError
 from keras_performer.server.deadline import Deadline
+from keras_performer.server.request_cost import LONG
 from keras_performer.server.serving_error import ServingError
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from running_app import ask, running
 
-from keras_performer.server.admission import LONG, Admission, BusyError
+from keras_performer.server.admission import Admission, BusyError
 from keras_performer.server.batcher import Batcher
 from keras_performer.server.batching_parameters import BatchingParameters
 from keras_performer.server.computation import Computation
 from keras_performer.server.deadline import Deadline
 from keras_performer.server.metrics import Metrics
+from keras_performer.server.request_cost import LONG
 from keras_performer.server.serving_error import ServingError
 
 

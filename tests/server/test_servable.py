@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from served_models import edit_saved_model, save_everything
 
-from keras_performer.server.servable import Servable, make_session_config
+from keras_performer.server.servable import Servable
 from keras_performer.server.serving_error import ServingError
 
 
@@ -99,15 +99,6 @@ def test_a_closed_servable_answers_no_more(everything_path):
     servable.close()
     with pytest.raises(ServingError, match="UNAVAILABLE"):
         servable.run(signature, {"x": np.zeros(1, "float32")})
-
-
-def test_the_ops_of_all_requests_have_threads_of_their_own():
-    config = make_session_config()
-    assert config.use_per_session_threads
-    assert config.inter_op_parallelism_threads == 16
-    config = make_session_config(3, 5)
-    assert config.intra_op_parallelism_threads == 3
-    assert config.inter_op_parallelism_threads == 5
 
 
 def test_a_model_that_takes_rows_in_groups_asks_for_less(tmp_path):

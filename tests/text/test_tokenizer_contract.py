@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_performer.layers import TokenKind
 from keras_performer.text import (
     PAD,
     AminoAcidTokenizer,
     ByteTokenizer,
+    TokenKind,
     WordPieceTokenizer,
 )
 

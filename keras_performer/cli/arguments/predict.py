@@ -30,8 +30,8 @@ def add_parser(commands: Commands, summary: str) -> None:
     parser.add_argument(
         "--timeout",
         type=float,
-        default=60.0,
-        help="seconds to wait for an answer; the server ends at its own",
+        default=35.0,
+        help="seconds to wait for an answer; the server ends at its own, of 30",
     )
     add_json_flag(parser, "a line of JSON a document, with all probabilities,")
 

@@ -1,8 +1,8 @@
 """A JSON parser that is not recursive and lets other threads run meanwhile.
 
 Python's own parser is fast, but holds the interpreter until it is done, and gives up
-on deep documents. This one walks the brackets itself and leaves strings and long runs
-of numbers, a piece at a time, to Python's. It also reads `Inf` and `-NaN`, which
+on deep documents. This one walks the outer brackets itself and leaves strings and long
+runs of elements, a piece at a time, to Python's. It also reads `Inf` and `-NaN`, which
 TensorFlow Serving's parser takes. It does not say what is wrong with a bad document.
 """
 
@@ -14,7 +14,26 @@ from typing import Any
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 
-_RUN_OF_SCALARS = re.compile(r'[^"\[\]{}]{1,65536}')
+_PIECE = 65_536  # characters that are read at a time
+
+_RUN_OF_SCALARS = re.compile(r'[^"\[\]{}]+')
+
+
+def _make_run_of_elements(depth: int) -> re.Pattern[str]:
+    """What matches elements of a list, with at most so many brackets in each other.
+
+    Each part begins with a character of its own, so that there is one way to match, and
+    what does not match is found out in one pass.
+    """
+    string = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+    inner = string
+    for _ in range(depth):
+        inside = rf'[^"\[\]{{}}]*(?:(?:{inner})[^"\[\]{{}}]*)*'
+        inner = rf"{string}|\[{inside}\]|\{{{inside}\}}"
+    return re.compile(rf"(?:(?:{inner})[ \t\r\n]*,[ \t\r\n]*)+", re.DOTALL)
+
+
+_RUN_OF_ELEMENTS = _make_run_of_elements(depth=3)
 
 _CONSTANT = re.compile(r"(-?)(NaN|Inf(?:inity)?)")
 
@@ -45,11 +64,22 @@ def parse_iteratively(
     open_ones: list[tuple[list[Any], str | None]] = []  # a list, or pairs and a key
     position = _skip_space(text, 0)
     count = 0
+    slow_until = 0  # what lies before could not be read as a run
     while True:
         count += 1
         if count % 4096 == 0:
             check_deadline()
         character = text[position : position + 1]
+        if open_ones and open_ones[-1][1] is None and position >= slow_until:
+            end = _find_run(text, position)
+            if end > position:
+                check_deadline()
+                read = _read_run(text[position:end], decoder)
+                if read is not None:
+                    open_ones[-1][0].extend(read)
+                    position = end
+                    continue
+            slow_until = position + _PIECE if end > position else position + 1
         if character == "[":
             position = _skip_space(text, position + 1)
             if text[position : position + 1] != "]":
@@ -66,16 +96,6 @@ def parse_iteratively(
             value = make_object([])
             position += 1
         else:
-            if open_ones and open_ones[-1][1] is None and character != '"':
-                run = _RUN_OF_SCALARS.match(text, position)
-                last = run[0].rfind(",") if run else -1
-                if last > 0:
-                    check_deadline()
-                    read = _read_run(text[position : position + last], decoder)
-                    if read is not None:
-                        open_ones[-1][0].extend(read)
-                        position = _skip_space(text, position + last + 1)
-                        continue
             value, position = _read_scalar(text, position, decoder)
         while open_ones:
             container, open_key = open_ones[-1]
@@ -112,9 +132,20 @@ def _read_key(text: str, position: int, decoder: json.JSONDecoder) -> tuple[str,
     return key, _skip_space(text, position + 1)
 
 
+def _find_run(text: str, position: int) -> int:
+    """Behind which comma some elements of a list end; `position` if there are none."""
+    end = position + _PIECE
+    if text[position : position + 1] in ('"', "[", "{"):
+        run = _RUN_OF_ELEMENTS.match(text, position, end)
+        return run.end() if run else position
+    run = _RUN_OF_SCALARS.match(text, position, end)
+    last = run[0].rfind(",") if run else -1
+    return _skip_space(text, position + last + 1) if last > 0 else position
+
+
 def _read_run(run: str, decoder: json.JSONDecoder) -> list[Any] | None:
     try:
-        return decoder.decode(f"[{run}]")
+        return decoder.decode(f"[{run.rstrip()[:-1]}]")
     except json.JSONDecodeError:  # it may have an `Inf`
         return None
 

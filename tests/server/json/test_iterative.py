@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from keras_performer.server.json import iterative
 from keras_performer.server.json.iterative import parse_iteratively
 from keras_performer.server.json.parser import parse
 from keras_performer.server.serving_error import ServingError
@@ -31,7 +32,9 @@ def make_value(random, depth):
     return space + values[kind]
 
 
-def test_it_agrees_with_pythons_parser():
+@pytest.mark.parametrize("piece", [9, 30, 65_536])
+def test_it_agrees_with_pythons_parser(piece, monkeypatch):
+    monkeypatch.setattr(iterative, "_PIECE", piece)
     generator = random.Random(7)
     for _ in range(1000):
         text = make_value(generator, 4)
@@ -40,7 +43,9 @@ def test_it_agrees_with_pythons_parser():
         assert text[end:].strip() == ""
 
 
-def test_it_refuses_what_pythons_parser_refuses():
+@pytest.mark.parametrize("piece", [9, 65_536])
+def test_it_refuses_what_pythons_parser_refuses(piece, monkeypatch):
+    monkeypatch.setattr(iterative, "_PIECE", piece)
     generator = random.Random(8)
     for _ in range(2000):
         text = make_value(generator, 3)
@@ -59,6 +64,40 @@ def test_long_runs_of_numbers():
     numbers = [0.5 * n for n in range(40_000)]
     document = [numbers, "x", *numbers]
     assert read(json.dumps(document))[0] == document
+
+
+class CountingDecoder(json.JSONDecoder):
+    """Counts how often it is asked, and for how many characters of runs."""
+
+    calls = characters = 0
+
+    def decode(self, text):
+        self.characters += len(text)
+        return super().decode(text)
+
+    def raw_decode(self, text, idx=0):
+        self.calls += 1
+        return super().raw_decode(text, idx)
+
+
+@pytest.mark.parametrize(
+    "element", ["[1, 2, 3]", '{"a": [1, {"b": "]"}]}', '"text, \\" [1"', "[[[]], 1]"]
+)
+def test_many_elements_are_left_to_pythons_parser(element):
+    decoder = CountingDecoder()
+    text = '{"instances": [' + ", ".join([element] * 20_000) + "]}"
+    value, _ = parse_iteratively(text, decoder, dict, lambda: None)
+    assert value == json.loads(text)
+    assert decoder.calls < 100
+
+
+def test_what_cannot_be_left_to_it_is_tried_once():
+    """Or time would grow with the square of the length."""
+    decoder = CountingDecoder()
+    text = "[" + ", ".join(["[Inf, 1]"] * 20_000) + "]"
+    value, _ = parse_iteratively(text, decoder, dict, lambda: None)
+    assert value == [[float("inf"), 1]] * 20_000
+    assert decoder.characters < 2 * len(text)
 
 
 def test_a_long_document_gives_time_to_others_and_to_the_clock():
