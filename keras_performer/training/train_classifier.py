@@ -95,19 +95,33 @@ def train_classifier(
     model = build_classifier(
         settings, tokenizer.vocabulary_size, len(train.labels), tokenizer.token_kinds
     )
-    training = _Training(settings, folder, tokenizer, model, verbose, tensorboard)
+    training = _Training(settings, folder, model, verbose, tensorboard)
+    train_tokens = _TokenizedDocuments(train, tokenizer)
     validation_data = None
     if validation is not None:
-        validation_data = training.batches(validation, seed=None).dataset()
+        validation_tokens = _TokenizedDocuments(validation, tokenizer)
+        validation_data = training.batches(validation_tokens, seed=None).dataset()
     if model.ngrams is not None:
-        training.train_ngrams(train, validation_data)
-    training.train_encoder(train, validation_data)
+        training.train_ngrams(train_tokens, validation_data)
+    training.train_encoder(train_tokens, validation_data)
     if model.ngrams is not None and validation is not None:
         training.fit_powers(validation_data)
         # They have not seen the documents that were held out, and it takes seconds.
-        training.train_ngrams(settings.find_train_test()[0], None)
+        everything, _ = settings.find_train_test()
+        training.train_ngrams(_TokenizedDocuments(everything, tokenizer), None)
     folder.save_model(model)
     return model
+
+
+class _TokenizedDocuments:
+    """Documents, and their ids on disk."""
+
+    def __init__(self, documents: Documents, tokenizer: Tokenizer) -> None:
+        self.label_ids = documents.label_ids
+        self.token_arrays = tokenize_each(documents, tokenizer)
+
+    def __len__(self) -> int:
+        return len(self.label_ids)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,12 +130,13 @@ class _Training:
 
     settings: ClassifierSettings
     folder: RunFolder
-    tokenizer: Tokenizer
     model: PerformerTextClassifier
     verbose: int | str
     tensorboard: bool
 
-    def train_ngrams(self, documents: Documents, validation_data: Any) -> None:
+    def train_ngrams(
+        self, documents: _TokenizedDocuments, validation_data: Any
+    ) -> None:
         """Trains the n-grams; without validation data, on all documents."""
         is_final = validation_data is None
         _say(self.verbose, f"Training n-grams on {len(documents)} documents")
@@ -139,7 +154,9 @@ class _Training:
         seconds = time.monotonic() - start
         _say(self.verbose, f"  accuracy {accuracy:.4f} {where}, {seconds:.0f} s")
 
-    def train_encoder(self, documents: Documents, validation_data: Any) -> None:
+    def train_encoder(
+        self, documents: _TokenizedDocuments, validation_data: Any
+    ) -> None:
         """Trains the encoder, or the whole model where that is all of it."""
         settings, folder = self.settings, self.folder
         encoder = self.model.encoder_classifier or self.model
@@ -198,18 +215,17 @@ class _Training:
         _say(self.verbose, line)
 
     def batches(
-        self, documents: Documents, seed: int | None, factor: int = 1
+        self, documents: _TokenizedDocuments, seed: int | None, factor: int = 1
     ) -> DocumentBatches:
         """Batches of windows, with so many times the tokens of the settings."""
         settings = self.settings
-        token_arrays = tokenize_each(documents, self.tokenizer)
         class_weights = None
         if settings.class_weight == "balanced":
             class_weights = balanced_class_weights(
-                token_arrays, documents.label_ids, settings.context_length
+                documents.token_arrays, documents.label_ids, settings.context_length
             )
         return DocumentBatches(
-            token_arrays,
+            documents.token_arrays,
             documents.label_ids,
             settings.context_length,
             settings.tokens_per_batch * factor,
