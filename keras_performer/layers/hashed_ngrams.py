@@ -31,9 +31,9 @@ class HashedNgrams(keras.layers.Layer):
     of a sequence have the Euclidean norm `scale`. Features become numbers of buckets by
     a hash ("feature hashing", arXiv 0902.2206): two of them may share one.
 
-    The output has a place for each occurrence: a feature that occurs c times stands c
-    times, each time with its share of the weight. Places that are not needed have
-    bucket 0, and weights that add up to 1: a bias.
+    The output has a place for each occurrence of a feature, and its weight at the first
+    of them; at others it is 0. Places that are not needed have bucket 0, of which one
+    has weight 1: a bias.
 
     Args:
         num_buckets: Number of buckets, at least 2.
@@ -65,7 +65,7 @@ class HashedNgrams(keras.layers.Layer):
     >>> buckets.shape
     TensorShape([1, 9])
     >>> [round(float(weight), 2) for weight in weights[0]]
-    [0.33, 0.33, 0.33, 0.41, 0.41, 0.41, 0.41, 0.41, 0.41]
+    [1.0, 0.0, 0.0, 0.41, 0.41, 0.41, 0.41, 0.41, 0.41]
     """
 
     def __init__(
@@ -107,19 +107,21 @@ class HashedNgrams(keras.layers.Layer):
         )
 
     def call(self, token_ids, training=False):
-        buckets, runs, counts = self._count(token_ids)
-        repeats = ops.cast(counts, "float32")
+        buckets, counts = self._count(token_ids)
+        is_feature = ops.logical_and(counts > 0, buckets > 0)
+        repeats = ops.cast(ops.maximum(counts, 1), "float32")
         weights = 1.0 + ops.log(repeats)
         weights = weights * ops.take(self.inverse_frequencies, buckets)
-        weights = ops.where(buckets > 0, weights, 0.0)
-        squares = ops.sum(ops.square(weights) / repeats, axis=1, keepdims=True)
-        weights = weights / repeats * self.scale * ops.rsqrt(ops.maximum(squares, 1e-9))
+        weights = ops.where(is_feature, weights, 0.0)
+        squares = ops.sum(ops.square(weights), axis=1, keepdims=True)
+        weights = weights * self.scale * ops.rsqrt(ops.maximum(squares, 1e-9))
         if training and self.rate:
             drawn = keras.random.uniform(ops.shape(weights), seed=self._seed_generator)
-            # All occurrences of a feature share what is drawn for it.
-            is_kept = _take_in_rows(drawn, runs) >= self.rate
+            is_kept = drawn >= self.rate
             weights = ops.where(is_kept, weights / (1.0 - self.rate), 0.0)
-        return buckets, ops.where(buckets > 0, weights, 1.0 / repeats)
+        # Places without a feature are sorted first; there is one at least.
+        is_bias = ops.logical_and(counts > 0, buckets == 0)
+        return buckets, ops.where(is_bias, 1.0, weights)
 
     def adapt(self, batches):
         """Counts in how many sequences each feature is, and sets the weights by it.
@@ -132,32 +134,30 @@ class HashedNgrams(keras.layers.Layer):
             token_ids = ops.convert_to_tensor(token_ids)
             if not self.built:
                 self.build(token_ids.shape)
-            buckets, _, counts = self._count(token_ids)
-            share = 1.0 / ops.cast(counts, "float32")
+            buckets, counts = self._count(token_ids)
             found = ops.segment_sum(
-                ops.reshape(share, (-1,)),
+                ops.reshape(ops.cast(counts > 0, "float32"), (-1,)),
                 ops.reshape(buckets, (-1,)),
                 num_segments=self.num_buckets,
             )
             frequencies, number = frequencies + found, number + token_ids.shape[0]
-        # A sum of c shares of 1 / c is 1 but for rounding.
-        frequencies = ops.round(frequencies)
         self.inverse_frequencies.assign(
             ops.log((1.0 + number) / (1.0 + frequencies)) + 1.0
         )
 
     def _count(self, token_ids):
-        """The buckets of all features in order, and which of them are the same.
+        """All features in order, and how often each occurs.
 
         Returns:
-            Integer tensors of shape (B, 3 * T): buckets, sorted; the number of the run
-            of equal buckets that a place is in; the length of that run.
+            Integer tensors of shape (B, 3 * T): buckets, sorted; at the first place of
+            a bucket the number of its places, and 0 at others.
         """
         buckets = ops.sort(self._buckets(token_ids), axis=1)
-        is_new = ops.cast(buckets[:, 1:] != buckets[:, :-1], "int32")
-        runs = ops.pad(ops.cumsum(is_new, axis=1), [[0, 0], [1, 0]])
-        counts = _sum_in_rows(ops.ones_like(runs), runs)
-        return buckets, runs, _take_in_rows(counts, runs)
+        is_same = ops.pad(buckets[:, 1:] == buckets[:, :-1], [[0, 0], [1, 0]])
+        is_first = 1 - ops.cast(is_same, "int32")
+        runs = ops.cumsum(is_first, axis=1) - 1
+        lengths = _sum_in_rows(ops.ones_like(runs), runs)
+        return buckets, is_first * _take_in_rows(lengths, runs)
 
     def _buckets(self, token_ids):
         token_ids = ops.cast(token_ids, "int32")

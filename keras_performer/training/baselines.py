@@ -114,13 +114,7 @@ def evaluate_baselines(
                 f"`{name}` has documents of {classes} classes. Expected at least "
                 f"{least}."
             )
-    vectorizer, classifier = _estimators()
-    owners: list[int] = []
-    every = -(-_num_bytes(train) // max_bytes)
-    features = vectorizer.fit_transform(
-        _windows(train, window_bytes, every, owners.append)
-    )
-    classifier.fit(features, np.take(train.label_ids, owners))
+    predict, owners = fit_tfidf(train, window_bytes, max_bytes)
     majority_window = _majority(train, owners)
 
     every = -(-_num_bytes(test) // max_bytes)
@@ -130,10 +124,7 @@ def evaluate_baselines(
     num_windows = num_right = num_majority = 0
     for index in sample:
         windows = _read_windows(test, index, window_bytes)
-        probabilities = np.zeros((len(windows), len(test.labels)))
-        probabilities[:, classifier.classes_] = classifier.predict_proba(
-            vectorizer.transform(windows)
-        )
+        probabilities = predict(windows)
         all_of_one: np.ndarray = np.zeros(len(windows), int)
         by_document += [*mean_log_probabilities(probabilities, all_of_one, 1)]
         num_windows += len(windows)
@@ -147,6 +138,41 @@ def evaluate_baselines(
         num_train_windows=len(owners),
         num_test_documents=len(sample),
     )
+
+
+def fit_tfidf(
+    train: Documents, window_bytes: int, max_bytes: int = MAX_BYTES
+) -> tuple[Callable[[list[str]], np.ndarray], list[int]]:
+    """Trains logistic regression on TF-IDF features, as `evaluate_baselines` says.
+
+    Args:
+        train: `Documents` to train on.
+        window_bytes: Largest length of a window, in bytes of UTF-8.
+        max_bytes: Largest number of bytes to train on.
+
+    Returns:
+        A function from windows to their probabilities, (windows, classes), and the
+        index of the document of each window that it was trained on.
+
+    Raises:
+        ImportError: If scikit-learn is not installed.
+    """
+    vectorizer, classifier = _estimators()
+    owners: list[int] = []
+    every = -(-_num_bytes(train) // max_bytes)
+    features = vectorizer.fit_transform(
+        _windows(train, window_bytes, every, owners.append)
+    )
+    classifier.fit(features, np.take(train.label_ids, owners))
+
+    def predict(windows: list[str]) -> np.ndarray:
+        probabilities = np.zeros((len(windows), len(train.labels)))
+        probabilities[:, classifier.classes_] = classifier.predict_proba(
+            vectorizer.transform(windows)
+        )
+        return probabilities
+
+    return predict, owners
 
 
 def utf8_windows(text: bytes, window_bytes: int) -> list[bytes]:

@@ -120,6 +120,13 @@ def test_an_empty_text_has_the_bias_alone():
     assert bias == pytest.approx(1.0)
 
 
+def test_a_feature_has_its_weight_in_one_place():
+    buckets, weights = made()(np.array([[1, 2, 1, 2, 1, 0]]))
+    places = ops.convert_to_numpy(buckets)[0][ops.convert_to_numpy(weights)[0] != 0]
+    # Two tokens, two words, two pairs and the bias.
+    assert len(places) == len(set(places)) == 7
+
+
 def test_training_leaves_out_whole_features():
     ids = list(np.random.default_rng(0).choice([1, 2, 3, 4], 400))
     layer = made(rate=0.5, seed=0)

@@ -1,0 +1,128 @@
+"""What the default classifier makes of a corpus, beside TF-IDF, in pairs.
+
+    python -m benchmarks.learning.documents --data DIR --runs runs/bench --seeds 0 1 2
+
+For each seed it trains as `keras-performer train` does, and measures n-grams, encoder
+and both on the test half; TF-IDF with logistic regression, words and pairs, reads
+windows of as many bytes. Printed are accuracies by window and by document, the mean
+over seeds, and what they are above TF-IDF, with the standard error between documents.
+The settings are never chosen by these figures. A rerun goes on.
+"""
+
+import argparse
+import json
+import pathlib
+import time
+
+import numpy as np
+
+from keras_performer.training import ClassifierSettings, RunFolder, train_classifier
+from keras_performer.training.baselines import fit_tfidf, utf8_windows
+from keras_performer.training.checkpoints.atomic_write import atomic_write_text
+from keras_performer.training.evaluation import predict_experts
+
+
+def main(arguments=None):
+    """Measures, and prints a table."""
+    arguments = parse(arguments)
+    shares, documents = {}, None
+    for seed in arguments.seeds:
+        settings = ClassifierSettings(
+            data=str(arguments.data.resolve()), epochs=arguments.epochs, seed=seed
+        )
+        folder = RunFolder(arguments.runs / f"seed-{seed}")
+        path = folder.path / "shares.json"
+        if not path.exists():
+            start = time.process_time()
+            train_classifier(settings, folder.path)
+            measured = {"processor seconds": time.process_time() - start}
+            measured |= performer_shares(folder, settings)
+            atomic_write_text(path, json.dumps(measured) + "\n")
+        measured = json.loads(path.read_text())
+        print(f"seed {seed}: {measured.pop('processor seconds'):.0f} processor seconds")
+        for name, values in measured.items():
+            shares.setdefault(name, []).append(values)
+        documents = documents or settings.find_train_test()
+    tfidf = tfidf_shares(*documents, arguments.window_bytes)
+    print(f"{'%':12}{'window':>10}{'':>18}{'document':>10}")
+    print_row("TF-IDF", tfidf, None)
+    for name, values in shares.items():
+        print_row(name, np.mean(values, axis=0), tfidf)
+
+
+def performer_shares(folder, settings):
+    """Of each test document: number of windows, right ones, and whether it is right."""
+    _, test = settings.find_train_test()
+    predictions = predict_experts(
+        folder.model(),
+        folder.tokenizer(),
+        test,
+        settings.context_length,
+        settings.tokens_per_batch,
+    )
+    truth = np.asarray(test.label_ids)
+    shares = {}
+    for name, answers in predictions.items():
+        right = answers.windows.argmax(-1) == truth[answers.owners]
+        columns = [
+            np.bincount(answers.owners, minlength=len(truth)),
+            np.bincount(answers.owners, right, minlength=len(truth)),
+            answers.documents.argmax(-1) == truth,
+        ]
+        shares[name] = np.stack(columns).astype(float).tolist()
+    return shares
+
+
+def tfidf_shares(train, test, window_bytes):
+    """The same of TF-IDF, as an array of shape (3, documents)."""
+    predict, _ = fit_tfidf(train, window_bytes, max_bytes=2**62)
+    rows = []
+    for index, label_id in enumerate(test.label_ids):
+        windows = [w.decode() for w in utf8_windows(test.read(index), window_bytes)]
+        probabilities = predict(windows)
+        logs = np.log(np.maximum(probabilities, 1e-30)).mean(0)
+        right = probabilities.argmax(-1) == label_id
+        rows.append([len(windows), right.sum(), logs.argmax() == label_id])
+    return np.array(rows, float).T
+
+
+def print_row(name, shares, others):
+    """Accuracies, and their difference from others' with its standard error."""
+    line = f"{name:12}"
+    for rights, weights in ((1, 0), (2, None)):
+        mean, row = ratio(shares, rights, weights)
+        line += f"{100 * mean:>10.2f}"
+        if others is None:
+            line += f"{'':>18}"
+            continue
+        other_mean, other_row = ratio(others, rights, weights)
+        error = np.sqrt(np.square(row - other_row).sum())
+        line += f"{100 * (mean - other_mean):>+9.2f} ± {100 * error:<6.2f}"
+    print(line)
+
+
+def ratio(shares, rights, weights):
+    """A share of right ones, and what each document adds to its error."""
+    counts = np.ones_like(shares[0]) if weights is None else np.asarray(shares[weights])
+    right = np.asarray(shares[rights])
+    mean = right.sum() / counts.sum()
+    return mean, (right - mean * counts) / counts.sum()
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=pathlib.Path, required=True)
+    parser.add_argument("--runs", type=pathlib.Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument(
+        "--window-bytes",
+        type=int,
+        default=4000,
+        help="of TF-IDF; 1,024 tokens are about 4,000 bytes",
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()
