@@ -28,7 +28,10 @@ def main(arguments=None):
     shares, documents = {}, None
     for seed in arguments.seeds:
         settings = ClassifierSettings(
-            data=str(arguments.data.resolve()), epochs=arguments.epochs, seed=seed
+            data=str(arguments.data.resolve()),
+            epochs=arguments.epochs,
+            seed=seed,
+            **{name: int(value) for name, value in arguments.settings},
         )
         folder = RunFolder(arguments.runs / f"seed-{seed}")
         path = folder.path / "shares.json"
@@ -115,6 +118,14 @@ def parse(arguments):
     parser.add_argument("--runs", type=pathlib.Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument(
+        "--settings",
+        nargs="*",
+        default=[],
+        type=lambda text: text.split("="),
+        metavar="NAME=INTEGER",
+        help="other settings than the defaults, such as hidden_dim=8 num_heads=1",
+    )
     parser.add_argument(
         "--window-bytes",
         type=int,

@@ -53,7 +53,8 @@ def evaluate(
             measured[name] = dataclasses.asdict(evaluation)
         if "ngrams" in predictions:
             ours, ngrams = predictions["performer"], predictions["ngrams"]
-            measured["gain_over_ngrams"] = ours.gain_over(ngrams, test.label_ids)
+            gains = ours.gain_over(ngrams, test.label_ids)
+            measured["gain_over_ngrams"] = {name: [*x] for name, x in gains.items()}
         _save(folder, measured)
     # Before the baselines, which take time and memory of their own.
     _print(measured)

@@ -2,12 +2,28 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from keras_performer.cli import report
-from keras_performer.training import ClassifierSettings, Evaluation, RunFolder
+from keras_performer.training import ClassifierSettings, RunFolder
+from keras_performer.training.evaluation import ClassifierPredictions
 
-MEASURED = Evaluation(0.5, 0.75, 1.0, num_windows=4, num_documents=2)
+# Of two documents the n-grams are right in one, and with the encoder in both.
+SEA, FARM = [0.1, 0.9], [0.9, 0.1]
+PREDICTIONS = {
+    name: ClassifierPredictions(
+        windows=np.array(rows),
+        owners=np.arange(2),
+        documents=np.array(rows),
+        whole=np.array(rows),
+    )
+    for name, rows in (
+        ("performer", [FARM, SEA]),
+        ("ngrams", [FARM, FARM]),
+        ("encoder", [SEA, SEA]),
+    )
+}
 
 
 @pytest.fixture
@@ -22,7 +38,7 @@ def run(tmp_path, monkeypatch):
     settings = ClassifierSettings(data=str(tmp_path / "data"), tokenizer="bytes")
     folder.settings_path.write_text(settings.to_json())
     monkeypatch.setattr(RunFolder, "model", lambda self: None)
-    monkeypatch.setattr(report, "evaluate_classifier", lambda *arguments: MEASURED)
+    monkeypatch.setattr(report, "predict_experts", lambda *arguments: PREDICTIONS)
     return folder
 
 
@@ -34,10 +50,14 @@ def test_a_failure_of_the_baselines_loses_no_result(run, monkeypatch, capsys):
         patch.setattr(report, "evaluate_baselines", out_of_memory)
         with pytest.raises(MemoryError):
             report.evaluate(run.path)
-    assert "75.0%" in capsys.readouterr().out
-    assert json.loads(run.evaluation_path.read_text())["performer"]["documents"] == 0.75
+    printed = capsys.readouterr().out
+    assert "100.0%" in printed
+    assert "+50.0% ± 35.4%" in printed
+    kept = json.loads(run.evaluation_path.read_text())
+    assert kept["performer"]["documents"] == 1.0
+    assert kept["ngrams"]["documents"] == kept["encoder"]["documents"] == 0.5
 
-    monkeypatch.setattr(report, "evaluate_classifier", None)  # is not measured again
+    monkeypatch.setattr(report, "predict_experts", None)  # is not measured again
     measured = report.evaluate(run.path)
     assert measured["baselines"]["majority_document"] == 0.5
     assert json.loads(run.evaluation_path.read_text()) == measured
