@@ -244,6 +244,69 @@ def test_versions_come_and_go_while_serving(tmp_path):
 
 
 @pytest.mark.slow
+def test_batches_metrics_and_models_that_come_and_go(tmp_path, everything_path):
+    entries = [
+        {
+            "name": name,
+            "base_path": str(everything_path),
+            "model_platform": "tensorflow",
+        }
+        for name in ("one", "two")
+    ]
+    config = write_model_config(tmp_path / "models.config", entries[0])
+    monitoring = tmp_path / "monitoring.config"
+    monitoring.write_text("prometheus_config { enable: true }")
+    batching = tmp_path / "batching.config"
+    batching.write_text(
+        "max_batch_size { value: 8 } batch_timeout_micros { value: 20000 }"
+    )
+    options = ServerOptions(
+        model_config_file=config,
+        model_config_file_poll_wait_seconds=0.1,
+        rest_api_port=0,
+        enable_batching=True,
+        batching_parameters_file=batching,
+        monitoring_config_file=monitoring,
+    )
+    with ServerProcess(options) as server:
+
+        def read_metrics():
+            page = post(server, "/monitoring/prometheus/metrics", None)[2].decode()
+            lines = [line.rsplit(" ", 1) for line in page.splitlines()]
+            return {name: float(value) for name, value in lines if "#" not in name}
+
+        answers = {}
+
+        def work(n):
+            answers[n] = predict(server.url, "one", [n, 1], signature_name="add")
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert answers == {n: [n, 1] for n in range(16)}
+        metrics = read_metrics()
+        ok = ':tensorflow:serving:request_count{model_name="%s",status="OK"}'
+        assert metrics[ok % "one"] == 16
+        session = ":tensorflow:serving:batching_session:"
+        assert metrics[f"{session}wrapped_run_count{{}}"] < 16
+        assert metrics[f"{session}processed_batch_size_sum{{}}"] == 32
+        with pytest.raises(ServerAnswerError, match="Task size 9 is larger"):
+            predict(server.url, "one", [1] * 9, signature_name="add")
+
+        state = ':keras_performer:serving:model_version_state{model_name="%s",'
+        state += 'version="1",state="AVAILABLE"}'
+        write_model_config(config, entries[1])
+        wait_for(lambda: state % "two" in read_metrics())
+        wait_for(lambda: state % "one" not in read_metrics())
+        assert predict(server.url, "two", [3], signature_name="add") == [3]
+        with pytest.raises(ServerAnswerError, match="404"):
+            predict(server.url, "one", [3], signature_name="add")
+        assert "Traceback" not in server.read_output()
+
+
+@pytest.mark.slow
 def test_a_signal_stops_the_server_after_the_running_request(everything_path):
     options = ServerOptions(
         model_name="m", model_base_path=str(everything_path), rest_api_port=0
