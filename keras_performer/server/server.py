@@ -30,6 +30,7 @@ from keras_performer.server.model_config_watcher import ModelConfigWatcher
 from keras_performer.server.model_repository import ModelRepository
 from keras_performer.server.rest_app import RestApp, RestLimits
 from keras_performer.server.rest_handler import RestHandler
+from keras_performer.server.scheduler import Scheduler
 from keras_performer.server.servable import Servable
 from keras_performer.server.server_options import ServerOptions
 from keras_performer.server.serving_error import ServingError
@@ -108,18 +109,17 @@ def serve(
         if batching:
             waiting = options.max_waiting_requests
             batcher = Batcher(batching, waiting, admission, computing, metrics)
+        scheduler = Scheduler(admission, computing, batcher)
         _add_gauges(metrics, admission, batcher, repository)
         app = RestApp(
             handler,
-            admission,
-            computing,
+            scheduler,
             reading=_make_pool(2, "reading", stack),
             limits=_get_limits(options),
             enable_cors=options.rest_api_enable_cors_support,
             access_log=AccessLog(options.access_log),
             metrics=metrics,
             metrics_path=metrics_path,
-            batcher=batcher,
         )
         # From here on connections are accepted, so the line below is true when read.
         listener.listen()
