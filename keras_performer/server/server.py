@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import importlib
 import logging
 import os
 import resource
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from keras_performer.server.access_log import AccessLog
 from keras_performer.server.admission import Admission
@@ -23,6 +25,7 @@ from keras_performer.server.batching_parameters import (
 )
 from keras_performer.server.config_messages import read_metrics_path
 from keras_performer.server.connections import Server, make_config
+from keras_performer.server.grpc_handler import GrpcHandler
 from keras_performer.server.memory import get_memory_limit
 from keras_performer.server.metrics import Metrics
 from keras_performer.server.model_config import get_model_configs
@@ -111,24 +114,41 @@ def serve(
             batcher = Batcher(batching, waiting, admission, computing, metrics)
         scheduler = Scheduler(admission, computing, batcher)
         _add_gauges(metrics, admission, batcher, repository)
+        reading = _make_pool(2, "reading", stack)
+        access_log = AccessLog(options.access_log)
+        grpc_server = None
+        if options.port:
+            grpc_server = _import_grpc_server()(
+                _join_address(options.rest_api_host, options.port),
+                GrpcHandler(repository, metrics),
+                scheduler,
+                reading,
+                metrics,
+                access_log,
+                options.rest_api_timeout_in_ms,
+                options.max_request_bytes,
+                max_requests=num_threads + options.max_waiting_requests,
+            )
         app = RestApp(
             handler,
             scheduler,
-            reading=_make_pool(2, "reading", stack),
+            reading,
             limits=_get_limits(options),
             enable_cors=options.rest_api_enable_cors_support,
-            access_log=AccessLog(options.access_log),
+            access_log=access_log,
             metrics=metrics,
             metrics_path=metrics_path,
         )
-        # From here on connections are accepted, so the line below is true when read.
+        # From here on connections are accepted, so what is announced is true.
         listener.listen()
         names = [config.name for config in configs]
-        (announce or _print_address)(names, _get_url(listener))
+        url = _get_url(listener)
         server = Server(
             make_config(app, _get_grace_seconds(options)),
             max_connections=_get_max_connections(options),
             idle_timeout=options.connection_timeout_in_ms / 1000,
+            grpc_server=grpc_server,
+            started=lambda: (announce or _print_address)(names, url),
         )
         server.run(sockets=[listener])
 
@@ -314,9 +334,17 @@ def _bind(options: ServerOptions) -> Iterator[socket.socket]:
         yield listener
 
 
+def _import_grpc_server() -> Any:
+    """`GrpcServer`, which is imported where it is asked for: it costs memory."""
+    return importlib.import_module("keras_performer.server.grpc_server").GrpcServer
+
+
 def _get_url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{_join_address(*listener.getsockname()[:2])}"
+
+
+def _join_address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @contextlib.contextmanager
