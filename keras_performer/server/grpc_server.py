@@ -1,6 +1,7 @@
 """The gRPC interface, in the event loop of the REST interface."""
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -16,17 +17,7 @@ from keras_performer.server.metrics import Metrics
 from keras_performer.server.scheduler import Scheduler
 from keras_performer.server.serving_error import ServingError
 
-try:
-    import grpc
-except ImportError as error:
-    raise ImportError(
-        f"The flag --port needs the package grpcio. Install it with: "
-        f"{pip_line('serving')}"
-    ) from error
-
 _logger = logging.getLogger(__name__)
-
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 _SMALL_BODY = 16_384  # read at once: takes less than a millisecond
 
@@ -45,6 +36,9 @@ class GrpcServer:
             sets no limit.
         max_request_bytes: size of a message.
         max_requests: requests at a time; further ones are refused.
+
+    Raises:
+        ImportError: the package of gRPC is missing.
     """
 
     def __init__(
@@ -68,6 +62,8 @@ class GrpcServer:
         self._timeout_in_ms = timeout_in_ms
         self._max_request_bytes = max_request_bytes
         self._max_requests = max_requests
+        self._grpc = _import_grpc()
+        self._codes = {code.value[0]: code for code in self._grpc.StatusCode}
         self._server: Any = None
 
     async def start(self) -> None:
@@ -76,7 +72,7 @@ class GrpcServer:
         Raises:
             ValueError: the port cannot be taken.
         """
-        self._server = grpc.aio.server(
+        self._server = self._grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", self._max_request_bytes),
                 ("grpc.max_send_message_length", -1),
@@ -84,7 +80,17 @@ class GrpcServer:
             ],
             maximum_concurrent_rpcs=self._max_requests,
         )
-        self._server.add_generic_rpc_handlers((_Methods(self),))
+        for path in self._handler.methods:
+            service, method = path.strip("/").split("/")
+            answer = functools.partial(self._answer, path)
+            self._server.add_generic_rpc_handlers(
+                (
+                    self._grpc.method_handlers_generic_handler(
+                        service,
+                        {method: self._grpc.unary_unary_rpc_method_handler(answer)},
+                    ),
+                )
+            )
         try:
             port = self._server.add_insecure_port(self._address)
         except RuntimeError:
@@ -105,29 +111,9 @@ class GrpcServer:
         if self._server is not None:
             await self._server.stop(grace_seconds)
 
-    def get_method(self, path: str) -> Callable[[bytes, Any], Any] | None:
-        """A function from the bytes of a request and a context to those of an answer.
-
-        Args:
-            path: as of a gRPC request, such as
-                `"/tensorflow.serving.ModelService/GetModelStatus"`.
-
-        Returns:
-            The function, or `None` where there is no such method.
-        """
-        read = self._handler.methods.get(path)
-        if read is None:
-            return None
-
-        async def answer(body: bytes, context: Any) -> bytes:
-            return await self._answer(path, read, body, context)
-
-        return answer
-
     async def _answer(
         self,
         path: str,
-        read: Callable[[bytes, Deadline], bytes | Computation],
         body: bytes,
         context: Any,
     ) -> bytes:
@@ -136,7 +122,7 @@ class GrpcServer:
         error = None
         answer = b""
         try:
-            answer = await self._compute(read, body, deadline)
+            answer = await self._compute(self._handler.methods[path], body, deadline)
         except ServingError as refusal:
             error = refusal
         except asyncio.CancelledError:  # the client left
@@ -148,7 +134,7 @@ class GrpcServer:
         code, status = (error.code, error.http_status) if error else ("OK", 200)
         self._record(path, body, context, started, code, status, len(answer))
         if error:
-            await context.abort(_CODES[error.number], error.message)
+            await context.abort(self._codes[error.number], error.message)
         return answer
 
     def _get_deadline(self, context: Any) -> Deadline:
@@ -205,13 +191,13 @@ class GrpcServer:
         )
 
 
-class _Methods(grpc.GenericRpcHandler):
-    """Finds the methods of a server, which take and return bytes."""
-
-    def __init__(self, server: GrpcServer) -> None:
-        self._server = server
-
-    def service(self, handler_call_details: Any) -> Any:
-        """Called by grpc."""
-        method = self._server.get_method(handler_call_details.method)
-        return method and grpc.unary_unary_rpc_method_handler(method)
+def _import_grpc() -> Any:
+    """The package, which costs memory and is imported where gRPC is asked for."""
+    try:
+        import grpc
+    except ImportError as error:
+        raise ImportError(
+            "The flag --port needs the package grpcio. Install it with: "
+            f"{pip_line('serving')}"
+        ) from error
+    return grpc

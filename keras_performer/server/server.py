@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import importlib
 import logging
 import os
 import resource
@@ -14,7 +13,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from keras_performer.server.access_log import AccessLog
 from keras_performer.server.admission import Admission
@@ -26,6 +24,7 @@ from keras_performer.server.batching_parameters import (
 from keras_performer.server.config_messages import read_metrics_path
 from keras_performer.server.connections import Server, make_config
 from keras_performer.server.grpc_handler import GrpcHandler
+from keras_performer.server.grpc_server import GrpcServer
 from keras_performer.server.memory import get_memory_limit
 from keras_performer.server.metrics import Metrics
 from keras_performer.server.model_config import get_model_configs
@@ -118,7 +117,7 @@ def serve(
         access_log = AccessLog(options.access_log)
         grpc_server = None
         if options.port:
-            grpc_server = _import_grpc_server()(
+            grpc_server = GrpcServer(
                 _join_address(options.rest_api_host, options.port),
                 GrpcHandler(repository, metrics),
                 scheduler,
@@ -332,11 +331,6 @@ def _bind(options: ServerOptions) -> Iterator[socket.socket]:
                 "another host."
             ) from error
         yield listener
-
-
-def _import_grpc_server() -> Any:
-    """`GrpcServer`, which is imported where it is asked for: it costs memory."""
-    return importlib.import_module("keras_performer.server.grpc_server").GrpcServer
 
 
 def _get_url(listener: socket.socket) -> str:
