@@ -22,6 +22,12 @@ from keras_performer.server.tensor_protos import read_tensor, write_tensor
 
 _SIGNATURES = "signature_def"  # the one kind of metadata
 
+# The standard messages of grpc.health.v1 have one field each, so that their package is
+# not needed: the name of a service, and its state, of which 1 is SERVING.
+_HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+_HEALTHY_SERVICES = ("", "ModelService", "PredictionService")
+_SERVING = b"\x08\x01"
+
 
 class GrpcHandler:
     """Answers the bytes of messages by the bytes of messages.
@@ -29,9 +35,20 @@ class GrpcHandler:
     Args:
         repository: a `ModelRepository`.
         metrics: the `Metrics` that get the time that models take.
+        has_health_service: whether the standard health service answers.
+
+    Attributes:
+        methods: `dict` from the path of a method to a function from the bytes of a
+            request and its `Deadline` to the bytes of the answer, or to a `Computation`
+            that is to give it. It raises `ServingError`.
     """
 
-    def __init__(self, repository: ModelRepository, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        repository: ModelRepository,
+        metrics: Metrics,
+        has_health_service: bool = False,
+    ) -> None:
         self._repository = repository
         self._metrics = metrics
         self._protos = import_protos()
@@ -42,6 +59,8 @@ class GrpcHandler:
             ),
             "/tensorflow.serving.ModelService/GetModelStatus": self._get_status,
         }
+        if has_health_service:
+            self.methods[_HEALTH_CHECK] = _check_health
 
     def identify(self, body: bytes) -> str:
         """The name of the model that a request counts for; `""` if it is not served.
@@ -157,6 +176,14 @@ def _get_first_field(body: bytes) -> bytes:
         if byte < 0x80:
             return body[start : start + size]
     return b""
+
+
+def _check_health(body: bytes, deadline: Deadline) -> bytes:
+    del deadline  # it is answered at once
+    service = _get_first_field(body).decode("utf-8", "replace")
+    if service not in _HEALTHY_SERVICES:
+        raise ServingError("NOT_FOUND", f"There is no service {service!r}")
+    return _SERVING
 
 
 def _check_inputs(request: Any, signature: Any) -> None:

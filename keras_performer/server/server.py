@@ -119,7 +119,9 @@ def serve(
         if options.port:
             grpc_server = GrpcServer(
                 _join_address(options.rest_api_host, options.port),
-                GrpcHandler(repository, metrics),
+                GrpcHandler(
+                    repository, metrics, options.enable_grpc_healthcheck_service
+                ),
                 scheduler,
                 reading,
                 metrics,

@@ -78,6 +78,7 @@ class ServerOptions:
         model_config_file_poll_wait_seconds: time between two looks at that file, whose
             changes are taken over. 0 reads it once, at the start.
         port: port for gRPC, on the same address. 0 switches gRPC off.
+        enable_grpc_healthcheck_service: answer the standard health service of gRPC.
         rest_api_port: port for HTTP. 0 takes a free one; the ready line tells which.
         rest_api_host: address to listen on, for gRPC too. Use `"0.0.0.0"` for every
             interface.
@@ -134,6 +135,7 @@ class ServerOptions:
     model_config_file: str | os.PathLike[str] | None = None
     model_config_file_poll_wait_seconds: float = 0
     port: int = 0
+    enable_grpc_healthcheck_service: bool = False
     rest_api_port: int = 8501
     rest_api_host: str = "127.0.0.1"
     rest_api_num_threads: int | None = None

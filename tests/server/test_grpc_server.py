@@ -51,7 +51,7 @@ def serving(repository, metrics, batching=None):
             batcher = Batcher(batching, 100, admission, pool, metrics)
         server = GrpcServer(
             address,
-            GrpcHandler(repository, metrics),
+            GrpcHandler(repository, metrics, has_health_service=True),
             Scheduler(admission, pool, batcher),
             pool,
             metrics,
@@ -281,6 +281,16 @@ def test_methods_that_are_not_here(stub):
     with pytest.raises(grpc.RpcError) as raised:
         stub.Classify(classification_pb2.ClassificationRequest())
     assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_health(channel, repository):
+    check = channel.unary_unary("/grpc.health.v1.Health/Check")
+    # HealthCheckRequest(service=...) and HealthCheckResponse(status=SERVING).
+    assert check(b"") == check(b"\n\x0cModelService") == b"\x08\x01"
+    with pytest.raises(grpc.RpcError) as raised:
+        check(b"\n\x01x")
+    assert raised.value.code() == grpc.StatusCode.NOT_FOUND
+    assert not [m for m in GrpcHandler(repository, Metrics()).methods if "Health" in m]
 
 
 def test_bytes_that_are_no_message(channel):
