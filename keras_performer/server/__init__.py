@@ -6,6 +6,7 @@ the standard library.
 """
 
 import contextlib
+import gc
 import importlib
 import sys
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ _NOT_FOR_SERVING = ("keras", "jax", "scipy", "h5py")
 
 def __getattr__(name: str) -> Any:
     if name == "serve":
-        with _without(_NOT_FOR_SERVING):
+        with _without(_NOT_FOR_SERVING), _no_garbage_collection():
             return importlib.import_module(f"{__name__}.server").serve
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -54,3 +55,16 @@ def _without(names: tuple[str, ...]) -> Iterator[None]:
     finally:
         for name in absent:
             del sys.modules[name]
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Do not look for garbage: there is none among thousands of new modules."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -145,7 +145,7 @@ class Batcher:
             # Also without a time to wait, those that arrive together are joined.
             loop.call_later(self._parameters.batch_timeout_micros / 1e6, self._dispatch)
         queue[-1].tasks.append(task)
-        if queue[-1].num_rows >= self._parameters.max_batch_size:
+        if self._is_full(queue):
             self._dispatch()
         return task.answer
 
@@ -171,13 +171,14 @@ class Batcher:
             self._running.add(running)
             running.add_done_callback(self._running.discard)
 
+    def _is_full(self, queue: list[_Batch]) -> bool:
+        return len(queue) > 1 or queue[0].num_rows >= self._parameters.max_batch_size
+
     def _is_ready(self, queue: list[_Batch]) -> bool:
-        first = queue[0]
-        if len(queue) > 1 or first.num_rows >= self._parameters.max_batch_size:
-            return True
-        waited = time.monotonic() - first.tasks[0].since
+        waited = time.monotonic() - queue[0].tasks[0].since
         # The clock of the event loop may call a little early.
-        return 1e6 * waited >= self._parameters.batch_timeout_micros - 1000
+        is_time = 1e6 * waited >= self._parameters.batch_timeout_micros - 1000
+        return is_time or self._is_full(queue)
 
     async def _run(self, batch: _Batch) -> None:
         try:

@@ -181,12 +181,21 @@ class Server(uvicorn.Server):
         config: a `uvicorn.Config`, with `lifespan="off"`.
         max_connections: number of connections at a time.
         idle_timeout: as of `Connection`.
+        grpc_server: a `GrpcServer` that starts and stops with it, or `None`.
+        started: function that is called when all listen.
     """
 
     def __init__(
-        self, config: uvicorn.Config, max_connections: int, idle_timeout: float
+        self,
+        config: uvicorn.Config,
+        max_connections: int,
+        idle_timeout: float,
+        grpc_server: Any = None,
+        started: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(config)
+        self._grpc_server = grpc_server
+        self._all_started = started
         self._idle_timeout = idle_timeout
         self._max_connections = max_connections
         self._connections: set[Connection] = set()
@@ -201,13 +210,19 @@ class Server(uvicorn.Server):
         for listener in sockets or []:
             listener.setblocking(False)
             self._accepting.append(asyncio.create_task(self._accept(listener)))
+        if self._grpc_server is not None:
+            await self._grpc_server.start()
         self.started = True
+        self._all_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Called by uvicorn: accept no more, and let running requests end."""
         for task in self._accepting:
             task.cancel()
         await asyncio.gather(*self._accepting, return_exceptions=True)
+        if self._grpc_server is not None:
+            grace = self.config.timeout_graceful_shutdown or 0
+            await self._grpc_server.stop(grace)
         await super().shutdown(sockets)
 
     async def _accept(self, listener: socket.socket) -> None:

@@ -160,12 +160,16 @@ class ModelRepository:
         return name in self._configs
 
     def count_states(self) -> dict[tuple[str, ...], int]:
-        """`dict` from the name, version and state of each version to 1."""
-        return {
+        """`dict` from the name, version and state of each version to 1.
+
+        Those that have ended are left out: their number grows for ever.
+        """
+        states = {
             (name, str(number), version.state): 1
             for name, versions in list(self._versions.items())
             for number, version in versions.items()
         }
+        return {key: one for key, one in states.items() if key[2] != END}
 
     def list_statuses(
         self, name: str, version: int | None = None

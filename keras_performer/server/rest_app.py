@@ -6,11 +6,9 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any
 
 from keras_performer.server.access_log import AccessLog, AccessRecord
-from keras_performer.server.admission import Admission, BusyError, TooLargeError
-from keras_performer.server.batcher import Batcher
+from keras_performer.server.admission import BusyError, TooLargeError
 from keras_performer.server.computation import Computation
 from keras_performer.server.deadline import Deadline
 from keras_performer.server.json.writer import write_error
@@ -25,6 +23,7 @@ from keras_performer.server.request_body import (
     RestLimits,
 )
 from keras_performer.server.rest_handler import RestHandler
+from keras_performer.server.scheduler import Scheduler, retrieve, wait_for
 from keras_performer.server.serving_error import ServingError
 
 Send = Callable[[Event], Awaitable[None]]
@@ -32,9 +31,6 @@ Send = Callable[[Event], Awaitable[None]]
 _logger = logging.getLogger(__name__)
 
 _SMALL_BODY = 16_384  # read at once: takes less than a millisecond
-
-# TensorFlow itself keeps the time limit; what it cannot break off is left alone.
-_GRACE_SECONDS = 0.2
 
 _LINGER_SECONDS = 2.0  # a client that still sends would not see an early answer
 
@@ -101,40 +97,34 @@ class RestApp:
 
     Args:
         handler: a `RestHandler`.
-        admission: the `Admission` to the pool that computes.
-        computing: `concurrent.futures.Executor` to compute in.
+        scheduler: the `Scheduler` that computes.
         reading: `concurrent.futures.Executor` to read large requests in.
         limits: the `RestLimits`.
         enable_cors: whether pages of other origins may read the answers.
         access_log: the `AccessLog`.
         metrics: the `Metrics` that count the requests; `None` keeps none.
         metrics_path: path of the page with the metrics; `""` answers none.
-        batcher: the `Batcher` of short requests; `None` computes each by itself.
     """
 
     def __init__(
         self,
         handler: RestHandler,
-        admission: Admission,
-        computing: Executor,
+        scheduler: Scheduler,
         reading: Executor,
         limits: RestLimits,
         enable_cors: bool = False,
         access_log: AccessLog | None = None,
         metrics: Metrics | None = None,
         metrics_path: str = "",
-        batcher: Batcher | None = None,
     ) -> None:
         self._handler = handler
-        self._admission = admission
-        self._computing = computing
+        self._scheduler = scheduler
         self._reading = reading
         self._limits = limits
         self._extra_headers = _CORS_HEADERS if enable_cors else []
         self._access_log = access_log or AccessLog()
         self._metrics = metrics or Metrics()
         self._metrics_path = metrics_path.encode()
-        self._batcher = batcher
         self._body_reader = BodyReader(limits, reading)
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
@@ -222,20 +212,13 @@ class RestApp:
         deadline: Deadline,
     ) -> bytes:
         left = asyncio.ensure_future(_wait_until_left(receive))
-        batch = None
         try:
             read = await self._read(method, path, body, left, deadline)
             if not isinstance(read, Computation):
                 return read
-            batch = self._join_batch(read)
-            if batch is not None:
-                batch.add_done_callback(_retrieve)
-                return await _wait_for(batch, left, deadline)
-            return await self._compute(read, left, deadline)
+            return await self._scheduler.compute(read, left, deadline)
         finally:
             left.cancel()
-            if batch is not None:
-                batch.cancel()  # which changes nothing where it is done
 
     async def _read(
         self,
@@ -251,70 +234,10 @@ class RestApp:
             self._reading, self._handler.read, method, path, body, deadline
         )
         try:
-            return await _wait_for(reading, left, deadline)
+            return await wait_for(reading, left, deadline)
         except BaseException:
             reading.add_done_callback(_drop)
             raise
-
-    def _join_batch(self, computation: Computation) -> "asyncio.Future[bytes] | None":
-        """The answer that will come from a batch, if the request is to be joined."""
-        if self._batcher is None:
-            return None
-        try:
-            if self._batcher.takes(computation):
-                return self._batcher.submit(computation)
-        except BaseException:
-            computation.drop()
-            raise
-        return None
-
-    async def _compute(
-        self,
-        computation: Computation,
-        left: "asyncio.Future[None]",
-        deadline: Deadline,
-    ) -> bytes:
-        entering = asyncio.ensure_future(
-            self._admission.enter(computation.cost, deadline)
-        )
-        try:
-            await _wait_for(entering, left, deadline)
-        except BaseException:
-            computation.drop()
-            if entering.done() and not entering.cancelled():
-                if entering.exception() is None:
-                    self._admission.leave(computation.cost)
-            else:
-                entering.cancel()
-            raise
-        computing = asyncio.get_running_loop().run_in_executor(
-            self._computing, computation.run
-        )
-
-        def leave(computing: "asyncio.Future[bytes]") -> None:
-            self._admission.leave(computation.cost)
-            _retrieve(computing)
-
-        # Whoever asked may be gone; the slot is taken for as long as it computes.
-        computing.add_done_callback(leave)
-        return await _wait_for(computing, left, deadline)
-
-
-async def _wait_for(
-    future: "asyncio.Future[Any]", left: "asyncio.Future[None]", deadline: Deadline
-) -> Any:
-    """The result of a future, unless the client leaves or the time is over before."""
-    seconds = deadline.remaining_seconds()
-    await asyncio.wait(
-        {future, left},
-        timeout=None if seconds is None else seconds + _GRACE_SECONDS,
-        return_when=asyncio.FIRST_COMPLETED,
-    )
-    if future.done():
-        return future.result()
-    if left.done():
-        raise ClientLeftError
-    raise deadline.error()
 
 
 async def _wait_until_left(receive: Receive) -> None:
@@ -335,16 +258,9 @@ async def _read_and_forget(receive: Receive) -> None:
 
 
 def _drop(reading: "asyncio.Future[bytes | Computation]") -> None:
-    read = _retrieve(reading)
+    read = retrieve(reading)
     if isinstance(read, Computation):
         read.drop()
-
-
-def _retrieve(future: "asyncio.Future[Any]") -> Any:
-    """The result of what no one may wait for any more; `None` where it failed."""
-    if future.cancelled() or future.exception() is not None:
-        return None
-    return future.result()
 
 
 def _is_api(scope: Event) -> bool:

@@ -168,15 +168,7 @@ class RestHandler:
         del body, deadline  # a GET has no body, and is answered at once
         # TensorFlow Serving tells all versions when a label is given, so do we.
         statuses = self._repository.list_statuses(target.name, target.version)
-        response = self._protos.GetModelStatusResponse()
-        for status in statuses:
-            entry = response.model_version_status.add()
-            entry.version = status.version
-            entry.state = self._protos.ModelVersionStatus.State.Value(status.state)
-            entry.status.SetInParent()
-            if status.error is not None:
-                entry.status.error_code = status.error.number
-                entry.status.error_message = status.error.message
+        response = self._protos.make_status_response(statuses)
         return _write_message(response).encode() + b"\n"
 
     def _get_metadata(self, target: _Target, body: bytes, deadline: Deadline) -> bytes:

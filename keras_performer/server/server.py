@@ -23,6 +23,8 @@ from keras_performer.server.batching_parameters import (
 )
 from keras_performer.server.config_messages import read_metrics_path
 from keras_performer.server.connections import Server, make_config
+from keras_performer.server.grpc_handler import GrpcHandler
+from keras_performer.server.grpc_server import GrpcServer
 from keras_performer.server.memory import get_memory_limit
 from keras_performer.server.metrics import Metrics
 from keras_performer.server.model_config import get_model_configs
@@ -30,6 +32,7 @@ from keras_performer.server.model_config_watcher import ModelConfigWatcher
 from keras_performer.server.model_repository import ModelRepository
 from keras_performer.server.rest_app import RestApp, RestLimits
 from keras_performer.server.rest_handler import RestHandler
+from keras_performer.server.scheduler import Scheduler
 from keras_performer.server.servable import Servable
 from keras_performer.server.server_options import ServerOptions
 from keras_performer.server.serving_error import ServingError
@@ -108,27 +111,45 @@ def serve(
         if batching:
             waiting = options.max_waiting_requests
             batcher = Batcher(batching, waiting, admission, computing, metrics)
+        scheduler = Scheduler(admission, computing, batcher)
         _add_gauges(metrics, admission, batcher, repository)
+        reading = _make_pool(2, "reading", stack)
+        access_log = AccessLog(options.access_log)
+        grpc_server = None
+        if options.port:
+            grpc_server = GrpcServer(
+                _join_address(options.rest_api_host, options.port),
+                GrpcHandler(
+                    repository, metrics, options.enable_grpc_healthcheck_service
+                ),
+                scheduler,
+                reading,
+                metrics,
+                access_log,
+                options.rest_api_timeout_in_ms,
+                options.max_request_bytes,
+                max_requests=num_threads + options.max_waiting_requests,
+            )
         app = RestApp(
             handler,
-            admission,
-            computing,
-            reading=_make_pool(2, "reading", stack),
+            scheduler,
+            reading,
             limits=_get_limits(options),
             enable_cors=options.rest_api_enable_cors_support,
-            access_log=AccessLog(options.access_log),
+            access_log=access_log,
             metrics=metrics,
             metrics_path=metrics_path,
-            batcher=batcher,
         )
-        # From here on connections are accepted, so the line below is true when read.
+        # From here on connections are accepted, so what is announced is true.
         listener.listen()
         names = [config.name for config in configs]
-        (announce or _print_address)(names, _get_url(listener))
+        url = _get_url(listener)
         server = Server(
             make_config(app, _get_grace_seconds(options)),
             max_connections=_get_max_connections(options),
             idle_timeout=options.connection_timeout_in_ms / 1000,
+            grpc_server=grpc_server,
+            started=lambda: (announce or _print_address)(names, url),
         )
         server.run(sockets=[listener])
 
@@ -315,8 +336,11 @@ def _bind(options: ServerOptions) -> Iterator[socket.socket]:
 
 
 def _get_url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{_join_address(*listener.getsockname()[:2])}"
+
+
+def _join_address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @contextlib.contextmanager

@@ -65,8 +65,9 @@ class ServerOptions:
 
     Names, meanings and defaults are TensorFlow Serving's, so that a command line moves
     from one server to the other. The differences: `rest_api_port=0` takes a free port
-    instead of switching HTTP off, and `rest_api_host`, which TensorFlow Serving does
-    not have (it listens on every interface), keeps the server on this machine.
+    instead of switching HTTP off, gRPC is off unless `port` is given, and
+    `rest_api_host`, which TensorFlow Serving does not have (it listens on every
+    interface), keeps the server on this machine.
 
     Args:
         model_name: name in the URL of the single model at `model_base_path`.
@@ -76,8 +77,11 @@ class ServerOptions:
             `model_base_path`.
         model_config_file_poll_wait_seconds: time between two looks at that file, whose
             changes are taken over. 0 reads it once, at the start.
+        port: port for gRPC, on the same address. 0 switches gRPC off.
+        enable_grpc_healthcheck_service: answer the standard health service of gRPC.
         rest_api_port: port for HTTP. 0 takes a free one; the ready line tells which.
-        rest_api_host: address to listen on. Use `"0.0.0.0"` for every interface.
+        rest_api_host: address to listen on, for gRPC too. Use `"0.0.0.0"` for every
+            interface.
         rest_api_num_threads: requests computed at the same time. `None` takes four
             for each processor.
         rest_api_timeout_in_ms: longest time from the arrival of a request to its
@@ -130,6 +134,8 @@ class ServerOptions:
     model_base_path: str | os.PathLike[str] | None = None
     model_config_file: str | os.PathLike[str] | None = None
     model_config_file_poll_wait_seconds: float = 0
+    port: int = 0
+    enable_grpc_healthcheck_service: bool = False
     rest_api_port: int = 8501
     rest_api_host: str = "127.0.0.1"
     rest_api_num_threads: int | None = None
@@ -173,10 +179,15 @@ class ServerOptions:
             )
         if not self.model_name:
             raise ValueError("model_name is empty; pass the name to use in the URL.")
-        if not 0 <= self.rest_api_port <= 65535:
+        for name, zero in (("rest_api_port", "any free port"), ("port", "no gRPC")):
+            if not 0 <= getattr(self, name) <= 65535:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} is not a port; expected 0 ({zero}) "
+                    "to 65535."
+                )
+        if self.port and self.port == self.rest_api_port:
             raise ValueError(
-                f"rest_api_port={self.rest_api_port} is not a port; "
-                "expected 0 (any free port) to 65535."
+                f"port={self.port} is the rest_api_port too; give gRPC one of its own."
             )
         if self.rest_api_num_threads is not None and self.rest_api_num_threads < 1:
             raise ValueError(

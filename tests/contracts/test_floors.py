@@ -28,6 +28,7 @@ FLOORS = {
 INDEPENDENT = {"server": {"extras"}, "text": {"extras", "renamed"}}
 # The only packages that may be imported inside a function: they come with extras.
 LATE = {
+    "grpc",
     "matplotlib",
     "pyarrow",
     "sklearn",

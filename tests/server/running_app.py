@@ -14,6 +14,7 @@ from keras_performer.server.computation import Computation
 from keras_performer.server.connections import Server, make_config
 from keras_performer.server.metrics import Metrics
 from keras_performer.server.rest_app import RestApp, RestLimits
+from keras_performer.server.scheduler import Scheduler
 
 
 class FakeHandler:
@@ -85,14 +86,13 @@ def running(
             batcher = Batcher(batching, 100, admission, pools[0], Metrics())
         app = RestApp(
             handler,
-            admission,
-            *pools,
+            Scheduler(admission, pools[0], batcher),
+            pools[1],
             RestLimits(idle_timeout=idle_timeout, **limits),
             enable_cors,
             access_log,
             metrics,
             metrics_path,
-            batcher,
         )
         listener = stack.enter_context(contextlib.closing(socket.socket()))
         listener.bind(("127.0.0.1", 0))

@@ -381,7 +381,11 @@ def test_models_come_and_go(tmp_path):
     assert repository.reload([make_config(tmp_path / "one"), two])
     assert repository.has_model("two")
     assert states(repository) == states(repository, "two") == {1: "AVAILABLE"}
+    assert repository.count_states() == {
+        (name, "1", "AVAILABLE"): 1 for name in ("m", "two")
+    }
     assert repository.reload([two])
+    assert repository.count_states() == {("two", "1", "AVAILABLE"): 1}
     assert not repository.has_model("m")
     assert states(repository) == {1: "END"}
     assert one.is_closed

@@ -28,6 +28,8 @@ def test_defaults_are_those_of_tensorflow_serving():
         ({"model_base_path": "m", "model_name": ""}, "model_name is empty"),
         ({"model_base_path": "m", "rest_api_port": 70000}, "rest_api_port=70000"),
         ({"model_base_path": "m", "rest_api_port": -1}, "rest_api_port=-1"),
+        ({"model_base_path": "m", "port": 70000}, "port=70000 is not a port"),
+        ({"model_base_path": "m", "port": 8501}, "port=8501 is the rest_api_port too"),
         ({"model_base_path": "m", "rest_api_num_threads": 0}, "num_threads=0"),
         ({"model_base_path": "m", "rest_api_timeout_in_ms": -1}, "timeout_in_ms=-1"),
         (

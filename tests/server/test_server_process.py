@@ -14,10 +14,12 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import grpc
 import pytest
 import tensorflow as tf
 import tensorflow_text
 from served_models import save_everything, write_model_config
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from keras_performer.server import (
     ServerAnswerError,
@@ -72,6 +74,12 @@ def server(models_config):
         patch.setenv("TF_NUM_INTEROP_THREADS", "2")
         with ServerProcess(options) as server:
             yield server
+
+
+def find_free_port():
+    with contextlib.closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def post(server, path, body, **headers):
@@ -244,6 +252,77 @@ def test_versions_come_and_go_while_serving(tmp_path):
 
 
 @pytest.mark.slow
+def test_batches_metrics_and_models_that_come_and_go(tmp_path, everything_path):
+    entries = [
+        {
+            "name": name,
+            "base_path": str(everything_path),
+            "model_platform": "tensorflow",
+        }
+        for name in ("one", "two")
+    ]
+    config = write_model_config(tmp_path / "models.config", entries[0])
+    monitoring = tmp_path / "monitoring.config"
+    monitoring.write_text("prometheus_config { enable: true }")
+    batching = tmp_path / "batching.config"
+    batching.write_text(
+        "max_batch_size { value: 8 } batch_timeout_micros { value: 20000 }"
+    )
+    options = ServerOptions(
+        model_config_file=config,
+        model_config_file_poll_wait_seconds=0.1,
+        port=find_free_port(),
+        rest_api_port=0,
+        enable_batching=True,
+        batching_parameters_file=batching,
+        monitoring_config_file=monitoring,
+    )
+    with ServerProcess(options) as server:
+
+        def read_metrics():
+            page = post(server, "/monitoring/prometheus/metrics", None)[2].decode()
+            lines = [line.rsplit(" ", 1) for line in page.splitlines()]
+            return {name: float(value) for name, value in lines if "#" not in name}
+
+        answers = {}
+
+        def work(n):
+            answers[n] = predict(server.url, "one", [n, 1], signature_name="add")
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert answers == {n: [n, 1] for n in range(16)}
+        metrics = read_metrics()
+        ok = ':tensorflow:serving:request_count{model_name="%s",status="OK"}'
+        assert metrics[ok % "one"] == 16
+        session = ":tensorflow:serving:batching_session:"
+        assert metrics[f"{session}wrapped_run_count{{}}"] < 16
+        assert metrics[f"{session}processed_batch_size_sum{{}}"] == 32
+        with pytest.raises(ServerAnswerError, match="Task size 9 is larger"):
+            predict(server.url, "one", [1] * 9, signature_name="add")
+
+        state = ':keras_performer:serving:model_version_state{model_name="%s",'
+        state += 'version="1",state="AVAILABLE"}'
+        write_model_config(config, entries[1])
+        wait_for(lambda: state % "two" in read_metrics())
+        wait_for(lambda: state % "one" not in read_metrics())
+        assert predict(server.url, "two", [3], signature_name="add") == [3]
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = "two"
+        request.inputs["text"].CopyFrom(tf.make_tensor_proto(["abc"]))
+        with grpc.insecure_channel(f"127.0.0.1:{options.port}") as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            response = stub.Predict(request, timeout=20)
+        assert list(response.outputs["label"].string_val) == [b"odd"]
+        with pytest.raises(ServerAnswerError, match="404"):
+            predict(server.url, "one", [3], signature_name="add")
+        assert "Traceback" not in server.read_output()
+
+
+@pytest.mark.slow
 def test_a_signal_stops_the_server_after_the_running_request(everything_path):
     options = ServerOptions(
         model_name="m", model_base_path=str(everything_path), rest_api_port=0
@@ -304,7 +383,7 @@ def test_a_signal_while_loading_stops_the_server(everything_path):
     program = (
         "import os, signal\n"
         "from keras_performer.server import ServerOptions, serve, server\n"
-        "def interrupted(path):\n"
+        "def interrupted(path, **options):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    raise AssertionError('the signal was not seen')\n"
         "server.Servable = interrupted\n"
@@ -329,6 +408,18 @@ def test_an_occupied_port(everything_path):
         message = f"rest_api_port={port}: Address already in use"
         with pytest.raises(ValueError, match=message):
             serve(ServerOptions(model_base_path=everything_path, rest_api_port=port))
+
+
+def test_an_occupied_port_of_grpc(everything_path):
+    with contextlib.closing(socket.socket()) as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        options = ServerOptions(
+            model_base_path=everything_path, rest_api_port=0, port=port
+        )
+        with pytest.raises(ValueError, match=f"gRPC at 127.0.0.1:{port}"):
+            serve(options)
 
 
 def test_an_address_that_is_not_there(everything_path):

@@ -18,6 +18,8 @@ HELP = {
     "version policies and labels; instead of the two flags above",
     "model_config_file_poll_wait_seconds": "time between two looks at that file, whose "
     "changes are taken over; 0: read it once, at the start",
+    "port": "port for gRPC, on the same address; 0: no gRPC",
+    "enable_grpc_healthcheck_service": "answer the standard health service of gRPC",
     "rest_api_port": "port; 0 takes a free one and prints it",
     "rest_api_host": "address to listen on; 0.0.0.0 opens the server to the network",
     "rest_api_num_threads": "requests computed at the same time (default: four for "

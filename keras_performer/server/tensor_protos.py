@@ -1,0 +1,94 @@
+"""Tensors of gRPC requests and answers, laid out as TensorFlow Serving lays them out.
+
+Its answers hold values in the field of their type, and not as raw bytes: clients read
+`outputs["probabilities"].float_val`.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_performer.server.json.values import invalid
+
+_MAX_VALUES = 2**25
+
+_FIELDS = {
+    "float32": "float_val",
+    "float64": "double_val",
+    "int8": "int_val",
+    "int16": "int_val",
+    "int32": "int_val",
+    "uint8": "int_val",
+    "uint16": "int_val",
+    "int64": "int64_val",
+    "uint32": "uint32_val",
+    "uint64": "uint64_val",
+    "bool": "bool_val",
+    "string": "string_val",
+}
+
+
+def read_tensor(tensor: Any, name: str, dtype: tf.DType) -> np.ndarray:
+    """The array of a `TensorProto`.
+
+    Args:
+        tensor: the message.
+        name: of the input, for the error.
+        dtype: `tf.DType` of the input.
+
+    Returns:
+        The array. Strings are an object array of `bytes`.
+
+    Raises:
+        ServingError: `INVALID_ARGUMENT`, when it has another type, or not as many
+            values as its shape says.
+
+    >>> read_tensor(tf.make_tensor_proto([1.5]), "x", tf.float32)
+    array([1.5], dtype=float32)
+    """
+    if tensor.dtype != dtype.as_datatype_enum:
+        raise invalid(
+            f"Expects input {name} to be {dtype.name}, the type "
+            f"{dtype.as_datatype_enum}, but a tensor of type {tensor.dtype} is provided"
+        )
+    sizes = [dimension.size for dimension in tensor.tensor_shape.dim]
+    count = math.prod(sizes)
+    if tensor.tensor_shape.unknown_rank or min(sizes, default=0) < 0:
+        raise invalid(f"Tensor parsing error on input {name}: its shape is not known")
+    # Where there are fewer values, the last one stands for the rest: of any number.
+    is_text = dtype == tf.string
+    if count > _MAX_VALUES or (is_text and count != len(tensor.string_val)):
+        raise invalid(
+            f"Tensor parsing error on input {name}: its shape has {count} values, "
+            "which are too many, or not those that are given"
+        )
+    try:
+        return tf.make_ndarray(tensor)
+    except (TypeError, ValueError) as error:
+        raise invalid(f"Tensor parsing error on input {name}: {error}") from error
+
+
+def write_tensor(array: np.ndarray, tensor: Any) -> None:
+    """Put an array into a `TensorProto`.
+
+    Args:
+        array: the array.
+        tensor: an empty message.
+
+    Raises:
+        ServingError: `INVALID_ARGUMENT`, when the type has no field.
+
+    >>> tensor = tf.make_tensor_proto(0.0).__class__()
+    >>> write_tensor(np.array([[1.5, 2.5]], "float32"), tensor)
+    >>> list(tensor.float_val), [size.size for size in tensor.tensor_shape.dim]
+    ([1.5, 2.5], [1, 2])
+    """
+    kind = "string" if array.dtype == object else array.dtype.name
+    if kind not in _FIELDS:
+        raise invalid(f"Failed to write a tensor of type: {kind}")
+    tensor.dtype = tf.dtypes.as_dtype(kind).as_datatype_enum
+    for size in array.shape:
+        tensor.tensor_shape.dim.add(size=size)
+    getattr(tensor, _FIELDS[kind]).extend(array.reshape(-1).tolist())

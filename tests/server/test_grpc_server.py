@@ -1,0 +1,347 @@
+"""The gRPC interface, asked by TensorFlow Serving's own stubs."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from keras_performer.server.access_log import AccessLog
+from keras_performer.server.admission import Admission
+from keras_performer.server.batcher import Batcher
+from keras_performer.server.batching_parameters import BatchingParameters
+from keras_performer.server.grpc_handler import GrpcHandler
+from keras_performer.server.grpc_server import GrpcServer
+from keras_performer.server.metrics import Metrics
+from keras_performer.server.model_config import ModelConfig
+from keras_performer.server.model_repository import ModelRepository
+from keras_performer.server.scheduler import Scheduler
+from keras_performer.server.servable import Servable
+
+
+def find_free_port():
+    with contextlib.closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def serving(repository, metrics, batching=None):
+    """Runs the server in a thread; yields its address."""
+    address = f"127.0.0.1:{find_free_port()}"
+    ready, ended = threading.Event(), threading.Event()
+
+    async def serve(pool):
+        admission = Admission(2, 1, 100, 0)
+        batcher = None
+        if batching:
+            batcher = Batcher(batching, 100, admission, pool, metrics)
+        server = GrpcServer(
+            address,
+            GrpcHandler(repository, metrics, has_health_service=True),
+            Scheduler(admission, pool, batcher),
+            pool,
+            metrics,
+            AccessLog(),
+            timeout_in_ms=5000,
+            max_request_bytes=2**20,
+            max_requests=50,
+        )
+        await server.start()
+        ready.set()
+        while not ended.is_set():
+            await asyncio.sleep(0.01)
+        await server.stop(1)
+
+    with ThreadPoolExecutor(4) as pool:
+        thread = threading.Thread(target=lambda: asyncio.run(serve(pool)))
+        thread.start()
+        try:
+            assert ready.wait(20)
+            yield address
+        finally:
+            ended.set()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def repository(everything_path):
+    config = ModelConfig("m", everything_path, labels={"stable": 1})
+    repository = ModelRepository([config], Servable, poll_wait_seconds=0)
+    repository.start()
+    yield repository
+    repository.close()
+
+
+@pytest.fixture(scope="module")
+def metrics():
+    return Metrics()
+
+
+@pytest.fixture(scope="module")
+def channel(repository, metrics):
+    with (
+        serving(repository, metrics) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        yield channel
+
+
+@pytest.fixture
+def stub(channel):
+    return prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+
+def make_request(signature_name="", outputs=(), **inputs):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "m"
+    request.model_spec.signature_name = signature_name
+    request.output_filter.extend(outputs)
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    return request
+
+
+def test_predict(stub):
+    response = stub.Predict(make_request(text=["ab", "abc"]), timeout=20)
+    assert response.model_spec.name == "m"
+    assert response.model_spec.signature_name == "serving_default"
+    assert response.model_spec.version.value == 1
+    assert list(response.outputs["label"].string_val) == [b"even", b"odd"]
+    # In the field of the type, as TensorFlow Serving has it.
+    assert list(response.outputs["probabilities"].float_val) == [0.75, 0.25, 0.5, 0.5]
+    assert tf.make_ndarray(response.outputs["probabilities"]).shape == (2, 2)
+    assert response.outputs["text_bytes"].string_val[0] == b"ab"
+
+
+def test_arrays_and_other_signatures(stub):
+    request = make_request(
+        "mixed",
+        x=np.ones([1, 3], "float32"),
+        scale=np.array([2.0]),
+        negate=np.array([True]),
+    )
+    response = stub.Predict(request)
+    np.testing.assert_array_equal(tf.make_ndarray(response.outputs["y"]), [[-2.0] * 3])
+    assert list(response.outputs["negated"].bool_val) == [True]
+    ids = np.array([[1, 2], [3, 4]], np.int32)
+    response = stub.Predict(make_request("tokens", token_ids=ids))
+    assert list(response.outputs["total"].int64_val) == [3, 7]
+
+
+def test_some_outputs_and_labels(stub):
+    request = make_request(outputs=["length"], text=["abc"])
+    request.model_spec.version_label = "stable"
+    assert list(stub.Predict(request).outputs) == ["length"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        (lambda r: r.model_spec.Clear(), "INVALID_ARGUMENT", "has no name specified"),
+        (
+            lambda r: setattr(r.model_spec, "name", "n"),
+            "NOT_FOUND",
+            r"Servable not found for request: Latest\(n\)",
+        ),
+        (
+            lambda r: setattr(r.model_spec.version, "value", 5),
+            "NOT_FOUND",
+            r"Specific\(m, 5\)",
+        ),
+        (
+            lambda r: setattr(r.model_spec, "version_label", "x"),
+            "INVALID_ARGUMENT",
+            "Unrecognized servable version label: x",
+        ),
+        (
+            lambda r: setattr(r.model_spec, "signature_name", "x"),
+            "FAILED_PRECONDITION",
+            'Serving signature key "x" not found',
+        ),
+        (
+            lambda r: r.inputs["more"].CopyFrom(tf.make_tensor_proto(1)),
+            "INVALID_ARGUMENT",
+            r"2!=1 len\({more,text}\) != len\({text}\). Sent extra: {more}",
+        ),
+        (
+            lambda r: r.inputs["text"].CopyFrom(tf.make_tensor_proto([1])),
+            "INVALID_ARGUMENT",
+            "Expects input text to be string",
+        ),
+        (
+            lambda r: setattr(r.inputs["text"].tensor_shape.dim[0], "size", 3),
+            "INVALID_ARGUMENT",
+            "Tensor parsing error on input text",
+        ),
+        (lambda r: r.output_filter.append("x"), "INVALID_ARGUMENT", "alias not found"),
+        (
+            lambda r: r.output_filter.extend(["label", "label"]),
+            "INVALID_ARGUMENT",
+            "duplicate output tensor alias: label",
+        ),
+    ],
+)
+def test_predict_errors(stub, change, code, message):
+    request = make_request(text=["a", "b"])
+    change(request)
+    with pytest.raises(grpc.RpcError, match=message) as raised:
+        stub.Predict(request, timeout=20)
+    assert raised.value.code() == grpc.StatusCode[code]
+
+
+@pytest.mark.parametrize("sizes", [(2**30, 2**30), (-1,), (3,)])
+def test_a_small_message_of_a_large_tensor(stub, sizes):
+    for request, name in (
+        (make_request(text=["a"]), "text"),
+        (make_request("tokens", token_ids=np.array([[1]], np.int32)), "token_ids"),
+    ):
+        tensor = request.inputs[name]
+        del tensor.tensor_shape.dim[:]
+        for size in sizes:
+            tensor.tensor_shape.dim.add(size=size)
+        with pytest.raises(grpc.RpcError) as raised:
+            stub.Predict(request, timeout=20)
+        assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_deadline_breaks_off_what_computes(stub):
+    steps = np.array([2_000_000_000], np.int32)
+    with pytest.raises(grpc.RpcError) as raised:
+        stub.Predict(make_request("slow", steps=steps), timeout=0.3)
+    assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert stub.Predict(make_request(text=["abc"]), timeout=20).outputs
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "expected"),
+    [(0, None, 0), (0, 2.5, 2500), (1000, None, 1000), (1000, 2.5, 1000), (9, 0.0, 1)],
+)
+def test_the_earlier_of_two_time_limits_holds(limit, remaining, expected):
+    class Context:
+        def time_remaining(self):
+            return remaining
+
+    server = GrpcServer("", None, None, None, None, None, limit, 1, 1)
+    assert server._get_deadline(Context())._timeout_in_ms == expected
+
+
+def test_a_message_over_the_limit(stub):
+    with pytest.raises(grpc.RpcError) as raised:
+        stub.Predict(make_request(text=["x" * 2**21]), timeout=20)
+    assert raised.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    text = "x" * 500_000  # read in a thread
+    response = stub.Predict(make_request(outputs=["length"], text=[text]), timeout=20)
+    assert list(response.outputs["length"].int_val) == [500_000]
+
+
+def test_metadata(stub):
+    request = get_model_metadata_pb2.GetModelMetadataRequest()
+    request.model_spec.name = "m"
+    with pytest.raises(grpc.RpcError, match="at least one metadata_field"):
+        stub.GetModelMetadata(request)
+    request.metadata_field.append("signature_def")
+    response = stub.GetModelMetadata(request)
+    assert response.model_spec.version.value == 1
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    assert response.metadata["signature_def"].Unpack(signatures)
+    assert "tokens" in signatures.signature_def
+    request.metadata_field.append("x")
+    with pytest.raises(grpc.RpcError, match="Metadata field x is not supported"):
+        stub.GetModelMetadata(request)
+
+
+def test_status(channel):
+    stub = model_service_pb2_grpc.ModelServiceStub(channel)
+    request = get_model_status_pb2.GetModelStatusRequest()
+    with pytest.raises(grpc.RpcError, match="Missing ModelSpec"):
+        stub.GetModelStatus(request)
+    request.model_spec.name = "m"
+    [entry] = stub.GetModelStatus(request).model_version_status
+    assert (entry.version, entry.State.Name(entry.state)) == (1, "AVAILABLE")
+    request.model_spec.version.value = 2
+    with pytest.raises(grpc.RpcError, match="Could not find version 2 of model m"):
+        stub.GetModelStatus(request)
+
+
+def test_methods_that_are_not_here(stub):
+    with pytest.raises(grpc.RpcError) as raised:
+        stub.Classify(classification_pb2.ClassificationRequest())
+    assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_health(channel, repository):
+    check = channel.unary_unary("/grpc.health.v1.Health/Check")
+    # HealthCheckRequest(service=...) and HealthCheckResponse(status=SERVING).
+    assert check(b"") == check(b"\n\x0cModelService") == b"\x08\x01"
+    with pytest.raises(grpc.RpcError) as raised:
+        check(b"\n\x01x")
+    assert raised.value.code() == grpc.StatusCode.NOT_FOUND
+    assert not [m for m in GrpcHandler(repository, Metrics()).methods if "Health" in m]
+
+
+def test_bytes_that_are_no_message(channel):
+    call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+    with pytest.raises(grpc.RpcError, match="no such message"):
+        call(b"\xff\xff")
+
+
+def test_requests_are_counted(stub, metrics):
+    stub.Predict(make_request(text=["a"]))
+    with pytest.raises(grpc.RpcError):
+        stub.Predict(make_request())
+    page = metrics.write().decode()
+    count = ':tensorflow:serving:request_count{model_name="m",status="%s"} '
+    assert count % "OK" in page
+    assert count % "INVALID_ARGUMENT" in page
+    assert 'model_name="m",API="Predict",entrypoint="GRPC"' in page
+    assert 'model_name="m",API="Predict",runtime="TF1"' in page
+    assert 'model_name="n"' not in page  # not served, so it counts for none
+
+
+def test_batches(repository):
+    metrics = Metrics()
+    parameters = BatchingParameters(batch_timeout_micros=50_000)
+    with (
+        serving(repository, metrics, parameters) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        calls = [
+            stub.Predict.future(make_request(text=["x" * n, "y"])) for n in range(8)
+        ]
+        for n, call in enumerate(calls):
+            assert list(call.result(20).outputs["length"].int_val) == [n, 1]
+    assert ":batching_session:wrapped_run_count{} 1\n" in metrics.write().decode()
+
+
+def test_a_port_that_is_taken(repository):
+    async def start(address):
+        handler, metrics = GrpcHandler(repository, Metrics()), Metrics()
+        server = GrpcServer(
+            address, handler, None, None, metrics, AccessLog(), 0, 2**20, 5
+        )
+        try:
+            await server.start()
+        finally:
+            await server.stop(0)
+
+    with contextlib.closing(socket.socket()) as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(ValueError, match=f"Cannot listen for gRPC at {address}"):
+            asyncio.run(start(address))

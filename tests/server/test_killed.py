@@ -1,0 +1,103 @@
+"""Killed at any time, the server serves the last good version when it starts again."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import threading
+import time
+
+import pytest
+from served_models import save_everything
+
+from keras_performer.server import ServerOptions, ServerProcess, get_status, predict
+
+KILLS = 12
+
+
+class Exporter:
+    """Puts versions that answer with their number into a folder; some cannot be loaded.
+
+    Attributes:
+        last: number of the last version that can be loaded.
+    """
+
+    def __init__(self, base_path, template, seed):
+        self._base_path = base_path
+        self._templates = template
+        self._random = random.Random(seed)
+        self._number = 0
+        self._lock = threading.Lock()
+        self.last = 0
+        self.add(is_good=True)
+
+    def add(self, is_good=None):
+        """Exports the next version; gets rid of those that are long past."""
+        if is_good is None:
+            is_good = self._random.random() < 0.6
+        with self._lock:
+            self._number += 1
+            number = self._number
+            # Two models take turns, so that an answer tells which of them it is from.
+            source = self._templates[number % 2]
+            aside = self._base_path / f".{number}"
+            shutil.copytree(source, aside)
+            if not is_good:
+                file = aside / "saved_model.pb"
+                file.write_bytes(file.read_bytes()[: self._random.randrange(1, 3000)])
+            aside.rename(self._base_path / str(number))
+            if is_good:
+                self.last = number
+            for old in range(1, self.last - 3):
+                shutil.rmtree(self._base_path / str(old), ignore_errors=True)
+
+    def run(self, ended):
+        """Exports until `ended` is set."""
+        while not ended.wait(self._random.uniform(0.1, 1.5)):
+            self.add()
+
+
+@pytest.mark.slow
+def test_the_last_good_version_serves_after_every_kill(tmp_path):
+    templates = [
+        save_everything(tmp_path / "templates", n + 1, offset=float(n))
+        for n in range(2)
+    ]
+    base_path = tmp_path / "m"
+    base_path.mkdir()
+    exporter = Exporter(base_path, templates, seed=1)
+    generator = random.Random(2)
+    options = ServerOptions(
+        model_name="m",
+        model_base_path=base_path,
+        rest_api_port=0,
+        file_system_poll_wait_seconds=0.1,
+        max_num_load_retries=0,
+    )
+    for _ in range(KILLS):
+        ended = threading.Event()
+        exporting = threading.Thread(target=exporter.run, args=(ended,))
+        exporting.start()
+        try:
+            server = ServerProcess(options)
+            threading.Timer(generator.uniform(1, 9), kill, [server]).start()
+            with contextlib.suppress(RuntimeError, ConnectionError), server:
+                while True:  # until it is killed, in a load or between two
+                    predict(server.url, "m", [0], signature_name="add")
+        finally:
+            ended.set()
+            exporting.join()
+    with ServerProcess(options) as server:
+        end = time.monotonic() + 20
+        while get_status(server.url, "m").get(exporter.last) != "AVAILABLE":
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        [answer] = predict(server.url, "m", [0], signature_name="add")
+        assert answer == exporter.last % 2
+        assert "Traceback" not in server.read_output()
+
+
+def kill(server):
+    with contextlib.suppress(ProcessLookupError, AttributeError):
+        os.kill(server.pid, signal.SIGKILL)
