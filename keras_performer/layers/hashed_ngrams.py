@@ -153,8 +153,8 @@ class HashedNgrams(keras.layers.Layer):
             a bucket the number of its places, and 0 at others.
         """
         buckets = ops.sort(self._buckets(token_ids), axis=1)
-        is_same = ops.pad(buckets[:, 1:] == buckets[:, :-1], [[0, 0], [1, 0]])
-        is_first = 1 - ops.cast(is_same, "int32")
+        is_same = ops.cast(buckets[:, 1:] == buckets[:, :-1], "int32")
+        is_first = 1 - ops.pad(is_same, [[0, 0], [1, 0]])
         runs = ops.cumsum(is_first, axis=1) - 1
         lengths = _sum_in_rows(ops.ones_like(runs), runs)
         return buckets, is_first * _take_in_rows(lengths, runs)
