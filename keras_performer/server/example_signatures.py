@@ -52,25 +52,23 @@ def check_signature(action: str, signature: Any) -> None:
         )
 
 
-def write_results(
-    action: str, outputs: Mapping[str, np.ndarray], num_examples: int
-) -> bytes:
-    """The response to a request, from the outputs of a signature that was checked.
+def get_classifications(
+    outputs: Mapping[str, np.ndarray], num_examples: int
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The outputs of a classify request, of a signature that was checked.
 
     Args:
-        action: `"classify"` or `"regress"`.
         outputs: `dict` from output name to array.
         num_examples: number of examples of the request.
 
     Returns:
-        `bytes` of a JSON object.
+        `(classes, scores)`: object array of labels and float32 array, both of shape
+        `(B, classes)`; `None` for what the signature has not.
 
     Raises:
         ServingError: `INVALID_ARGUMENT`, when an output has not the shape or the type
             of such results.
     """
-    if action == "regress":
-        return write_regressions(_check_values(outputs[_VALUES], num_examples))
     classes, scores = outputs.get(_CLASSES), outputs.get(_SCORES)
     for name, array, kind in (
         ("classes", classes, tf.string),
@@ -83,7 +81,46 @@ def write_results(
             "Tensors class and score should match in dim_size(1). Got "
             f"{classes.shape[1]} vs. {scores.shape[1]}"
         )
-    return write_classifications(classes, scores)
+    return classes, scores
+
+
+def get_regressions(outputs: Mapping[str, np.ndarray], num_examples: int) -> np.ndarray:
+    """The values of a regress request, of a signature that was checked.
+
+    Args:
+        outputs: as of `get_classifications`.
+        num_examples: as of `get_classifications`.
+
+    Returns:
+        float32 array of one value an example.
+
+    Raises:
+        ServingError: `INVALID_ARGUMENT`, when an output has not the shape or the type
+            of such results.
+    """
+    return _check_values(outputs[_VALUES], num_examples)
+
+
+def write_results(
+    action: str, outputs: Mapping[str, np.ndarray], num_examples: int
+) -> bytes:
+    """The response to a request, from the outputs of a signature that was checked.
+
+    Args:
+        action: `"classify"` or `"regress"`.
+        outputs: as of `get_classifications`.
+        num_examples: as of `get_classifications`.
+
+    Returns:
+        `bytes` of a JSON object.
+
+    Raises:
+        ServingError: `INVALID_ARGUMENT`, when an output has not the shape or the type
+            of such results.
+    """
+    if action == "regress":
+        return write_regressions(get_regressions(outputs, num_examples))
+    return write_classifications(*get_classifications(outputs, num_examples))
 
 
 def _check_matrix(name: str, array: np.ndarray, kind: Any, num_examples: int) -> None:

@@ -8,10 +8,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_performer.server.computation import Arrays, Computation
 from keras_performer.server.deadline import Deadline
+from keras_performer.server.example_signatures import (
+    check_signature,
+    get_classifications,
+    get_regressions,
+)
 from keras_performer.server.json.values import invalid
 from keras_performer.server.metrics import Metrics
 from keras_performer.server.model_repository import ModelRepository
@@ -54,6 +60,8 @@ class GrpcHandler:
         self._protos = import_protos()
         self.methods: dict[str, Callable[[bytes, Deadline], bytes | Computation]] = {
             "/tensorflow.serving.PredictionService/Predict": self._predict,
+            "/tensorflow.serving.PredictionService/Classify": self._classify,
+            "/tensorflow.serving.PredictionService/Regress": self._regress,
             "/tensorflow.serving.PredictionService/GetModelMetadata": (
                 self._get_metadata
             ),
@@ -104,7 +112,6 @@ class GrpcHandler:
                     write_tensor(outputs[key], response.outputs[key])
                 return response.SerializeToString()
 
-            labels = spec.name, "Predict", "TF1"
             return Computation(
                 servable,
                 signature,
@@ -112,10 +119,78 @@ class GrpcHandler:
                 deadline,
                 write,
                 done=stack.pop_all().close,
-                measure=lambda microseconds: self._metrics.runtime_latency.add(
-                    labels, microseconds
-                ),
+                measure=self._measure(spec.name, "Predict"),
             )
+
+    def _classify(self, body: bytes, deadline: Deadline) -> Computation:
+        request = self._parse(self._protos.ClassificationRequest, body)
+        response = self._protos.ClassificationResponse()
+
+        def fill(outputs: Arrays, num_examples: int) -> None:
+            classes, scores = get_classifications(outputs, num_examples)
+            present = [array for array in (classes, scores) if array is not None]
+            for row in range(num_examples):
+                result = response.result.classifications.add()
+                for column in range(present[0].shape[1]):
+                    one = result.classes.add()
+                    if classes is not None:
+                        one.label = classes[row, column]
+                    if scores is not None:
+                        one.score = scores[row, column]
+
+        return self._read_examples("Classify", request, response, fill, deadline)
+
+    def _regress(self, body: bytes, deadline: Deadline) -> Computation:
+        request = self._parse(self._protos.RegressionRequest, body)
+        response = self._protos.RegressionResponse()
+
+        def fill(outputs: Arrays, num_examples: int) -> None:
+            for value in get_regressions(outputs, num_examples).reshape(-1).tolist():
+                response.result.regressions.add(value=value)
+
+        return self._read_examples("Regress", request, response, fill, deadline)
+
+    def _read_examples(
+        self,
+        api: str,
+        request: Any,
+        response: Any,
+        fill: Callable[[Arrays, int], None],
+        deadline: Deadline,
+    ) -> Computation:
+        """A request with examples, whose outputs `fill` puts into the response."""
+        spec = request.model_spec
+        with contextlib.ExitStack() as stack:
+            version, servable = stack.enter_context(self._borrow(spec))
+            name = spec.signature_name or DEFAULT_SIGNATURE
+            signature = servable.signatures.get(name)
+            if signature is None:
+                raise invalid(f"No signature was found with the name: {name}")
+            check_signature(api.lower(), signature)
+            examples = _serialize_examples(request.input)
+
+            def write(outputs: Arrays) -> bytes:
+                response.model_spec.name = spec.name
+                response.model_spec.signature_name = name
+                response.model_spec.version.value = version
+                fill(outputs, len(examples))
+                return response.SerializeToString()
+
+            return Computation(
+                servable,
+                signature,
+                {"inputs": examples},
+                deadline,
+                write,
+                done=stack.pop_all().close,
+                measure=self._measure(spec.name, api),
+            )
+
+    def _measure(self, name: str, api: str) -> Callable[[float], None]:
+        labels = name, api, "TF1"
+        return lambda microseconds: self._metrics.runtime_latency.add(
+            labels, microseconds
+        )
 
     def _get_metadata(self, body: bytes, deadline: Deadline) -> bytes:
         del deadline  # it is answered at once
@@ -184,6 +259,21 @@ def _check_health(body: bytes, deadline: Deadline) -> bytes:
     if service not in _HEALTHY_SERVICES:
         raise ServingError("NOT_FOUND", f"There is no service {service!r}")
     return _SERVING
+
+
+def _serialize_examples(given: Any) -> np.ndarray:
+    """Object array of the serialized examples of an `Input` message."""
+    kind = given.WhichOneof("kind")
+    examples = getattr(given, kind).examples if kind else []
+    if not examples:
+        raise invalid("Input is empty.")
+    context = b""
+    if kind == "example_list_with_context":
+        context = given.example_list_with_context.context.SerializeToString()
+    array: np.ndarray = np.empty(len(examples), dtype=object)
+    # The serialized form of two messages, one behind the other, is that of both merged.
+    array[:] = [context + example.SerializeToString() for example in examples]
+    return array
 
 
 def _check_inputs(request: Any, signature: Any) -> None:

@@ -173,7 +173,7 @@ class GrpcServer:
         """Count a request, and write its line into the log."""
         seconds = time.monotonic() - started
         method = path.rpartition("/")[2]
-        if method == "Predict":  # the others do not count in TensorFlow Serving
+        if method in ("Predict", "Classify", "Regress"):  # as in TensorFlow Serving
             name = self._handler.identify(body)
             self._metrics.request_count.add((name, code))
             if code == "OK":

@@ -22,11 +22,13 @@ def import_protos() -> SimpleNamespace:
     """
     try:
         from tensorflow_serving.apis import (
+            classification_pb2,
             get_model_metadata_pb2,
             get_model_status_pb2,
             model_pb2,
             predict_pb2,
             prediction_log_pb2,
+            regression_pb2,
         )
         from tensorflow_serving.config import model_server_config_pb2
     except ImportError as error:
@@ -51,6 +53,8 @@ def import_protos() -> SimpleNamespace:
         return response
 
     return SimpleNamespace(
+        ClassificationRequest=classification_pb2.ClassificationRequest,
+        ClassificationResponse=classification_pb2.ClassificationResponse,
         DecodeError=DecodeError,
         GetModelMetadataRequest=get_model_metadata_pb2.GetModelMetadataRequest,
         GetModelMetadataResponse=get_model_metadata_pb2.GetModelMetadataResponse,
@@ -62,6 +66,8 @@ def import_protos() -> SimpleNamespace:
         PredictRequest=predict_pb2.PredictRequest,
         PredictResponse=predict_pb2.PredictResponse,
         PredictionLog=prediction_log_pb2.PredictionLog,
+        RegressionRequest=regression_pb2.RegressionRequest,
+        RegressionResponse=regression_pb2.RegressionResponse,
         SignatureDefMap=get_model_metadata_pb2.SignatureDefMap,
         make_status_response=make_status_response,
     )

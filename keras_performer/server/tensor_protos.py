@@ -12,9 +12,13 @@ import tensorflow as tf
 
 from keras_performer.server.json.values import invalid
 
-_MAX_VALUES = 2**25
+# A tensor may give fewer values than its shape has: the last one stands for the rest.
+# So that a small message asks for no large array, they are then at most so many.
+_MAX_FILLED = 65_536
 
 _FIELDS = {
+    "float16": "half_val",
+    "bfloat16": "half_val",
     "float32": "float_val",
     "float64": "double_val",
     "int8": "int_val",
@@ -57,12 +61,11 @@ def read_tensor(tensor: Any, name: str, dtype: tf.DType) -> np.ndarray:
     count = math.prod(sizes)
     if tensor.tensor_shape.unknown_rank or min(sizes, default=0) < 0:
         raise invalid(f"Tensor parsing error on input {name}: its shape is not known")
-    # Where there are fewer values, the last one stands for the rest: of any number.
-    is_text = dtype == tf.string
-    if count > _MAX_VALUES or (is_text and count != len(tensor.string_val)):
+    given = len(getattr(tensor, _FIELDS.get(dtype.name, "float_val")))
+    if not tensor.tensor_content and count > max(given, _MAX_FILLED):
         raise invalid(
-            f"Tensor parsing error on input {name}: its shape has {count} values, "
-            "which are too many, or not those that are given"
+            f"Tensor parsing error on input {name}: its shape has {count} values, and "
+            f"it gives {given}"
         )
     try:
         return tf.make_ndarray(tensor)
@@ -91,4 +94,7 @@ def write_tensor(array: np.ndarray, tensor: Any) -> None:
     tensor.dtype = tf.dtypes.as_dtype(kind).as_datatype_enum
     for size in array.shape:
         tensor.tensor_shape.dim.add(size=size)
-    getattr(tensor, _FIELDS[kind]).extend(array.reshape(-1).tolist())
+    values = array.reshape(-1)
+    if _FIELDS[kind] == "half_val":  # the bits, as integers
+        values = values.view(np.uint16)
+    getattr(tensor, _FIELDS[kind]).extend(values.tolist())

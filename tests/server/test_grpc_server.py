@@ -10,13 +10,16 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from served_models import save_examples
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
 from keras_performer.server.access_log import AccessLog
@@ -78,9 +81,14 @@ def serving(repository, metrics, batching=None):
 
 
 @pytest.fixture(scope="module")
-def repository(everything_path):
-    config = ModelConfig("m", everything_path, labels={"stable": 1})
-    repository = ModelRepository([config], Servable, poll_wait_seconds=0)
+def repository(everything_path, tmp_path_factory):
+    examples = tmp_path_factory.mktemp("models") / "examples"
+    save_examples(examples)
+    configs = [
+        ModelConfig("m", everything_path, labels={"stable": 1}),
+        ModelConfig("examples", examples),
+    ]
+    repository = ModelRepository(configs, Servable, poll_wait_seconds=0)
     repository.start()
     yield repository
     repository.close()
@@ -142,6 +150,20 @@ def test_arrays_and_other_signatures(stub):
     assert list(response.outputs["total"].int64_val) == [3, 7]
 
 
+def test_half_precision(stub):
+    x = np.array([1.5, -2], np.float16)
+    response = stub.Predict(make_request("half", x=x))
+    np.testing.assert_array_equal(tf.make_ndarray(response.outputs["y"]), x)
+
+
+def test_the_last_value_stands_for_those_that_are_not_given(stub):
+    request = make_request("add", x=np.array([1, 2], np.float32))
+    request.inputs["x"].CopyFrom(
+        tf.make_tensor_proto(np.array([1.0], np.float32), shape=[3])
+    )
+    assert list(stub.Predict(request).outputs["y"].float_val) == [1.0] * 3
+
+
 def test_some_outputs_and_labels(stub):
     request = make_request(outputs=["length"], text=["abc"])
     request.model_spec.version_label = "stable"
@@ -183,7 +205,7 @@ def test_some_outputs_and_labels(stub):
             "Expects input text to be string",
         ),
         (
-            lambda r: setattr(r.inputs["text"].tensor_shape.dim[0], "size", 3),
+            lambda r: setattr(r.inputs["text"].tensor_shape, "unknown_rank", True),
             "INVALID_ARGUMENT",
             "Tensor parsing error on input text",
         ),
@@ -203,7 +225,7 @@ def test_predict_errors(stub, change, code, message):
     assert raised.value.code() == grpc.StatusCode[code]
 
 
-@pytest.mark.parametrize("sizes", [(2**30, 2**30), (-1,), (3,)])
+@pytest.mark.parametrize("sizes", [(2**30, 2**30), (2**17,), (-1,)])
 def test_a_small_message_of_a_large_tensor(stub, sizes):
     for request, name in (
         (make_request(text=["a"]), "text"),
@@ -279,8 +301,63 @@ def test_status(channel):
 
 def test_methods_that_are_not_here(stub):
     with pytest.raises(grpc.RpcError) as raised:
-        stub.Classify(classification_pb2.ClassificationRequest())
+        stub.MultiInference(inference_pb2.MultiInferenceRequest())
     assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def make_examples(request, signature_name, *values, context=False):
+    request.model_spec.name = "examples"
+    request.model_spec.signature_name = signature_name
+    examples = request.input.example_list
+    if context:
+        examples = request.input.example_list_with_context
+        examples.context.features.feature["x"].float_list.value.append(values[0])
+    for value in values:
+        example = examples.examples.add()
+        if not context:
+            example.features.feature["x"].float_list.value.append(value)
+    return request
+
+
+def test_classify(stub):
+    request = classification_pb2.ClassificationRequest()
+    response = stub.Classify(make_examples(request, "classify", 0.25, 0.75))
+    assert response.model_spec.version.value == 1
+    assert [
+        [(one.label, one.score) for one in row.classes]
+        for row in response.result.classifications
+    ] == [[("no", 0.5), ("yes", 0.25)], [("no", 0.5), ("yes", 0.75)]]
+    request = classification_pb2.ClassificationRequest()
+    response = stub.Classify(make_examples(request, "scores", 0.25))
+    [row] = response.result.classifications
+    assert [(one.label, one.score) for one in row.classes] == [("", 0.5), ("", 0.25)]
+
+
+def test_regress(stub):
+    request = make_examples(regression_pb2.RegressionRequest(), "regress", 1.5, 2.0)
+    values = [one.value for one in stub.Regress(request).result.regressions]
+    assert values == [1.5, 2.0]
+    request = make_examples(
+        regression_pb2.RegressionRequest(), "regress", 3.0, 0.0, context=True
+    )
+    values = [one.value for one in stub.Regress(request).result.regressions]
+    assert values == [3.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("signature", "values", "message"),
+    [
+        ("regress", [], "Input is empty"),
+        ("nothing", [1.0], "No signature was found with the name: nothing"),
+        ("classify", [1.0], "Expected one output Tensor"),
+        ("longer", [1.0], "Input batch size did not match output batch size"),
+    ],
+)
+def test_regress_errors(stub, signature, values, message):
+    request = make_examples(regression_pb2.RegressionRequest(), signature, *values)
+    with pytest.raises(grpc.RpcError, match=message) as raised:
+        stub.Regress(request)
+    assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_health(channel, repository):

@@ -7,17 +7,23 @@ import socket
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 from mutations import mutate, replace
 from running_app import ask, running
 from served_models import save_examples
+from tensorflow_serving.apis import predict_pb2
 
+from keras_performer.server.deadline import Deadline
+from keras_performer.server.grpc_handler import GrpcHandler
 from keras_performer.server.json.parser import parse
-from keras_performer.server.metrics import read_memory
+from keras_performer.server.metrics import Metrics, read_memory
 from keras_performer.server.model_config import ModelConfig
 from keras_performer.server.model_repository import ModelRepository
 from keras_performer.server.rest_handler import RestHandler
 from keras_performer.server.servable import Servable
+from keras_performer.server.serving_error import ServingError
 
 BODIES = [
     b'{"instances": ["ab", "a longer text", {"b64": "AAEC"}]}',
@@ -45,7 +51,7 @@ HTTP = [
 
 
 @pytest.fixture(scope="module")
-def handler(everything_path, tmp_path_factory):
+def repository(everything_path, tmp_path_factory):
     examples = tmp_path_factory.mktemp("models") / "examples"
     save_examples(examples)
     configs = [
@@ -54,8 +60,31 @@ def handler(everything_path, tmp_path_factory):
     ]
     repository = ModelRepository(configs, Servable, poll_wait_seconds=0)
     repository.start()
-    yield RestHandler(repository, 10_000)
+    yield repository
     repository.close()
+
+
+@pytest.fixture(scope="module")
+def handler(repository):
+    return RestHandler(repository, 10_000)
+
+
+def make_messages():
+    """Requests to gRPC, as bytes."""
+    messages = []
+    for signature, inputs in (
+        ("", {"text": ["ab", "a longer text"]}),
+        ("add", {"x": np.ones([3], np.float32)}),
+        ("tokens", {"token_ids": np.ones([2, 3], np.int32)}),
+        ("mixed", {"x": np.ones([1, 3], np.float32), "scale": [2.0], "negate": [True]}),
+    ):
+        message = predict_pb2.PredictRequest()
+        message.model_spec.name = "everything"
+        message.model_spec.signature_name = signature
+        for name, value in inputs.items():
+            message.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+        messages.append(message.SerializeToString())
+    return messages
 
 
 def answer_many(handler, count):
@@ -90,6 +119,29 @@ def test_documents_that_are_a_little_wrong(handler, count):
     before = read_memory()
     answer_many(handler, count)
     assert read_memory() - before < 100 * 2**20
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(30_000, marks=pytest.mark.slow)])
+def test_messages_that_are_a_little_wrong(repository, count):
+    generator, messages = random.Random(9), make_messages()
+    handler = GrpcHandler(repository, Metrics())
+    read = handler.methods["/tensorflow.serving.PredictionService/Predict"]
+    answered = 0
+    before = read_memory()
+    for _ in range(count):
+        body = bytearray(generator.choice(messages))
+        for _ in range(generator.randint(1, 3)):
+            body[generator.randrange(len(body))] = generator.randrange(256)
+        assert handler.identify(bytes(body)) in ("", "everything")
+        started = time.perf_counter()
+        try:
+            assert read(bytes(body), Deadline(10_000)).run()
+            answered += 1
+        except ServingError as error:
+            assert error.http_status < 500, (error, bytes(body))
+        assert time.perf_counter() - started < 5, bytes(body)
+    assert answered > count // 20
+    assert read_memory() - before < 400 * 2**20
 
 
 @pytest.mark.parametrize("count", [30, pytest.param(3_000, marks=pytest.mark.slow)])
