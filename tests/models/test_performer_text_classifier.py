@@ -18,9 +18,8 @@ from test_performer_backbone import (
 )
 from tolerances import assert_close
 
-from keras_performer.layers import HashedNgrams, hashed_ngrams
+from keras_performer.layers import HashedNgrams
 from keras_performer.models import PerformerTextClassifier
-from keras_performer.text import TokenKind
 
 CLASSES = 5
 
@@ -223,8 +222,3 @@ def test_a_saved_model_has_its_ngrams(tmp_path):
     ids = draw_ids(3, T)
     assert_close(run(loaded, ids), run(model, ids))
     assert loaded.ngrams.get_config() == model.ngrams.get_config()
-
-
-def test_the_kinds_of_tokenizers_are_those_of_ngrams():
-    kinds = {name: getattr(hashed_ngrams, name) for name in TokenKind.__members__}
-    assert kinds == dict(TokenKind.__members__)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_performer.layers import hashed_ngrams
 from keras_performer.text import (
     PAD,
     AminoAcidTokenizer,
@@ -237,3 +238,8 @@ def test_kinds_of_word_pieces_and_of_bytes():
         (b".-(\x00", TokenKind.WORD),
     ):
         assert {kinds[byte + 1] for byte in text} == {kind}
+
+
+def test_the_kinds_of_tokenizers_are_those_of_ngrams():
+    kinds = {name: getattr(hashed_ngrams, name) for name in TokenKind.__members__}
+    assert kinds == dict(TokenKind.__members__)
