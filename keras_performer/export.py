@@ -52,6 +52,8 @@ def export_classifier(
 
     with `label` a string (B,) and `probabilities` a float32 (B, classes).
 
+    Where an encoder beside n-grams has no power, probabilities are computed without it.
+
     Text becomes ids inside the graph, so that rows may be of any lengths: the rows of a
     request go through the model in groups of like length, so that one long document
     does not pad a thousand short ones to its length. No signature
@@ -148,7 +150,7 @@ def _write_saved_model(
         return {"label": label, "probabilities": probabilities}
 
     def get_probabilities(token_ids: Any) -> Any:
-        return tf.cast(model(token_ids, training=False), tf.float32)
+        return tf.cast(classifier(token_ids, training=False), tf.float32)
 
     def get_embedding(token_ids: Any) -> Any:
         return tf.cast(model.embedder(token_ids, training=False), tf.float32)
@@ -173,6 +175,7 @@ def _write_saved_model(
     def name_labels(index: Any) -> dict[str, Any]:
         return {"label": tf.gather(names, index)}
 
+    classifier = _without_idle_encoder(model)
     tokenizer(tf.constant([""]))  # only layers that were called can be tracked
     archive = keras.export.ExportArchive()
     archive.track(model)
@@ -183,6 +186,15 @@ def _write_saved_model(
         archive.add_endpoint("embed", embed, input_signature=[texts])
         archive.add_endpoint("labels", name_labels, input_signature=[indices])
         archive.write_out(path, verbose=False)
+
+
+def _without_idle_encoder(model: PerformerTextClassifier) -> keras.Model:
+    """The same probabilities, where the encoder has no power without computing it."""
+    if model.experts is None or model.experts.powers.numpy()[1] != 0:
+        return model
+    by_ngrams = model.ngram_classifier.output
+    outputs = model.experts([by_ngrams, keras.ops.ones_like(by_ngrams)])
+    return keras.Model(model.input, outputs)
 
 
 def _map_by_length(function: Callable[[Any], Any], texts: Any, width: int) -> Any:

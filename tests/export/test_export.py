@@ -17,6 +17,8 @@ from keras_performer.export import (
     export_classifier,
     versions,
 )
+from keras_performer.layers import HashedNgrams
+from keras_performer.models import PerformerBackbone, PerformerTextClassifier
 from keras_performer.text import ByteTokenizer
 
 FRESH = """
@@ -261,3 +263,26 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     with pytest.raises(ValueError, match=message):
         export_classifier(model, tokenizer, labels, tmp_path, name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("power", "is_there"),
+    [(0.0, False), pytest.param(0.5, True, marks=pytest.mark.slow)],
+)
+def test_an_encoder_without_power_is_not_computed(tmp_path, power, is_there):
+    tokenizer = ByteTokenizer()
+    backbone = PerformerBackbone(
+        tokenizer.vocabulary_size, 1, 1, 8, 8, name="backbone", seed=0
+    )
+    ngrams = HashedNgrams(64, tokenizer.token_kinds)
+    model = PerformerTextClassifier(backbone, len(LABELS), ngrams=ngrams, seed=0)
+    table = model.get_layer("ngram_logits").embeddings
+    table.assign(np.random.default_rng(0).normal(size=table.shape))
+    model.experts.powers.assign([1.5, power])
+    path = export_classifier(model, tokenizer, LABELS, tmp_path, "both")
+
+    signature = tf.saved_model.load(path).signatures["serving_default"]
+    answer = signature(text=tf.constant(TEXTS))["probabilities"].numpy()
+    np.testing.assert_allclose(answer, model(tokenizer(TEXTS)), rtol=1e-4)
+    graph = str(signature.graph.as_graph_def())
+    assert ("self_attention" in graph) == is_there
