@@ -190,10 +190,12 @@ def _write_saved_model(
 
 def _without_idle_encoder(model: PerformerTextClassifier) -> keras.Model:
     """The same probabilities, where the encoder has no power without computing it."""
-    if model.experts is None or model.experts.powers.numpy()[1] != 0:
+    # Any model from ids to probabilities with an `embedder` can be exported.
+    experts = getattr(model, "experts", None)
+    if experts is None or experts.powers.numpy()[1] != 0:
         return model
     by_ngrams = model.ngram_classifier.output
-    outputs = model.experts([by_ngrams, keras.ops.ones_like(by_ngrams)])
+    outputs = experts([by_ngrams, keras.ops.ones_like(by_ngrams)])
     return keras.Model(model.input, outputs)
 
 
