@@ -11,7 +11,6 @@ WORD = 1  # begins a word
 CONTINUATION = 2  # belongs to the word of the token before, as "##ing" does
 LETTER = 3  # belongs to the word of the token before if that is a letter too
 
-_SEED = 0x7FEB352D
 _MULTIPLIERS = (0x7FEB352D, 0x846CA68B - 2**32)  # of "lowbias32", as int32
 _POSITION = 0x9E3779B1 - 2**32
 _KINDS = 3  # of features: tokens, words, pairs of words
@@ -180,7 +179,7 @@ class HashedNgrams(keras.layers.Layer):
         places = positions - _take_in_rows(starts, words)
 
         is_text = kinds != BLANK
-        parts = _mix(token_ids * _SEED + places * _POSITION)
+        parts = _mix(token_ids * _MULTIPLIERS[0] + places * _POSITION)
         lengths = _sum_in_rows(ops.cast(is_text, "int32"), words)
         hashes = _mix(_sum_in_rows(ops.where(is_text, parts, 0), words))
         has_word = lengths > 0

@@ -29,9 +29,9 @@ class PerformerTextClassifier(BackboneTask):
             `PerformerBackbone`.
         num_classes: Number of classes, at least 2.
         dropout: Dropout rate before the last layer.
+        seed: Integer that seeds the last layer and dropout, or `None`.
         ngrams: A `keras_performer.layers.HashedNgrams`, or `None` for the backbone
             alone.
-        seed: Integer that seeds the last layer and dropout, or `None`.
         **kwargs: Arguments of `keras.Model`, such as `name`.
 
     Call arguments:
@@ -70,8 +70,8 @@ class PerformerTextClassifier(BackboneTask):
         backbone: keras.Model,
         num_classes: int,
         dropout: float = 0.0,
-        ngrams: HashedNgrams | None = None,
         seed: int | None = None,
+        ngrams: HashedNgrams | None = None,
         **kwargs: Any,
     ) -> None:
         if not isinstance(num_classes, int) or num_classes < 2:
@@ -126,7 +126,7 @@ class PerformerTextClassifier(BackboneTask):
 
         # === Config ===
         self._set_arguments(
-            backbone, num_classes=num_classes, dropout=dropout, ngrams=ngrams, seed=seed
+            backbone, num_classes=num_classes, dropout=dropout, seed=seed, ngrams=ngrams
         )
 
     def get_config(self) -> dict[str, Any]:

@@ -222,3 +222,8 @@ def test_a_saved_model_has_its_ngrams(tmp_path):
     ids = draw_ids(3, T)
     assert_close(run(loaded, ids), run(model, ids))
     assert loaded.ngrams.get_config() == model.ngrams.get_config()
+
+
+def test_the_seed_is_the_fourth_argument_as_ever():
+    model = PerformerTextClassifier(backbone(), CLASSES, 0.5, 7)
+    assert (model.seed, model.ngrams) == (7, None)
