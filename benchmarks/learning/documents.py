@@ -17,9 +17,9 @@ import time
 import numpy as np
 
 from keras_performer.training import ClassifierSettings, RunFolder, train_classifier
-from keras_performer.training.baselines import fit_tfidf, utf8_windows
+from keras_performer.training.baselines import fit_tfidf, read_windows
 from keras_performer.training.checkpoints.atomic_write import atomic_write_text
-from keras_performer.training.evaluation import predict_experts
+from keras_performer.training.evaluation import mean_log_probabilities, predict_experts
 
 
 def main(arguments=None):
@@ -81,11 +81,11 @@ def tfidf_shares(train, test, window_bytes):
     predict, _ = fit_tfidf(train, window_bytes, max_bytes=2**62)
     rows = []
     for index, label_id in enumerate(test.label_ids):
-        windows = [w.decode() for w in utf8_windows(test.read(index), window_bytes)]
-        probabilities = predict(windows)
-        logs = np.log(np.maximum(probabilities, 1e-30)).mean(0)
+        probabilities = predict(read_windows(test, index, window_bytes))
+        owners = np.zeros(len(probabilities), int)
+        [logs] = mean_log_probabilities(probabilities, owners, 1)
         right = probabilities.argmax(-1) == label_id
-        rows.append([len(windows), right.sum(), logs.argmax() == label_id])
+        rows.append([len(right), right.sum(), logs.argmax() == label_id])
     return np.array(rows, float).T
 
 

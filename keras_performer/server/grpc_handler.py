@@ -105,9 +105,7 @@ class GrpcHandler:
 
             def write(outputs: Arrays) -> bytes:
                 response = self._protos.PredictResponse()
-                response.model_spec.name = spec.name
-                response.model_spec.signature_name = name
-                response.model_spec.version.value = version
+                _name_model(response, spec.name, version, name)
                 for key in wanted:
                     write_tensor(outputs[key], response.outputs[key])
                 return response.SerializeToString()
@@ -119,7 +117,7 @@ class GrpcHandler:
                 deadline,
                 write,
                 done=stack.pop_all().close,
-                measure=self._measure(spec.name, "Predict"),
+                measure=self._metrics.time_model(spec.name, "Predict"),
             )
 
     def _classify(self, body: bytes, deadline: Deadline) -> Computation:
@@ -170,9 +168,7 @@ class GrpcHandler:
             examples = _serialize_examples(request.input)
 
             def write(outputs: Arrays) -> bytes:
-                response.model_spec.name = spec.name
-                response.model_spec.signature_name = name
-                response.model_spec.version.value = version
+                _name_model(response, spec.name, version, name)
                 fill(outputs, len(examples))
                 return response.SerializeToString()
 
@@ -183,14 +179,8 @@ class GrpcHandler:
                 deadline,
                 write,
                 done=stack.pop_all().close,
-                measure=self._measure(spec.name, api),
+                measure=self._metrics.time_model(spec.name, api),
             )
-
-    def _measure(self, name: str, api: str) -> Callable[[float], None]:
-        labels = name, api, "TF1"
-        return lambda microseconds: self._metrics.runtime_latency.add(
-            labels, microseconds
-        )
 
     def _get_metadata(self, body: bytes, deadline: Deadline) -> bytes:
         del deadline  # it is answered at once
@@ -207,8 +197,7 @@ class GrpcHandler:
         response = self._protos.GetModelMetadataResponse()
         with self._borrow(request.model_spec) as (version, servable):
             signatures = self._protos.SignatureDefMap(signature_def=servable.signatures)
-        response.model_spec.name = request.model_spec.name
-        response.model_spec.version.value = version
+        _name_model(response, request.model_spec.name, version)
         response.metadata[_SIGNATURES].Pack(signatures)
         return response.SerializeToString()
 
@@ -238,6 +227,14 @@ class GrpcHandler:
             spec.version.value if spec.HasField("version") else None,
             spec.version_label or None,
         )
+
+
+def _name_model(
+    response: Any, name: str, version: int, signature_name: str = ""
+) -> None:
+    response.model_spec.name = name
+    response.model_spec.signature_name = signature_name
+    response.model_spec.version.value = version
 
 
 def _get_first_field(body: bytes) -> bytes:

@@ -14,12 +14,11 @@ from keras_performer.server.computation import Computation
 from keras_performer.server.deadline import Deadline
 from keras_performer.server.grpc_handler import GrpcHandler
 from keras_performer.server.metrics import Metrics
+from keras_performer.server.request_body import SMALL_BODY
 from keras_performer.server.scheduler import Scheduler
-from keras_performer.server.serving_error import ServingError
+from keras_performer.server.serving_error import INTERNAL_ERROR, ServingError
 
 _logger = logging.getLogger(__name__)
-
-_SMALL_BODY = 16_384  # read at once: takes less than a millisecond
 
 
 class GrpcServer:
@@ -130,7 +129,7 @@ class GrpcServer:
             raise
         except Exception:
             _logger.exception("Cannot answer %s", path)
-            error = ServingError("INTERNAL", "Internal error; the server's log has it.")
+            error = ServingError("INTERNAL", INTERNAL_ERROR)
         code, status = (error.code, error.http_status) if error else ("OK", 200)
         self._record(path, body, context, started, code, status, len(answer))
         if error:
@@ -151,7 +150,7 @@ class GrpcServer:
         deadline: Deadline,
     ) -> bytes:
         loop = asyncio.get_running_loop()
-        if len(body) <= _SMALL_BODY:
+        if len(body) <= SMALL_BODY:
             result = read(body, deadline)
         else:
             result = await loop.run_in_executor(self._reading, read, body, deadline)

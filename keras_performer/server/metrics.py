@@ -217,6 +217,16 @@ class Metrics:
         ]
         return "\n".join([*lines, ""]).encode("utf-8", "backslashreplace")
 
+    def time_model(self, model_name: str, api: str) -> Callable[[float], None]:
+        """A function that takes the microseconds of a model's run.
+
+        Args:
+            model_name: name of the model.
+            api: what was asked for, such as `"Predict"`, in any letters.
+        """
+        labels = model_name, api.capitalize(), "TF1"
+        return lambda microseconds: self.runtime_latency.add(labels, microseconds)
+
     def _count(self, name: str, *labels: str) -> Counter:
         counter = self._metrics[name] = Counter(name, *labels)
         return counter

@@ -164,12 +164,12 @@ class ModelRepository:
 
         Those that have ended are left out: their number grows for ever.
         """
-        states = {
-            (name, str(number), version.state): 1
+        return {
+            (name, str(number), state): 1
             for name, versions in list(self._versions.items())
             for number, version in versions.items()
+            if (state := version.state) != END
         }
-        return {key: one for key, one in states.items() if key[2] != END}
 
     def list_statuses(
         self, name: str, version: int | None = None

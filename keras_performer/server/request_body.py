@@ -10,6 +10,8 @@ from typing import Any
 
 from keras_performer.server.deadline import Deadline
 
+SMALL_BODY = 16_384  # read at once: takes less than a millisecond
+
 Event = dict[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 Header = tuple[bytes, bytes]

@@ -14,6 +14,7 @@ from keras_performer.server.deadline import Deadline
 from keras_performer.server.json.writer import write_error
 from keras_performer.server.metrics import Metrics
 from keras_performer.server.request_body import (
+    SMALL_BODY,
     BodyReader,
     ClientLeftError,
     Event,
@@ -24,13 +25,11 @@ from keras_performer.server.request_body import (
 )
 from keras_performer.server.rest_handler import RestHandler
 from keras_performer.server.scheduler import Scheduler, retrieve, wait_for
-from keras_performer.server.serving_error import ServingError
+from keras_performer.server.serving_error import INTERNAL_ERROR, ServingError
 
 Send = Callable[[Event], Awaitable[None]]
 
 _logger = logging.getLogger(__name__)
-
-_SMALL_BODY = 16_384  # read at once: takes less than a millisecond
 
 _LINGER_SECONDS = 2.0  # a client that still sends would not see an early answer
 
@@ -84,8 +83,7 @@ def _explain(error: BaseException, scope: Event) -> _Outcome:
     _logger.error(
         "Cannot answer %s %s", scope["method"], scope["raw_path"], exc_info=error
     )
-    message = "Internal error; the server's log has it."
-    return _Outcome(500, write_error(message), "INTERNAL")
+    return _Outcome(500, write_error(INTERNAL_ERROR), "INTERNAL")
 
 
 class RestApp:
@@ -228,7 +226,7 @@ class RestApp:
         left: "asyncio.Future[None]",
         deadline: Deadline,
     ) -> bytes | Computation:
-        if len(body) <= _SMALL_BODY:
+        if len(body) <= SMALL_BODY:
             return self._handler.read(method, path, body, deadline)
         reading = asyncio.get_running_loop().run_in_executor(
             self._reading, self._handler.read, method, path, body, deadline

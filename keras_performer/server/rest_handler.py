@@ -209,7 +209,7 @@ class RestHandler:
                 deadline,
                 write=lambda outputs: write(outputs, deadline.check),
                 done=stack.pop_all().close,
-                measure=self._measure(target),
+                measure=self._metrics.time_model(target.name, target.action),
             )
 
     def _classify_or_regress(
@@ -238,14 +238,8 @@ class RestHandler:
                 deadline,
                 write,
                 done=stack.pop_all().close,
-                measure=self._measure(target),
+                measure=self._metrics.time_model(target.name, target.action),
             )
-
-    def _measure(self, target: _Target) -> Callable[[float], None]:
-        labels = target.name, target.action.capitalize(), "TF1"
-        return lambda microseconds: self._metrics.runtime_latency.add(
-            labels, microseconds
-        )
 
     def _borrow(self, target: _Target) -> AbstractContextManager[tuple[int, Servable]]:
         return self._repository.borrow(target.name, target.version, target.label)

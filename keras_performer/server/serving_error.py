@@ -30,6 +30,10 @@ _CODES = {
 _NAMES = {number: name for name, (number, _) in _CODES.items()}
 
 
+# What a client is told of a fault of the server itself.
+INTERNAL_ERROR = "Internal error; the server's log has it."
+
+
 class ServingError(Exception):
     """A failure that is answered to the client as its code and its message.
 

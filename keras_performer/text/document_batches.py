@@ -110,6 +110,14 @@ class DocumentBatches(StepBatches):
             self._first_steps.append(self._first_steps[-1] + len(batches))
         return self._first_steps[number]
 
+    def steps_per_pass(self, passes: int) -> int:
+        """Returns the mean number of batches of the first passes, rounded up.
+
+        Args:
+            passes: Number of passes, at least 1.
+        """
+        return -(-self.first_step(passes) // passes)
+
     def batch(self, step: int) -> tuple[np.ndarray, ...]:
         """Returns ids, labels, and what else the batches have.
 

@@ -123,7 +123,7 @@ def evaluate_baselines(
     by_document: list[np.ndarray] = []
     num_windows = num_right = num_majority = 0
     for index in sample:
-        windows = _read_windows(test, index, window_bytes)
+        windows = read_windows(test, index, window_bytes)
         probabilities = predict(windows)
         all_of_one: np.ndarray = np.zeros(len(windows), int)
         by_document += [*mean_log_probabilities(probabilities, all_of_one, 1)]
@@ -211,7 +211,17 @@ def _num_bytes(documents: Documents) -> int:
     return max(1, sum(map(documents.size, range(len(documents)))))
 
 
-def _read_windows(documents: Documents, index: int, window_bytes: int) -> list[str]:
+def read_windows(documents: Documents, index: int, window_bytes: int) -> list[str]:
+    """Reads a document, cut into windows as `utf8_windows` does.
+
+    Args:
+        documents: `Documents`.
+        index: Which of them.
+        window_bytes: Largest length of a window, in bytes of UTF-8.
+
+    Returns:
+        List of strings.
+    """
     windows = utf8_windows(documents.read(index), window_bytes)
     return [window.decode("utf-8") for window in windows]
 
@@ -222,7 +232,7 @@ def _windows(
     """Every n-th window, with the first of a document; notes the document of each."""
     count = 0
     for owner in range(len(documents)):
-        for index, window in enumerate(_read_windows(documents, owner, window_bytes)):
+        for index, window in enumerate(read_windows(documents, owner, window_bytes)):
             if index == 0 or count % every == 0:
                 note(owner)
                 yield window

@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from keras_performer.models.performer_text_classifier import SMALLEST_PROBABILITY
+
 _NEWTON_STEPS = 50
 _RIDGE = 1e-3  # towards powers of 1: a few documents may be told apart without an end
 
@@ -35,7 +37,8 @@ def fit_expert_powers(
     >>> a > 0, b
     (True, 0.0)
     """
-    logs = np.log(np.maximum(np.asarray(probabilities, "float64"), 1e-30))
+    p = np.asarray(probabilities, "float64")
+    logs = np.log(np.maximum(p, SMALLEST_PROBABILITY))
     label_ids, owners = np.asarray(label_ids), np.asarray(owners)
     alone = np.array([_fit(logs[:1], label_ids)[0], 0.0])
     both = _fit(logs, label_ids)
@@ -49,11 +52,15 @@ def fit_expert_powers(
     return float(powers[0]), float(powers[1])
 
 
-def _losses(powers: np.ndarray, logs: np.ndarray, label_ids: np.ndarray) -> np.ndarray:
-    joint = np.tensordot(powers, logs, 1)  # (windows, classes)
+def _join(powers: np.ndarray, logs: np.ndarray) -> np.ndarray:
+    """Log probabilities of the product, (windows, classes)."""
+    joint = np.tensordot(powers, logs, 1)
     joint -= joint.max(-1, keepdims=True)
-    rows = np.arange(len(label_ids))
-    return np.log(np.exp(joint).sum(-1)) - joint[rows, label_ids]
+    return joint - np.log(np.exp(joint).sum(-1, keepdims=True))
+
+
+def _losses(powers: np.ndarray, logs: np.ndarray, label_ids: np.ndarray) -> np.ndarray:
+    return -_join(powers, logs)[np.arange(len(label_ids)), label_ids]
 
 
 def _fit(logs: np.ndarray, label_ids: np.ndarray) -> np.ndarray:
@@ -66,9 +73,7 @@ def _fit(logs: np.ndarray, label_ids: np.ndarray) -> np.ndarray:
 
     powers = np.ones(len(logs))
     for _ in range(_NEWTON_STEPS):
-        joint = np.tensordot(powers, logs, 1)
-        p = np.exp(joint - joint.max(-1, keepdims=True))
-        p /= p.sum(-1, keepdims=True)
+        p = np.exp(_join(powers, logs))
         means = (p * logs).sum(-1)  # (experts, windows)
         gradient = (means - logs[:, rows, label_ids]).mean(-1) + _RIDGE * (powers - 1)
         centred = logs - means[..., None]

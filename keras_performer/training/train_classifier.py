@@ -26,6 +26,10 @@ from keras_performer.text.document_batches import balanced_class_weights
 from keras_performer.text.vocabulary import import_tensorflow_text
 from keras_performer.training.checkpoints.best_weights import BestWeights
 from keras_performer.training.classifier_settings import ClassifierSettings
+from keras_performer.training.evaluation.classifier import (
+    predict_windows,
+    side_by_side,
+)
 from keras_performer.training.expert_powers import fit_expert_powers
 from keras_performer.training.history_file import HistoryFile
 from keras_performer.training.run_folder import RunFolder
@@ -77,9 +81,10 @@ def train_classifier(
         ValueError: If the settings, the data or the run folder are not fit for it.
     """
     folder = RunFolder(run_folder)
-    train, validation = _documents(settings)
+    everything, _ = settings.find_train_test()
+    train, validation = _hold_out(settings, everything)
     # Before anything is written: raises what is wrong with settings and documents.
-    build_classifier(settings, vocabulary_size=2, num_classes=2)
+    build_classifier(settings, vocabulary_size=2, num_classes=2, token_kinds=(0, 1))
     folder.check(settings, train)
     vocabulary = _vocabulary(settings, folder, train, verbose)
     folder.open(settings, train)
@@ -99,15 +104,15 @@ def train_classifier(
     train_tokens = _TokenizedDocuments(train, tokenizer)
     validation_data = None
     if validation is not None:
-        validation_tokens = _TokenizedDocuments(validation, tokenizer)
-        validation_data = training.batches(validation_tokens, seed=None).dataset()
+        held_out = _TokenizedDocuments(validation, tokenizer)
+        validation_data = training.batches(held_out, seed=None).dataset()
+        validation_data = validation_data.map(lambda ids, labels, owners: (ids, labels))
     if model.ngrams is not None:
         training.train_ngrams(train_tokens, validation_data)
     training.train_encoder(train_tokens, validation_data)
     if model.ngrams is not None and validation is not None:
-        training.fit_powers(validation_data)
+        training.fit_powers(held_out)
         # They have not seen the documents that were held out, and it takes seconds.
-        everything, _ = settings.find_train_test()
         training.train_ngrams(_TokenizedDocuments(everything, tokenizer), None)
     folder.save_model(model)
     return model
@@ -147,7 +152,7 @@ class _Training:
             self.batches(documents, None, BATCH_FACTOR),
             self.settings.ngram_epochs,
             self.folder.ngrams_path / ("final" if is_final else "held_out"),
-            None if is_final else validation_data.map(_without_owners),
+            validation_data,
             self.settings.monitor,
         )
         where = "in training" if is_final else "on documents held out"
@@ -171,7 +176,6 @@ class _Training:
         monitor = settings.monitor
         if validation_data is not None:
             monitor = f"val_{monitor}"
-            validation_data = validation_data.map(_without_owners)
         history = train_steps(
             encoder,
             batches.dataset,
@@ -194,20 +198,18 @@ class _Training:
             )
         BestWeights(folder.best_weights_path).load(encoder)
 
-    def fit_powers(self, validation_data: Any) -> None:
+    def fit_powers(self, held_out: _TokenizedDocuments) -> None:
         """Weighs n-grams and encoder by what they say of the documents held out."""
         model = self.model
-        parts = [
-            (
-                model.ngram_classifier.predict_on_batch(ids),
-                model.encoder_classifier.predict_on_batch(ids),
-                labels,
-                owners,
-            )
-            for ids, labels, owners in validation_data.as_numpy_iterator()
-        ]
-        ngrams, encoder, labels, owners = map(np.concatenate, zip(*parts, strict=True))
-        powers = fit_expert_powers(np.stack([ngrams, encoder]), labels, owners)
+        windows, owners = predict_windows(
+            side_by_side([model.ngram_classifier, model.encoder_classifier]),
+            held_out.token_arrays,
+            self.settings.context_length,
+            self.settings.tokens_per_batch,
+        )
+        powers = fit_expert_powers(
+            np.split(windows, 2, axis=-1), np.take(held_out.label_ids, owners), owners
+        )
         model.experts.powers.assign(powers)
         line = f"Powers: n-grams {powers[0]:.2f}, encoder {powers[1]:.2f}"
         if not powers[1]:
@@ -232,10 +234,6 @@ class _Training:
             seed,
             class_weights,
         )
-
-
-def _without_owners(ids: Any, labels: Any, owners: Any) -> tuple[Any, Any]:
-    return ids, labels
 
 
 def build_classifier(
@@ -274,7 +272,11 @@ def build_classifier(
     ngrams = None
     if token_kinds is not None and settings.ngram_buckets:
         ngrams = HashedNgrams(
-            settings.ngram_buckets, token_kinds, rate=RATE, seed=settings.seed
+            settings.ngram_buckets,
+            token_kinds,
+            rate=RATE,
+            seed=settings.seed,
+            name="ngrams",
         )
     return PerformerTextClassifier(
         backbone,
@@ -285,11 +287,12 @@ def build_classifier(
     )
 
 
-def _documents(settings: ClassifierSettings) -> tuple[Documents, Documents | None]:
-    train, _ = settings.find_train_test()
+def _hold_out(
+    settings: ClassifierSettings, documents: Documents
+) -> tuple[Documents, Documents | None]:
     if not settings.validation_fraction:
-        return train, None
-    smallest = min(map(train.label_ids.count, range(len(train.labels))))
+        return documents, None
+    smallest = min(map(documents.label_ids.count, range(len(documents.labels))))
     if smallest < 2:
         raise ValueError(
             "A class has one training document only, so none can be held out for "
@@ -297,7 +300,7 @@ def _documents(settings: ClassifierSettings) -> tuple[Documents, Documents | Non
             f"the best epoch by the training documents. Received: "
             f"validation_fraction={settings.validation_fraction}"
         )
-    return train_test_split(train, settings.validation_fraction, seed=settings.seed)
+    return train_test_split(documents, settings.validation_fraction, seed=settings.seed)
 
 
 def _vocabulary(
@@ -340,7 +343,7 @@ def _steps_per_epoch(
     history = HistoryFile(folder.history_path).rows()
     if history:
         return int(history[-1]["step"] // (history[-1]["epoch"] + 1))
-    return -(-batches.first_step(settings.epochs) // settings.epochs)
+    return batches.steps_per_pass(settings.epochs)
 
 
 def _say(verbose: int | str, line: str) -> None:

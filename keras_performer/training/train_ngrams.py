@@ -11,7 +11,8 @@ from keras_performer.text import DocumentBatches
 from keras_performer.training.checkpoints.best_weights import BestWeights
 from keras_performer.training.train_steps import train_steps
 
-# Chosen on held-out parts of three training corpora; see benchmarks/README.md.
+# Chosen on held-out parts of the training halves of three corpora: see
+# docs/decisions/2026-11-29-words-beside-the-encoder.md.
 RATE = 0.5  # of features left out
 LEARNING_RATE = 0.1
 BATCH_FACTOR = 4  # a batch has as many times the tokens of one of the encoder
@@ -48,16 +49,15 @@ def train_ngrams(
     """
     classifier = model.ngram_classifier
     model.ngrams.adapt(ids for ids, *_ in windows.dataset())
-    classifier.get_layer("ngram_logits").embeddings.assign(
-        keras.ops.zeros_like(classifier.get_layer("ngram_logits").embeddings)
-    )
+    table = classifier.get_layer("ngram_logits").embeddings
+    table.assign(keras.ops.zeros_like(table))
     classifier.compile(
         keras.optimizers.Adagrad(LEARNING_RATE),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=False,  # XLA has no sparse gradients of the embedding
     )
-    steps_per_epoch = -(-batches.first_step(epochs) // epochs)
+    steps_per_epoch = batches.steps_per_pass(epochs)
     history = train_steps(
         classifier,
         batches.dataset,

@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from free_port import find_free_port
 from served_models import save_examples
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -33,12 +34,6 @@ from keras_performer.server.model_config import ModelConfig
 from keras_performer.server.model_repository import ModelRepository
 from keras_performer.server.scheduler import Scheduler
 from keras_performer.server.servable import Servable
-
-
-def find_free_port():
-    with contextlib.closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @contextlib.contextmanager

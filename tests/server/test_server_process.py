@@ -18,6 +18,7 @@ import grpc
 import pytest
 import tensorflow as tf
 import tensorflow_text
+from free_port import find_free_port
 from served_models import save_everything, write_model_config
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
@@ -74,12 +75,6 @@ def server(models_config):
         patch.setenv("TF_NUM_INTEROP_THREADS", "2")
         with ServerProcess(options) as server:
             yield server
-
-
-def find_free_port():
-    with contextlib.closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def post(server, path, body, **headers):

@@ -66,3 +66,11 @@ def test_without_documents_held_out_both_count_alike(settings, tmp_path):
     all_of_them = dataclasses.replace(settings, validation_fraction=0, ngram_epochs=1)
     model = train_classifier(all_of_them, tmp_path / "run", verbose=0)
     assert model.experts.powers.numpy().tolist() == [1, 1]
+
+
+def test_too_few_buckets_are_refused_before_anything_is_written(settings, tmp_path):
+    with pytest.raises(ValueError, match="`num_buckets` must be at least 2"):
+        train_classifier(
+            dataclasses.replace(settings, ngram_buckets=1), tmp_path / "run", verbose=0
+        )
+    assert not (tmp_path / "run").exists()

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_performer.models import PerformerTextClassifier
+from keras_performer.models.performer_text_classifier import SMALLEST_PROBABILITY
 from keras_performer.text import (
     DocumentBatches,
     Documents,
@@ -163,12 +164,28 @@ def predict_experts(
     if model.ngrams is not None:
         models["ngrams"] = model.ngram_classifier
         models["encoder"] = model.encoder_classifier
-    outputs = [keras.ops.cast(part.output, "float32") for part in models.values()]
-    joint = keras.Model(model.input, keras.ops.concatenate(outputs, axis=-1))
     predictions = _predict_all(
-        joint, len(models), tokenizer, documents, context_length, tokens_per_batch
+        side_by_side(list(models.values())),
+        len(models),
+        tokenizer,
+        documents,
+        context_length,
+        tokens_per_batch,
     )
     return dict(zip(models, predictions, strict=True))
+
+
+def side_by_side(models: Sequence[Any]) -> keras.Model:
+    """A model that computes several of the same input, and what they share once.
+
+    Args:
+        models: n models from token ids (B, T) to (B, F).
+
+    Returns:
+        A `keras.Model` from token ids to (B, n * F).
+    """
+    outputs = [keras.ops.cast(model.output, "float32") for model in models]
+    return keras.Model(models[0].input, keras.ops.concatenate(outputs, axis=-1))
 
 
 def _predict_all(
@@ -181,8 +198,8 @@ def _predict_all(
 ) -> list[ClassifierPredictions]:
     """The answers of so many classifiers, whose outputs stand side by side."""
     arrays = tokenize_each(documents, tokenizer)
-    windows, owners = _predict_windows(model, arrays, context_length, tokens_per_batch)
-    whole, whole_owners = _predict_windows(model, arrays, WHOLE, tokens_per_batch)
+    windows, owners = predict_windows(model, arrays, context_length, tokens_per_batch)
+    whole, whole_owners = predict_windows(model, arrays, WHOLE, tokens_per_batch)
     whole = whole[np.argsort(whole_owners)]
     found = []
     for of_windows, of_whole in zip(
@@ -229,14 +246,24 @@ def predict_texts(
     """
     rows = tokenize_texts(texts, tokenizer)
     arrays = TokenArrays(np.concatenate(rows), [len(row) for row in rows])
-    outputs, owners = _predict_windows(model, arrays, WHOLE, tokens_per_batch)
+    outputs, owners = predict_windows(model, arrays, WHOLE, tokens_per_batch)
     return outputs[np.argsort(owners)]
 
 
-def _predict_windows(
+def predict_windows(
     model: Any, arrays: TokenArrays, longest: int, tokens_per_batch: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a model gives for each window, and the index of its text."""
+    """What a model gives for each window, and the index of its text.
+
+    Args:
+        model: A model from token ids (B, T) to an array (B, F).
+        arrays: The `TokenArrays` of the texts.
+        longest: Length of the longest window, in tokens.
+        tokens_per_batch: Tokens of a batch; a longer window is a batch of its own.
+
+    Returns:
+        Arrays of shape (windows, F) and (windows,).
+    """
     batches = DocumentBatches(arrays, [0] * len(arrays), longest, tokens_per_batch)
     parts = [
         (np.asarray(model.predict_on_batch(ids)), owners)
@@ -291,7 +318,7 @@ def mean_log_probabilities(
     >>> mean_log_probabilities(p, np.array([0, 0, 1]), 2).argmax(-1).tolist()
     [0, 1]
     """
-    logs = np.log(np.maximum(probabilities, 1e-30))
+    logs = np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
     sums = np.zeros((number, logs.shape[1]))
     np.add.at(sums, owners, logs)
     counts = np.bincount(owners, minlength=number)

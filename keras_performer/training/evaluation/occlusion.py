@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from keras_performer.layers.validation import check_size
+from keras_performer.models.performer_text_classifier import SMALLEST_PROBABILITY
 
 # Where a passage may end, the best places first.
 _BREAKS = [re.compile(pattern) for pattern in (r"\n\s*\n", r"\n", r"[.!?]\s+", r"\s+")]
 _SLACK = 0.3  # of a passage's length: how far from its even end a break is looked for
 _PARTS = 4
 _CHARACTERS_AT_ONCE = 2**22  # of the shortened documents in memory
-_SMALLEST = 1e-30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _log_probability(row: np.ndarray, label_id: int) -> float:
     row = np.asarray(row, "float64")
     if row[label_id] > 0.5:
         return float(np.log1p(-np.delete(row, label_id).sum()))
-    return float(np.log(max(row[label_id], _SMALLEST)))
+    return float(np.log(max(row[label_id], SMALLEST_PROBABILITY)))
 
 
 def _split(text: str, start: int, end: int, number: int) -> list[tuple[int, int]]:
