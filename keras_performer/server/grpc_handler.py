@@ -4,12 +4,13 @@ The order of the checks and the error messages are TensorFlow Serving's.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
 
 from keras_performer.server.computation import Arrays, Computation
 from keras_performer.server.deadline import Deadline
@@ -21,18 +22,35 @@ from keras_performer.server.example_signatures import (
 from keras_performer.server.json.values import invalid
 from keras_performer.server.metrics import Metrics
 from keras_performer.server.model_repository import ModelRepository
-from keras_performer.server.protos import import_protos
+from keras_performer.server.model_service import ModelService
+from keras_performer.server.protos import (
+    get_first_field,
+    import_protos,
+    parse_message,
+)
 from keras_performer.server.servable import DEFAULT_SIGNATURE, Servable
 from keras_performer.server.serving_error import ServingError
 from keras_performer.server.tensor_protos import read_tensor, write_tensor
 
+# From the bytes of a request to the bytes of the answer, or to what is to give it: a
+# `Computation`, or a function that takes its time. All raise `ServingError`.
+Method = Callable[[bytes, Deadline], bytes | Computation | Callable[[], bytes]]
+
+_PREDICTION = "/tensorflow.serving.PredictionService"
+
+_MODEL = "/tensorflow.serving.ModelService"
+
 _SIGNATURES = "signature_def"  # the one kind of metadata
 
-# The standard messages of grpc.health.v1 have one field each, so that their package is
-# not needed: the name of a service, and its state, of which 1 is SERVING.
-_HEALTH_CHECK = "/grpc.health.v1.Health/Check"
-_HEALTHY_SERVICES = ("", "ModelService", "PredictionService")
-_SERVING = b"\x08\x01"
+_ACTIONS = {
+    tf.saved_model.CLASSIFY_METHOD_NAME: "classify",
+    tf.saved_model.REGRESS_METHOD_NAME: "regress",
+}
+
+_RESULT_FIELDS = {
+    "classify": "classification_result",
+    "regress": "regression_result",
+}
 
 
 class GrpcHandler:
@@ -41,34 +59,25 @@ class GrpcHandler:
     Args:
         repository: a `ModelRepository`.
         metrics: the `Metrics` that get the time that models take.
-        has_health_service: whether the standard health service answers.
 
     Attributes:
-        methods: `dict` from the path of a method to a function from the bytes of a
-            request and its `Deadline` to the bytes of the answer, or to a `Computation`
-            that is to give it. It raises `ServingError`.
+        methods: `dict` from the path of a method to a `Method`.
     """
 
-    def __init__(
-        self,
-        repository: ModelRepository,
-        metrics: Metrics,
-        has_health_service: bool = False,
-    ) -> None:
+    def __init__(self, repository: ModelRepository, metrics: Metrics) -> None:
         self._repository = repository
         self._metrics = metrics
         self._protos = import_protos()
-        self.methods: dict[str, Callable[[bytes, Deadline], bytes | Computation]] = {
-            "/tensorflow.serving.PredictionService/Predict": self._predict,
-            "/tensorflow.serving.PredictionService/Classify": self._classify,
-            "/tensorflow.serving.PredictionService/Regress": self._regress,
-            "/tensorflow.serving.PredictionService/GetModelMetadata": (
-                self._get_metadata
-            ),
-            "/tensorflow.serving.ModelService/GetModelStatus": self._get_status,
+        models = ModelService(repository)
+        self.methods: dict[str, Method] = {
+            f"{_PREDICTION}/Predict": self._predict,
+            f"{_PREDICTION}/Classify": self._classify,
+            f"{_PREDICTION}/Regress": self._regress,
+            f"{_PREDICTION}/MultiInference": self._multi_inference,
+            f"{_PREDICTION}/GetModelMetadata": self._get_metadata,
+            f"{_MODEL}/GetModelStatus": models.get_status,
+            f"{_MODEL}/HandleReloadConfigRequest": models.reload_config,
         }
-        if has_health_service:
-            self.methods[_HEALTH_CHECK] = _check_health
 
     def identify(self, body: bytes) -> str:
         """The name of the model that a request counts for; `""` if it is not served.
@@ -77,13 +86,13 @@ class GrpcHandler:
             body: the bytes of any of the requests.
         """
         try:
-            name = self._protos.ModelSpec.FromString(_get_first_field(body)).name
-        except self._protos.DecodeError:
+            spec = parse_message(self._protos.ModelSpec, get_first_field(body))
+        except ServingError:
             return ""
-        return name if self._repository.has_model(name) else ""
+        return spec.name if self._repository.has_model(spec.name) else ""
 
     def _predict(self, body: bytes, deadline: Deadline) -> Computation:
-        request = self._parse(self._protos.PredictRequest, body)
+        request = parse_message(self._protos.PredictRequest, body)
         with contextlib.ExitStack() as stack:
             spec = request.model_spec
             version, servable = stack.enter_context(self._borrow(spec))
@@ -121,42 +130,19 @@ class GrpcHandler:
             )
 
     def _classify(self, body: bytes, deadline: Deadline) -> Computation:
-        request = self._parse(self._protos.ClassificationRequest, body)
+        request = parse_message(self._protos.ClassificationRequest, body)
         response = self._protos.ClassificationResponse()
-
-        def fill(outputs: Arrays, num_examples: int) -> None:
-            classes, scores = get_classifications(outputs, num_examples)
-            present = [array for array in (classes, scores) if array is not None]
-            for row in range(num_examples):
-                result = response.result.classifications.add()
-                for column in range(present[0].shape[1]):
-                    one = result.classes.add()
-                    if classes is not None:
-                        one.label = classes[row, column]
-                    if scores is not None:
-                        one.score = scores[row, column]
-
-        return self._read_examples("Classify", request, response, fill, deadline)
+        return self._read_examples("classify", request, response, deadline)
 
     def _regress(self, body: bytes, deadline: Deadline) -> Computation:
-        request = self._parse(self._protos.RegressionRequest, body)
+        request = parse_message(self._protos.RegressionRequest, body)
         response = self._protos.RegressionResponse()
-
-        def fill(outputs: Arrays, num_examples: int) -> None:
-            for value in get_regressions(outputs, num_examples).reshape(-1).tolist():
-                response.result.regressions.add(value=value)
-
-        return self._read_examples("Regress", request, response, fill, deadline)
+        return self._read_examples("regress", request, response, deadline)
 
     def _read_examples(
-        self,
-        api: str,
-        request: Any,
-        response: Any,
-        fill: Callable[[Arrays, int], None],
-        deadline: Deadline,
+        self, action: str, request: Any, response: Any, deadline: Deadline
     ) -> Computation:
-        """A request with examples, whose outputs `fill` puts into the response."""
+        """A request to classify examples or to regress, and its empty response."""
         spec = request.model_spec
         with contextlib.ExitStack() as stack:
             version, servable = stack.enter_context(self._borrow(spec))
@@ -164,12 +150,12 @@ class GrpcHandler:
             signature = servable.signatures.get(name)
             if signature is None:
                 raise invalid(f"No signature was found with the name: {name}")
-            check_signature(api.lower(), signature)
+            check_signature(action, signature)
             examples = _serialize_examples(request.input)
 
             def write(outputs: Arrays) -> bytes:
                 _name_model(response, spec.name, version, name)
-                fill(outputs, len(examples))
+                _fill_result(action, response.result, outputs, len(examples))
                 return response.SerializeToString()
 
             return Computation(
@@ -179,12 +165,46 @@ class GrpcHandler:
                 deadline,
                 write,
                 done=stack.pop_all().close,
-                measure=self._metrics.time_model(spec.name, api),
+                measure=self._metrics.time_model(spec.name, action),
+            )
+
+    def _multi_inference(self, body: bytes, deadline: Deadline) -> Computation:
+        request = parse_message(self._protos.MultiInferenceRequest, body)
+        tasks = list(request.tasks)
+        spec = tasks[0].model_spec if tasks else self._protos.ModelSpec()
+        with contextlib.ExitStack() as stack:
+            version, servable = stack.enter_context(self._borrow(spec))
+            signatures = _get_task_signatures(tasks, servable)
+            merged = _merge(signatures.values())
+            examples = _serialize_examples(request.input)
+
+            def write(outputs: Arrays) -> bytes:
+                response = self._protos.MultiInferenceResponse()
+                for task, name in zip(tasks, signatures, strict=True):
+                    action = _ACTIONS[task.method_name]
+                    named = signatures[name].outputs.items()
+                    result = response.results.add()
+                    _name_model(result, spec.name, version, name)
+                    _fill_result(
+                        action,
+                        getattr(result, _RESULT_FIELDS[action]),
+                        {output: outputs[info.name] for output, info in named},
+                        len(examples),
+                    )
+                return response.SerializeToString()
+
+            return Computation(
+                servable,
+                merged,
+                dict.fromkeys(merged.inputs, examples),
+                deadline,
+                write,
+                done=stack.pop_all().close,
             )
 
     def _get_metadata(self, body: bytes, deadline: Deadline) -> bytes:
         del deadline  # it is answered at once
-        request = self._parse(self._protos.GetModelMetadataRequest, body)
+        request = parse_message(self._protos.GetModelMetadataRequest, body)
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         if not request.metadata_field:
@@ -200,24 +220,6 @@ class GrpcHandler:
         _name_model(response, request.model_spec.name, version)
         response.metadata[_SIGNATURES].Pack(signatures)
         return response.SerializeToString()
-
-    def _get_status(self, body: bytes, deadline: Deadline) -> bytes:
-        del deadline  # it is answered at once
-        request = self._parse(self._protos.GetModelStatusRequest, body)
-        if not request.HasField("model_spec"):
-            raise invalid("Missing ModelSpec")
-        spec = request.model_spec
-        version = spec.version.value if spec.HasField("version") else None
-        response = self._protos.make_status_response(
-            self._repository.list_statuses(spec.name, version)
-        )
-        return response.SerializeToString()
-
-    def _parse(self, message_class: Any, body: bytes) -> Any:
-        try:
-            return message_class.FromString(body)
-        except self._protos.DecodeError as error:
-            raise invalid("The request is no such message") from error
 
     def _borrow(self, spec: Any) -> AbstractContextManager[tuple[int, Servable]]:
         if not spec.name:
@@ -237,25 +239,60 @@ def _name_model(
     response.model_spec.version.value = version
 
 
-def _get_first_field(body: bytes) -> bytes:
-    """The bytes of field 1, a message, which is the first that is written."""
-    if body[:1] != b"\n":  # the field's number and kind
-        return b""
-    size = shift = 0
-    for start, byte in enumerate(body[1:10], 2):
-        size |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return body[start : start + size]
-    return b""
+def _get_task_signatures(tasks: list[Any], servable: Servable) -> dict[str, Any]:
+    """The signatures that the tasks of a request name, in their order."""
+    signatures: dict[str, Any] = {}
+    for task in tasks:
+        spec = task.model_spec
+        if not spec.name:
+            raise invalid("Found ModelSpec with an empty model name.")
+        if spec.name != tasks[0].model_spec.name:
+            raise invalid(
+                "All ModelSpecs in a MultiInferenceRequest must access the same model "
+                "name."
+            )
+        name = spec.signature_name or DEFAULT_SIGNATURE
+        if name in signatures:
+            raise invalid(f"Duplicate evaluation of signature: {name}")
+        if name not in servable.signatures:
+            raise invalid(f"Requested signature not found in model graph: {name}")
+        if task.method_name not in _ACTIONS:
+            raise ServingError(
+                "UNIMPLEMENTED",
+                f"Unsupported signature method_name: {task.method_name}",
+            )
+        signatures[name] = servable.signatures[name]
+        check_signature(_ACTIONS[task.method_name], signatures[name])
+    return signatures
 
 
-def _check_health(body: bytes, deadline: Deadline) -> bytes:
-    del deadline  # it is answered at once
-    service = _get_first_field(body).decode("utf-8", "replace")
-    if service not in _HEALTHY_SERVICES:
-        raise ServingError("NOT_FOUND", f"There is no service {service!r}")
-    return _SERVING
+def _merge(signatures: Iterable[Any]) -> Any:
+    """One signature with all inputs and outputs, by the names of their tensors."""
+    merged = meta_graph_pb2.SignatureDef()
+    for signature in signatures:
+        for info in signature.inputs.values():
+            merged.inputs[info.name].CopyFrom(info)
+        for info in signature.outputs.values():
+            merged.outputs[info.name].CopyFrom(info)
+    return merged
+
+
+def _fill_result(action: str, result: Any, outputs: Arrays, num_examples: int) -> None:
+    """Put outputs into a `ClassificationResult` or a `RegressionResult`."""
+    if action == "regress":
+        for value in get_regressions(outputs, num_examples).reshape(-1).tolist():
+            result.regressions.add(value=value)
+        return
+    classes, scores = get_classifications(outputs, num_examples)
+    present = [array for array in (classes, scores) if array is not None]
+    for row in range(num_examples):
+        classification = result.classifications.add()
+        for column in range(present[0].shape[1]):
+            one = classification.classes.add()
+            if classes is not None:
+                one.label = classes[row, column]
+            if scores is not None:
+                one.score = scores[row, column]
 
 
 def _serialize_examples(given: Any) -> np.ndarray:

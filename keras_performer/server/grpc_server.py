@@ -4,7 +4,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from typing import Any
 
@@ -12,7 +12,13 @@ from keras_performer.extras import pip_line
 from keras_performer.server.access_log import AccessLog, AccessRecord
 from keras_performer.server.computation import Computation
 from keras_performer.server.deadline import Deadline
-from keras_performer.server.grpc_handler import GrpcHandler
+from keras_performer.server.grpc_handler import GrpcHandler, Method
+from keras_performer.server.health_service import (
+    CHECK,
+    MAX_WATCHERS,
+    WATCH,
+    HealthService,
+)
 from keras_performer.server.metrics import Metrics
 from keras_performer.server.request_body import SMALL_BODY
 from keras_performer.server.scheduler import Scheduler
@@ -35,6 +41,7 @@ class GrpcServer:
             sets no limit.
         max_request_bytes: size of a message.
         max_requests: requests at a time; further ones are refused.
+        has_health_service: whether the standard health service answers.
 
     Raises:
         ImportError: the package of gRPC is missing.
@@ -51,6 +58,7 @@ class GrpcServer:
         timeout_in_ms: int,
         max_request_bytes: int,
         max_requests: int,
+        has_health_service: bool = False,
     ) -> None:
         self._address = address
         self._handler = handler
@@ -61,6 +69,7 @@ class GrpcServer:
         self._timeout_in_ms = timeout_in_ms
         self._max_request_bytes = max_request_bytes
         self._max_requests = max_requests
+        self._health = HealthService() if has_health_service else None
         self._grpc = _import_grpc()
         self._codes = {code.value[0]: code for code in self._grpc.StatusCode}
         self._server: Any = None
@@ -77,19 +86,16 @@ class GrpcServer:
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
             ],
-            maximum_concurrent_rpcs=self._max_requests,
+            maximum_concurrent_rpcs=self._max_requests + MAX_WATCHERS,
         )
-        for path in self._handler.methods:
-            service, method = path.strip("/").split("/")
-            answer = functools.partial(self._answer, path)
-            self._server.add_generic_rpc_handlers(
-                (
-                    self._grpc.method_handlers_generic_handler(
-                        service,
-                        {method: self._grpc.unary_unary_rpc_method_handler(answer)},
-                    ),
-                )
-            )
+        methods = dict(self._handler.methods)
+        if self._health:
+            methods[CHECK] = self._health.check
+            watch = functools.partial(self._watch, self._health)
+            self._add(WATCH, self._grpc.unary_stream_rpc_method_handler(watch))
+        for path, method in methods.items():
+            answer = functools.partial(self._answer, path, method)
+            self._add(path, self._grpc.unary_unary_rpc_method_handler(answer))
         try:
             port = self._server.add_insecure_port(self._address)
         except RuntimeError:
@@ -107,21 +113,35 @@ class GrpcServer:
         Args:
             grace_seconds: longest time to wait for them.
         """
+        if self._health:
+            self._health.stop()
         if self._server is not None:
             await self._server.stop(grace_seconds)
 
+    def _add(self, path: str, handler: Any) -> None:
+        service, method = path.strip("/").split("/")
+        self._server.add_generic_rpc_handlers(
+            (self._grpc.method_handlers_generic_handler(service, {method: handler}),)
+        )
+
+    async def _watch(
+        self, health: HealthService, body: bytes, context: Any
+    ) -> AsyncIterator[bytes]:
+        try:
+            async for state in health.watch(body):
+                yield state
+        except ServingError as error:
+            await context.abort(self._codes[error.number], error.message)
+
     async def _answer(
-        self,
-        path: str,
-        body: bytes,
-        context: Any,
+        self, path: str, method: Method, body: bytes, context: Any
     ) -> bytes:
         started = time.monotonic()
         deadline = self._get_deadline(context)
         error = None
         answer = b""
         try:
-            answer = await self._compute(self._handler.methods[path], body, deadline)
+            answer = await self._compute(method, body, deadline)
         except ServingError as refusal:
             error = refusal
         except asyncio.CancelledError:  # the client left
@@ -145,17 +165,19 @@ class GrpcServer:
 
     async def _compute(
         self,
-        read: Callable[[bytes, Deadline], bytes | Computation],
+        method: Method,
         body: bytes,
         deadline: Deadline,
     ) -> bytes:
         loop = asyncio.get_running_loop()
         if len(body) <= SMALL_BODY:
-            result = read(body, deadline)
+            result = method(body, deadline)
         else:
-            result = await loop.run_in_executor(self._reading, read, body, deadline)
-        if not isinstance(result, Computation):
+            result = await loop.run_in_executor(self._reading, method, body, deadline)
+        if isinstance(result, bytes):
             return result
+        if not isinstance(result, Computation):
+            return await asyncio.to_thread(result)
         never: asyncio.Future[None] = loop.create_future()  # leaving is a cancellation
         return await self._scheduler.compute(result, never, deadline)
 

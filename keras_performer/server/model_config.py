@@ -107,39 +107,58 @@ def read_model_config_file(path: str | os.PathLike[str]) -> list[ModelConfig]:
         raise ValueError(
             f"{path}: custom_model_config is not supported; use model_config_list."
         )
-    entries = message.model_config_list.config
-    if not entries:
+    try:
+        configs = read_model_configs(message)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not configs:
         raise ValueError(
             f"{path}: model_config_list is empty; list at least one model."
         )
+    return configs
+
+
+def read_model_configs(message: Any) -> list[ModelConfig]:
+    """Read the models of a `ModelServerConfig` message.
+
+    Args:
+        message: the message, with a `model_config_list`.
+
+    Returns:
+        List of `ModelConfig`.
+
+    Raises:
+        ValueError: it asks for something that cannot be served; the message says for
+            which model.
+    """
     configs = {}
-    for entry in entries:
+    for entry in message.model_config_list.config:
         if entry.name in configs:
             raise ValueError(
-                f"{path}: Illegal to list model {entry.name} multiple times in "
-                "config list. Give each model a name of its own."
+                f"Illegal to list model {entry.name} multiple times in config list. "
+                "Give each model a name of its own."
             )
-        configs[entry.name] = _read_entry(entry, path)
+        configs[entry.name] = _read_entry(entry)
     return list(configs.values())
 
 
-def _read_entry(entry: Any, path: str | os.PathLike[str]) -> ModelConfig:
+def _read_entry(entry: Any) -> ModelConfig:
     if not entry.name:
-        raise ValueError(f"{path}: a model has no name; add name: '...'.")
+        raise ValueError("a model has no name; add name: '...'.")
     if entry.model_platform != "tensorflow":
         raise ValueError(
-            f"{path}: Model {entry.name} requests unsupported platform "
+            f"Model {entry.name} requests unsupported platform "
             f"{entry.model_platform!r}; set model_platform: 'tensorflow'."
         )
     if not Path(entry.base_path).is_absolute():
         raise ValueError(
-            f"{path}: Expected model {entry.name} to have an absolute path; got "
+            f"Expected model {entry.name} to have an absolute path; got "
             f"base_path()={entry.base_path}"
         )
     if entry.HasField("logging_config"):
         raise ValueError(
-            f"{path}: logging_config of model {entry.name} is not supported; "
-            "remove it, or serve the model with TensorFlow Serving."
+            f"logging_config of model {entry.name} is not supported; remove it, or "
+            "serve the model with TensorFlow Serving."
         )
     return ModelConfig(
         name=entry.name,

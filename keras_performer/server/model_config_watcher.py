@@ -64,7 +64,7 @@ class ModelConfigWatcher:
         self._last_error = ""
         _logger.info("Reading the models of %s anew", self._path)
         # What could not be done is tried again at the next look.
-        self._adopted = content if self._repository.reload(configs) else None
+        self._adopted = None if self._repository.reload(configs) else content
 
     def _read(self) -> bytes | None:
         try:

@@ -85,7 +85,10 @@ class ModelRepository:
         self.poll()
         for config in self._configs.values():
             self._load_earlier(config)
-        self._check_all_available()
+        if failures := self.list_unavailable():
+            raise ValueError(
+                "Some models did not become available:\n" + "\n".join(failures)
+            )
         for config in self._configs.values():
             if error := self._check_labels(config, {}):
                 raise ValueError(
@@ -122,7 +125,7 @@ class ModelRepository:
                 self._load_wanted(config.name)
             self.unload_unwanted()
 
-    def reload(self, configs: Iterable[ModelConfig]) -> bool:
+    def reload(self, configs: Iterable[ModelConfig]) -> list[str]:
         """Serve other models, or other versions of them, from now on.
 
         New versions are loaded first, then labels are moved, and then what is no longer
@@ -134,20 +137,18 @@ class ModelRepository:
             configs: the `ModelConfig` of each model.
 
         Returns:
-            Whether all labels are as they are asked for.
+            List of what is wrong with the labels that could not be moved.
         """
         with self._updating:
             new = {config.name: config for config in configs}
-            complete = True
-            for config in new.values():
-                complete &= self._adopt(config)
+            adopted = [self._adopt(config) for config in new.values()]
             for name in self._configs.keys() - new.keys():
                 _logger.info("Removing model %s", name)
                 for version in self._versions[name].values():
                     version.is_wanted = False
             self._configs = {name: self._configs[name] for name in new}
             self.unload_unwanted()
-            return complete
+            return [error for error in adopted if error]
 
     def unload_unwanted(self) -> None:
         """Unload what is not to be served, as far as no request uses it any more."""
@@ -158,6 +159,17 @@ class ModelRepository:
     def has_model(self, name: str) -> bool:
         """Whether a model of this name is to be served."""
         return name in self._configs
+
+    def list_unavailable(self) -> list[str]:
+        """Each version that could not be loaded, of models of which none serves."""
+        failures = []
+        for name in self._configs:
+            if not self._has_available(name):
+                failures += [
+                    f"version {v.version} of {name}: {v.last_error}"
+                    for v in self._versions[name].values()
+                ] or [f"no version of {name} found"]
+        return failures
 
     def count_states(self) -> dict[tuple[str, ...], int]:
         """`dict` from the name, version and state of each version to 1.
@@ -261,8 +273,11 @@ class ModelRepository:
         else:
             self._update_wanted(config, found)
 
-    def _adopt(self, config: ModelConfig) -> bool:
-        """Take a new configuration of a model over, if its labels can be moved."""
+    def _adopt(self, config: ModelConfig) -> str | None:
+        """Take a new configuration of a model over, if its labels can be moved.
+
+        Returns what is wrong with them otherwise.
+        """
         name = config.name
         present = self._configs.get(name) or dataclasses.replace(config, labels={})
         self._versions.setdefault(name, {})
@@ -284,7 +299,7 @@ class ModelRepository:
                         version.path,
                     )
         self._configs = {**self._configs, name: config}  # others may be reading
-        return error is None
+        return error
 
     def _update_wanted(self, config: ModelConfig, found: Mapping[int, Path]) -> None:
         wanted = config.policy(set(found))
@@ -377,19 +392,6 @@ class ModelRepository:
             # One that requests still use is left to the next look.
             if version.state == UNLOADING and version.try_unload():
                 _logger.info("Unloaded version %d of model %s", version.version, name)
-
-    def _check_all_available(self) -> None:
-        failures = []
-        for name, versions in self._versions.items():
-            if not self._has_available(name):
-                failures += [
-                    f"version {v.version} of {name}: {v.last_error}"
-                    for v in versions.values()
-                ]
-        if failures:
-            raise ValueError(
-                "Some models did not become available:\n" + "\n".join(failures)
-            )
 
     def _check_labels(
         self, config: ModelConfig, present: Mapping[str, int]

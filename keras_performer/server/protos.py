@@ -7,6 +7,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from keras_performer.extras import pip_line
+from keras_performer.server.json.values import invalid
 
 
 def import_protos() -> SimpleNamespace:
@@ -25,6 +26,8 @@ def import_protos() -> SimpleNamespace:
             classification_pb2,
             get_model_metadata_pb2,
             get_model_status_pb2,
+            inference_pb2,
+            model_management_pb2,
             model_pb2,
             predict_pb2,
             prediction_log_pb2,
@@ -55,7 +58,6 @@ def import_protos() -> SimpleNamespace:
     return SimpleNamespace(
         ClassificationRequest=classification_pb2.ClassificationRequest,
         ClassificationResponse=classification_pb2.ClassificationResponse,
-        DecodeError=DecodeError,
         GetModelMetadataRequest=get_model_metadata_pb2.GetModelMetadataRequest,
         GetModelMetadataResponse=get_model_metadata_pb2.GetModelMetadataResponse,
         GetModelStatusRequest=get_model_status_pb2.GetModelStatusRequest,
@@ -63,11 +65,51 @@ def import_protos() -> SimpleNamespace:
         ModelServerConfig=model_server_config_pb2.ModelServerConfig,
         ModelSpec=model_pb2.ModelSpec,
         ModelVersionStatus=get_model_status_pb2.ModelVersionStatus,
+        MultiInferenceRequest=inference_pb2.MultiInferenceRequest,
+        MultiInferenceResponse=inference_pb2.MultiInferenceResponse,
         PredictRequest=predict_pb2.PredictRequest,
         PredictResponse=predict_pb2.PredictResponse,
         PredictionLog=prediction_log_pb2.PredictionLog,
         RegressionRequest=regression_pb2.RegressionRequest,
         RegressionResponse=regression_pb2.RegressionResponse,
+        ReloadConfigRequest=model_management_pb2.ReloadConfigRequest,
+        ReloadConfigResponse=model_management_pb2.ReloadConfigResponse,
         SignatureDefMap=get_model_metadata_pb2.SignatureDefMap,
         make_status_response=make_status_response,
     )
+
+
+def parse_message(message_class: Any, body: bytes) -> Any:
+    """Read a message.
+
+    Args:
+        message_class: its class.
+        body: its bytes.
+
+    Raises:
+        ServingError: `INVALID_ARGUMENT`.
+    """
+    try:
+        return message_class.FromString(body)
+    except DecodeError as error:
+        raise invalid("The request is no such message") from error
+
+
+def get_first_field(body: bytes) -> bytes:
+    """The bytes of field 1 of a message, a text or a message, where it comes first.
+
+    Args:
+        body: the bytes of the message.
+
+    >>> get_first_field(b"\n\x03abc\x12\x01x")
+    b'abc'
+    """
+    if body[:1] != b"\n":  # the field's number and kind
+        return b""
+    size = shift = 0
+    for start, byte in enumerate(body[1:10], 2):
+        size |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return body[start : start + size]
+    return b""

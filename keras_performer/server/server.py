@@ -119,9 +119,7 @@ def serve(
         if options.port:
             grpc_server = GrpcServer(
                 _join_address(options.rest_api_host, options.port),
-                GrpcHandler(
-                    repository, metrics, options.enable_grpc_healthcheck_service
-                ),
+                GrpcHandler(repository, metrics),
                 scheduler,
                 reading,
                 metrics,
@@ -129,6 +127,7 @@ def serve(
                 options.rest_api_timeout_in_ms,
                 options.max_request_bytes,
                 max_requests=num_threads + options.max_waiting_requests,
+                has_health_service=options.enable_grpc_healthcheck_service,
             )
         app = RestApp(
             handler,

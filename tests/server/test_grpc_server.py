@@ -17,6 +17,7 @@ from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     inference_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -49,7 +50,7 @@ def serving(repository, metrics, batching=None):
             batcher = Batcher(batching, 100, admission, pool, metrics)
         server = GrpcServer(
             address,
-            GrpcHandler(repository, metrics, has_health_service=True),
+            GrpcHandler(repository, metrics),
             Scheduler(admission, pool, batcher),
             pool,
             metrics,
@@ -57,6 +58,7 @@ def serving(repository, metrics, batching=None):
             timeout_in_ms=5000,
             max_request_bytes=2**20,
             max_requests=50,
+            has_health_service=True,
         )
         await server.start()
         ready.set()
@@ -294,12 +296,6 @@ def test_status(channel):
         stub.GetModelStatus(request)
 
 
-def test_methods_that_are_not_here(stub):
-    with pytest.raises(grpc.RpcError) as raised:
-        stub.MultiInference(inference_pb2.MultiInferenceRequest())
-    assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
-
-
 def make_examples(request, signature_name, *values, context=False):
     request.model_spec.name = "examples"
     request.model_spec.signature_name = signature_name
@@ -355,6 +351,120 @@ def test_regress_errors(stub, signature, values, message):
     assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
+def make_tasks(*tasks, values=(0.25, 0.75)):
+    """A request with a task for each pair of a signature and a method."""
+    request = inference_pb2.MultiInferenceRequest()
+    for signature_name, method in tasks:
+        task = request.tasks.add(method_name=f"tensorflow/serving/{method}")
+        task.model_spec.name = "examples"
+        task.model_spec.signature_name = signature_name
+    for value in values:
+        example = request.input.example_list.examples.add()
+        example.features.feature["x"].float_list.value.append(value)
+    return request
+
+
+def test_several_inferences_of_the_same_examples(stub):
+    request = make_tasks(("classify", "classify"), ("regress", "regress"))
+    first, second = stub.MultiInference(request, timeout=20).results
+    assert first.model_spec.signature_name == "classify"
+    assert second.model_spec.version.value == 1
+    rows = first.classification_result.classifications
+    assert [[(c.label, c.score) for c in row.classes] for row in rows] == [
+        [("no", 0.5), ("yes", 0.25)],
+        [("no", 0.5), ("yes", 0.75)],
+    ]
+    values = [one.value for one in second.regression_result.regressions]
+    assert values == [0.25, 0.75]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "change", "code", "message"),
+    [
+        ([], {}, "INVALID_ARGUMENT", "has no name specified"),
+        (
+            [("regress", "regress"), ("classify", "classify")],
+            {"name": ""},
+            "INVALID_ARGUMENT",
+            "Found ModelSpec with an empty model name",
+        ),
+        (
+            [("regress", "regress"), ("classify", "classify")],
+            {"name": "m"},
+            "INVALID_ARGUMENT",
+            "must access the same model name",
+        ),
+        (
+            [("regress", "regress")] * 2,
+            {},
+            "INVALID_ARGUMENT",
+            "Duplicate evaluation of signature: regress",
+        ),
+        (
+            [("x", "regress")],
+            {},
+            "INVALID_ARGUMENT",
+            "Requested signature not found in model graph: x",
+        ),
+        (
+            [("regress", "predict")],
+            {},
+            "UNIMPLEMENTED",
+            "Unsupported signature method_name: tensorflow/serving/predict",
+        ),
+        (
+            [("classify", "regress")],
+            {},
+            "INVALID_ARGUMENT",
+            "Expected one output Tensor",
+        ),
+    ],
+)
+def test_errors_of_several_inferences(stub, tasks, change, code, message):
+    request = make_tasks(*tasks)
+    for name, value in change.items():
+        setattr(request.tasks[-1].model_spec, name, value)
+    with pytest.raises(grpc.RpcError, match=message) as raised:
+        stub.MultiInference(request, timeout=20)
+    assert raised.value.code() == grpc.StatusCode[code]
+    with pytest.raises(grpc.RpcError, match="Input is empty"):
+        stub.MultiInference(make_tasks(("regress", "regress"), values=[]))
+
+
+def test_models_are_reloaded_beside_other_requests(channel, everything_path, tmp_path):
+    request = model_management_pb2.ReloadConfigRequest()
+    with pytest.raises(grpc.RpcError, match="Only ModelConfigList is") as raised:
+        model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest(
+            request
+        )
+    assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def load(path):
+        begun.set()
+        assert may_go_on.wait(20)
+        return Servable(path)
+
+    repository = ModelRepository([], load, poll_wait_seconds=0)
+    with (
+        serving(repository, Metrics()) as address,
+        grpc.insecure_channel(address) as other,
+    ):
+        models = model_service_pb2_grpc.ModelServiceStub(other)
+        request.config.model_config_list.config.add(
+            name="m", base_path=str(everything_path), model_platform="tensorflow"
+        )
+        call = models.HandleReloadConfigRequest.future(request, timeout=30)
+        assert begun.wait(20)
+        assert other.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20)
+        may_go_on.set()
+        assert call.result().HasField("status")
+        assert call.result().status.error_code == 0
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(other)
+        assert stub.Predict(make_request(text=["abc"]), timeout=20).outputs
+    repository.close()
+
+
 def test_health(channel, repository):
     check = channel.unary_unary("/grpc.health.v1.Health/Check")
     # HealthCheckRequest(service=...) and HealthCheckResponse(status=SERVING).
@@ -362,7 +472,20 @@ def test_health(channel, repository):
     with pytest.raises(grpc.RpcError) as raised:
         check(b"\n\x01x")
     assert raised.value.code() == grpc.StatusCode.NOT_FOUND
-    assert not [m for m in GrpcHandler(repository, Metrics()).methods if "Health" in m]
+
+
+def test_a_watch_of_health_ends_with_the_server(repository):
+    with (
+        contextlib.ExitStack() as stack,
+        grpc.insecure_channel(
+            stack.enter_context(serving(repository, Metrics()))
+        ) as channel,
+    ):
+        watch = channel.unary_stream("/grpc.health.v1.Health/Watch")
+        served, unknown = watch(b"", timeout=20), watch(b"\n\x01x", timeout=20)
+        assert (next(served), next(unknown)) == (b"\x08\x01", b"\x08\x03")
+        stack.close()  # the server stops
+        assert (list(served), list(unknown)) == ([b"\x08\x02"], [])
 
 
 def test_bytes_that_are_no_message(channel):

@@ -14,11 +14,11 @@ class FakeRepository:
     def __init__(self):
         self.reloads = []
         self.unloads = 0
-        self.is_complete = True
+        self.errors = []
 
     def reload(self, configs):
         self.reloads.append([config.name for config in configs])
-        return self.is_complete
+        return self.errors
 
     def unload_unwanted(self):
         self.unloads += 1
@@ -53,9 +53,9 @@ def test_a_change_is_taken_over_once(path, repository):
 def test_what_could_not_be_done_is_tried_again(path, repository):
     watcher = ModelConfigWatcher(path, repository, 1)
     write_model_config(path, entry("two"))
-    repository.is_complete = False
+    repository.errors = ["a label"]
     watcher.poll()
-    repository.is_complete = True
+    repository.errors = []
     watcher.poll()
     watcher.poll()
     assert repository.reloads == [["two"]] * 2

@@ -378,20 +378,20 @@ def test_models_come_and_go(tmp_path):
     with repository.borrow("m") as (_, one):
         pass
     two = make_config(tmp_path / "two", "two")
-    assert repository.reload([make_config(tmp_path / "one"), two])
+    assert repository.reload([make_config(tmp_path / "one"), two]) == []
     assert repository.has_model("two")
     assert states(repository) == states(repository, "two") == {1: "AVAILABLE"}
     assert repository.count_states() == {
         (name, "1", "AVAILABLE"): 1 for name in ("m", "two")
     }
-    assert repository.reload([two])
+    assert repository.reload([two]) == []
     assert repository.count_states() == {("two", "1", "AVAILABLE"): 1}
     assert not repository.has_model("m")
     assert states(repository) == {1: "END"}
     assert one.is_closed
     with pytest.raises(ServingError, match=r"NOT_FOUND.*Latest\(m\)"):
         served(repository)
-    assert repository.reload([make_config(tmp_path / "one")])
+    assert repository.reload([make_config(tmp_path / "one")]) == []
     assert served(repository) == 1
     assert states(repository, "two") == {1: "END"}
 
@@ -427,7 +427,8 @@ def test_labels_move_after_loading_and_before_unloading(tmp_path):
     config = make_config(tmp_path, policy=specific([1]), stable=1)
     repository = ModelRepository([config], Watching, poll_wait_seconds=0)
     repository.start()
-    assert repository.reload([make_config(tmp_path, policy=specific([2]), stable=2)])
+    moved = make_config(tmp_path, policy=specific([2]), stable=2)
+    assert repository.reload([moved]) == []
     assert seen == [1, 2]
     assert states(repository) == {2: "AVAILABLE", 1: "END"}
 
@@ -442,12 +443,14 @@ def test_labels_that_cannot_be_moved_leave_a_model_as_it_is(tmp_path, policy, ca
         [first], FakeServable, poll_wait_seconds=0, max_load_retries=0
     )
     repository.start()
-    assert not repository.reload([make_config(tmp_path, policy=policy, stable=3)])
+    [error] = repository.reload([make_config(tmp_path, policy=policy, stable=3)])
+    assert "which is not currently available" in error
     assert served(repository, label="stable") == served(repository) == 1
     assert "label 'stable' to version 3" in caplog.text
     repository.poll()  # nor does anything change later
     assert served(repository) == 1
-    assert repository.reload([make_config(tmp_path, policy=specific([2]), stable=2)])
+    moved = make_config(tmp_path, policy=specific([2]), stable=2)
+    assert repository.reload([moved]) == []
     assert served(repository, label="stable") == 2
 
 
@@ -455,9 +458,10 @@ def test_a_label_in_use_is_not_moved_to_what_is_not_there(tmp_path):
     add_version(tmp_path, 1)
     repository = make_repository(tmp_path, labels={"stable": 1})
     repository.start(allow_labels_for_unavailable_versions=True)
-    assert not repository.reload([make_config(tmp_path, stable=7)])
+    [error] = repository.reload([make_config(tmp_path, stable=7)])
+    assert "which is not currently available" in error
     assert served(repository, label="stable") == 1
-    assert repository.reload([make_config(tmp_path, stable=1, next=7)])
+    assert repository.reload([make_config(tmp_path, stable=1, next=7)]) == []
     with pytest.raises(ServingError, match="NOT_FOUND"):
         served(repository, label="next")
 
@@ -467,9 +471,11 @@ def test_a_new_model_with_nothing_to_serve_is_looked_for_again(tmp_path):
     repository = make_repository(tmp_path / "one")
     repository.start()
     configs = [make_config(tmp_path / "one"), make_config(tmp_path / "two", "two")]
-    assert repository.reload(configs)
+    assert repository.reload(configs) == []
+    assert repository.list_unavailable() == ["no version of two found"]
     add_version(tmp_path / "two", 5)
     repository.poll()
+    assert repository.list_unavailable() == []
     assert states(repository, "two") == {5: "AVAILABLE"}
 
 
@@ -478,7 +484,7 @@ def test_a_version_stays_where_its_number_is_found_elsewhere(tmp_path, caplog):
         add_version(tmp_path / name, 1)
     repository = make_repository(tmp_path / "old")
     repository.start()
-    assert repository.reload([make_config(tmp_path / "new")])
+    assert repository.reload([make_config(tmp_path / "new")]) == []
     with repository.borrow("m") as (_, servable):
         assert servable.path == tmp_path / "old" / "1"
     assert "stays as it was loaded" in caplog.text
