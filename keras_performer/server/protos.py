@@ -101,7 +101,7 @@ def get_first_field(body: bytes) -> bytes:
     Args:
         body: the bytes of the message.
 
-    >>> get_first_field(b"\n\x03abc\x12\x01x")
+    >>> get_first_field(bytes([10, 3]) + b"abc")
     b'abc'
     """
     if body[:1] != b"\n":  # the field's number and kind
