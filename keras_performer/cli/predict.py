@@ -2,7 +2,8 @@
 
 import argparse
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from keras_performer.cli.output import json_output
@@ -52,9 +53,7 @@ def _ask(arguments: argparse.Namespace, paths: Sequence[str]) -> None:
 
 def _ask_for(arguments: argparse.Namespace, path: str, text: str) -> dict[str, Any]:
     try:
-        [row] = predict(
-            arguments.url, arguments.model_name, [text], timeout=arguments.timeout
-        )
+        [row] = _predict(arguments, [text])
     except ServerAnswerError as error:
         raise ValueError(f"{path}: {error}") from error
     if not isinstance(row, dict) or not {"label", "probabilities"} <= row.keys():
@@ -67,10 +66,23 @@ def _ask_for(arguments: argparse.Namespace, path: str, text: str) -> dict[str, A
 
 
 def _ask_labels(arguments: argparse.Namespace, number: int) -> list[Any]:
+    return _predict(arguments, range(number), signature_name="labels")
+
+
+def _predict(
+    arguments: argparse.Namespace,
+    instances: Iterable[Any],
+    signature_name: str | None = None,
+) -> list[Any]:
+    token = None
+    if arguments.api_token_file is not None:
+        text = Path(arguments.api_token_file).read_text(encoding="utf-8")
+        token = text.partition("\n")[0].strip()
     return predict(
         arguments.url,
         arguments.model_name,
-        range(number),
-        signature_name="labels",
+        instances,
+        signature_name=signature_name,
         timeout=arguments.timeout,
+        api_token=token,
     )

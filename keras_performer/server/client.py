@@ -36,6 +36,7 @@ def predict(
     signature_name: str | None = None,
     version: int | None = None,
     timeout: float = 35.0,
+    api_token: str | None = None,
 ) -> list[Any]:
     """Ask a server for predictions.
 
@@ -49,6 +50,7 @@ def predict(
         version: number of a version; `None` takes the latest.
         timeout: longest time in seconds to wait for the server; a little more than a
             server's own limit of 30 s, whose answer says how to raise it.
+        api_token: the token that the server wants, or `None`.
 
     Returns:
         List with one entry a row: the value of a single output, or a `dict` from output
@@ -78,11 +80,15 @@ def predict(
             "arrays, lists of them, or dicts from input name to value."
         ) from error
     path = _get_path(model_name, version) + ":predict"
-    return _exchange(url, path, body, timeout)["predictions"]
+    return _exchange(url, path, body, timeout, api_token)["predictions"]
 
 
 def get_status(
-    url: str, model_name: str, version: int | None = None, timeout: float = 10.0
+    url: str,
+    model_name: str,
+    version: int | None = None,
+    timeout: float = 10.0,
+    api_token: str | None = None,
 ) -> dict[int, str]:
     """Ask a server for the state of a model's versions.
 
@@ -91,6 +97,8 @@ def get_status(
         model_name: name of the model on the server.
         version: number of a version; `None` takes all.
         timeout: longest time in seconds to wait for the server.
+        api_token: the token that the server wants, or `None`; this server tells its
+            status without.
 
     Returns:
         `dict` from version number to state, such as `{2: "AVAILABLE", 1: "END"}`.
@@ -101,7 +109,8 @@ def get_status(
         ConnectionError: no server answers at `url`.
         TimeoutError: the server did not answer in time.
     """
-    answer = _exchange(url, _get_path(model_name, version), None, timeout)
+    path = _get_path(model_name, version)
+    answer = _exchange(url, path, None, timeout, api_token)
     return {
         int(entry["version"]): entry["state"]
         for entry in answer["model_version_status"]
@@ -121,7 +130,9 @@ def _to_json(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def _exchange(url: str, path: str, body: bytes | None, timeout: float) -> Any:
+def _exchange(
+    url: str, path: str, body: bytes | None, timeout: float, api_token: str | None
+) -> Any:
     """Send a request; a `body` makes it a POST. Returns the answer as Python values."""
     address = urllib.parse.urlsplit(url)
     if address.scheme not in ("http", "https") or not address.hostname:
@@ -130,9 +141,10 @@ def _exchange(url: str, path: str, body: bytes | None, timeout: float) -> Any:
             "such as http://127.0.0.1:8501."
         )
     target = url.rstrip("/") + path
-    request = urllib.request.Request(
-        target, data=body, headers={"Content-Type": "application/json"}
-    )
+    headers = {"Content-Type": "application/json"}
+    if api_token is not None:
+        headers["Authorization"] = f"Bearer {api_token}"
+    request = urllib.request.Request(target, data=body, headers=headers)
     # A proxy cannot reach this machine's own loopback address.
     proxies: dict[str, str] | None = {} if address.hostname in _LOOPBACK else None
     opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))

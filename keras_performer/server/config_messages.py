@@ -29,6 +29,12 @@ _MESSAGES: dict[str, dict[str, tuple[int, Any]]] = {
         "path": (2, _FIELD.TYPE_STRING),
     },
     "MonitoringConfig": {"prometheus_config": (1, f"{_PACKAGE}.PrometheusConfig")},
+    "SSLConfig": {
+        "server_key": (1, _FIELD.TYPE_STRING),
+        "server_cert": (2, _FIELD.TYPE_STRING),
+        "custom_ca": (3, _FIELD.TYPE_STRING),
+        "client_verify": (4, _FIELD.TYPE_BOOL),
+    },
     "BatchingParameters": {
         "max_batch_size": (1, _INT64),
         "batch_timeout_micros": (2, _INT64),

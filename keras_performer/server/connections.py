@@ -11,6 +11,7 @@ import functools
 import logging
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any
@@ -88,7 +89,9 @@ class Connection(H11Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is under way."""
+        """Whether it is open, and no request is under way."""
+        if self.transport is None:  # greetings are still exchanged
+            return False
         answered = self.cycle is None or self.cycle.response_complete
         return answered and self.conn.their_state in (h11.IDLE, h11.DONE)
 
@@ -181,6 +184,7 @@ class Server(uvicorn.Server):
         config: a `uvicorn.Config`, with `lifespan="off"`.
         max_connections: number of connections at a time.
         idle_timeout: as of `Connection`.
+        ssl_context: encrypts the connections; `None` leaves them plain.
         grpc_server: a `GrpcServer` that starts and stops with it, or `None`.
         started: function that is called when all listen.
     """
@@ -190,6 +194,7 @@ class Server(uvicorn.Server):
         config: uvicorn.Config,
         max_connections: int,
         idle_timeout: float,
+        ssl_context: ssl.SSLContext | None = None,
         grpc_server: Any = None,
         started: Callable[[], None] = lambda: None,
     ) -> None:
@@ -197,6 +202,8 @@ class Server(uvicorn.Server):
         self._grpc_server = grpc_server
         self._all_started = started
         self._idle_timeout = idle_timeout
+        self._ssl_context = ssl_context
+        self._opening: set[asyncio.Task[None]] = set()
         self._max_connections = max_connections
         self._connections: set[Connection] = set()
         self._accepting: list[asyncio.Task[None]] = []
@@ -217,9 +224,10 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Called by uvicorn: accept no more, and let running requests end."""
-        for task in self._accepting:
+        ending = [*self._accepting, *self._opening]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._accepting, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         if self._grpc_server is not None:
             grace = self.config.timeout_graceful_shutdown or 0
             await self._grpc_server.stop(grace)
@@ -249,12 +257,27 @@ class Server(uvicorn.Server):
                 app_state=self.lifespan.state,
             )
             self._connections.add(connection)
-            try:
-                await loop.connect_accepted_socket(
-                    functools.partial(_return, connection), accepted
-                )
-            except OSError:
-                self._release(connection)
+            # A client that is slow to greet holds up no other.
+            opening = asyncio.ensure_future(self._open(connection, accepted))
+            self._opening.add(opening)
+            opening.add_done_callback(self._opening.discard)
+
+    async def _open(self, connection: Connection, accepted: socket.socket) -> None:
+        encrypted = self._ssl_context is not None
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                functools.partial(_return, connection),
+                accepted,
+                ssl=self._ssl_context,
+                ssl_handshake_timeout=self._idle_timeout if encrypted else None,
+            )
+        except OSError:  # of which TLS has its own
+            accepted.close()
+            self._release(connection)
+        except BaseException:
+            accepted.close()
+            self._release(connection)
+            raise
 
     def _tell(self, error: OSError) -> None:
         now = time.monotonic()

@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_performer.extras import pip_line
 from keras_performer.server.access_log import AccessLog, AccessRecord
+from keras_performer.server.api_tokens import ApiTokens
 from keras_performer.server.computation import Computation
 from keras_performer.server.deadline import Deadline
 from keras_performer.server.grpc_handler import GrpcHandler, Method
@@ -23,6 +24,7 @@ from keras_performer.server.metrics import Metrics
 from keras_performer.server.request_body import SMALL_BODY
 from keras_performer.server.scheduler import Scheduler
 from keras_performer.server.serving_error import INTERNAL_ERROR, ServingError
+from keras_performer.server.ssl_config import SslConfig
 
 _logger = logging.getLogger(__name__)
 
@@ -42,6 +44,9 @@ class GrpcServer:
         max_request_bytes: size of a message.
         max_requests: requests at a time; further ones are refused.
         has_health_service: whether the standard health service answers.
+        api_tokens: the `ApiTokens` that requests must bring, other than those for
+            health.
+        ssl_config: the `SslConfig` that encrypts; `None` leaves all plain.
 
     Raises:
         ImportError: the package of gRPC is missing.
@@ -59,6 +64,8 @@ class GrpcServer:
         max_request_bytes: int,
         max_requests: int,
         has_health_service: bool = False,
+        api_tokens: ApiTokens | None = None,
+        ssl_config: SslConfig | None = None,
     ) -> None:
         self._address = address
         self._handler = handler
@@ -70,6 +77,8 @@ class GrpcServer:
         self._max_request_bytes = max_request_bytes
         self._max_requests = max_requests
         self._health = HealthService() if has_health_service else None
+        self._api_tokens = api_tokens or ApiTokens()
+        self._ssl_config = ssl_config
         self._grpc = _import_grpc()
         self._codes = {code.value[0]: code for code in self._grpc.StatusCode}
         self._server: Any = None
@@ -88,16 +97,14 @@ class GrpcServer:
             ],
             maximum_concurrent_rpcs=self._max_requests + MAX_WATCHERS,
         )
-        methods = dict(self._handler.methods)
+        for path, method in self._handler.methods.items():
+            self._add(path, method, self._api_tokens)
         if self._health:
-            methods[CHECK] = self._health.check
+            self._add(CHECK, self._health.check, ApiTokens())
             watch = functools.partial(self._watch, self._health)
-            self._add(WATCH, self._grpc.unary_stream_rpc_method_handler(watch))
-        for path, method in methods.items():
-            answer = functools.partial(self._answer, path, method)
-            self._add(path, self._grpc.unary_unary_rpc_method_handler(answer))
+            self._register(WATCH, self._grpc.unary_stream_rpc_method_handler(watch))
         try:
-            port = self._server.add_insecure_port(self._address)
+            port = self._listen()
         except RuntimeError:
             port = 0
         if not port:
@@ -118,7 +125,17 @@ class GrpcServer:
         if self._server is not None:
             await self._server.stop(grace_seconds)
 
-    def _add(self, path: str, handler: Any) -> None:
+    def _listen(self) -> int:
+        if self._ssl_config is None:
+            return self._server.add_insecure_port(self._address)
+        credentials = self._ssl_config.make_credentials(self._grpc)
+        return self._server.add_secure_port(self._address, credentials)
+
+    def _add(self, path: str, method: Method, api_tokens: ApiTokens) -> None:
+        answer = functools.partial(self._answer, path, method, api_tokens)
+        self._register(path, self._grpc.unary_unary_rpc_method_handler(answer))
+
+    def _register(self, path: str, handler: Any) -> None:
         service, method = path.strip("/").split("/")
         self._server.add_generic_rpc_handlers(
             (self._grpc.method_handlers_generic_handler(service, {method: handler}),)
@@ -134,13 +151,20 @@ class GrpcServer:
             await context.abort(self._codes[error.number], error.message)
 
     async def _answer(
-        self, path: str, method: Method, body: bytes, context: Any
+        self,
+        path: str,
+        method: Method,
+        api_tokens: ApiTokens,
+        body: bytes,
+        context: Any,
     ) -> bytes:
         started = time.monotonic()
         deadline = self._get_deadline(context)
         error = None
         answer = b""
         try:
+            metadata = dict(context.invocation_metadata() or ())
+            api_tokens.check(metadata.get("authorization", ""))
             answer = await self._compute(method, body, deadline)
         except ServingError as refusal:
             error = refusal

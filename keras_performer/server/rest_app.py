@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from keras_performer.server.access_log import AccessLog, AccessRecord
 from keras_performer.server.admission import BusyError, TooLargeError
+from keras_performer.server.api_tokens import ApiTokens
 from keras_performer.server.computation import Computation
 from keras_performer.server.deadline import Deadline
 from keras_performer.server.json.writer import write_error
@@ -33,14 +34,9 @@ _logger = logging.getLogger(__name__)
 
 _LINGER_SECONDS = 2.0  # a client that still sends would not see an early answer
 
-_CORS_HEADERS: list[Header] = [
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-allow-methods", b"POST, GET"),
-    (b"access-control-allow-headers", b"Content-Type"),
-]
-
 
 _CODES_OF_REFUSALS = {
+    401: "UNAUTHENTICATED",
     408: "DEADLINE_EXCEEDED",
     413: "RESOURCE_EXHAUSTED",
     503: "UNAVAILABLE",
@@ -102,6 +98,8 @@ class RestApp:
         access_log: the `AccessLog`.
         metrics: the `Metrics` that count the requests; `None` keeps none.
         metrics_path: path of the page with the metrics; `""` answers none.
+        api_tokens: the `ApiTokens` that requests must bring, other than those for the
+            status of a model and preflights.
     """
 
     def __init__(
@@ -114,15 +112,19 @@ class RestApp:
         access_log: AccessLog | None = None,
         metrics: Metrics | None = None,
         metrics_path: str = "",
+        api_tokens: ApiTokens | None = None,
     ) -> None:
         self._handler = handler
         self._scheduler = scheduler
         self._reading = reading
         self._limits = limits
-        self._extra_headers = _CORS_HEADERS if enable_cors else []
         self._access_log = access_log or AccessLog()
         self._metrics = metrics or Metrics()
         self._metrics_path = metrics_path.encode()
+        self._api_tokens = api_tokens or ApiTokens()
+        self._extra_headers = (
+            _get_cors_headers(self._api_tokens.are_required) if enable_cors else []
+        )
         self._body_reader = BodyReader(limits, reading)
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
@@ -189,6 +191,7 @@ class RestApp:
         self, scope: Event, receive: Receive, received: list[int]
     ) -> _Outcome:
         deadline = Deadline(self._limits.timeout_in_ms)
+        self._check_token(scope)
         async with self._body_reader.read(scope, receive, deadline) as body:
             received[0] = len(body)
             if self._metrics_path and scope["raw_path"] == self._metrics_path:
@@ -200,6 +203,21 @@ class RestApp:
                 scope["method"], _get_path(scope), body, receive, deadline
             )
             return _Outcome(200, answer)
+
+    def _check_token(self, scope: Event) -> None:
+        """Refuse a request before its body is read, if it is to bring a token."""
+        method = scope["method"]
+        if _is_api(scope) and (
+            method == "OPTIONS" or self._handler.is_status(method, _get_path(scope))
+        ):
+            return
+        sent = dict(scope["headers"]).get(b"authorization", b"")
+        try:
+            self._api_tokens.check(sent.decode("latin-1"))
+        except ServingError as error:
+            raise RefusedError(
+                401, error.message, (b"www-authenticate", b"Bearer")
+            ) from error
 
     async def _answer_body(
         self,
@@ -236,6 +254,15 @@ class RestApp:
         except BaseException:
             reading.add_done_callback(_drop)
             raise
+
+
+def _get_cors_headers(with_token: bool) -> list[Header]:
+    allowed = b"Content-Type, Authorization" if with_token else b"Content-Type"
+    return [
+        (b"access-control-allow-origin", b"*"),
+        (b"access-control-allow-methods", b"POST, GET"),
+        (b"access-control-allow-headers", allowed),
+    ]
 
 
 async def _wait_until_left(receive: Receive) -> None:

@@ -134,6 +134,19 @@ class RestHandler:
             return "", ""
         return target.name, target.action if method == "POST" else ""
 
+    def is_status(self, method: str, path: bytes) -> bool:
+        """Whether a request asks for the status of a model, and for nothing else.
+
+        Args:
+            method: HTTP method in capitals.
+            path: `bytes` of the path as sent, with the query string.
+        """
+        try:
+            target = _parse_target(method, path)
+        except ServingError:
+            return False
+        return target is not None and (method, target.action) == ("GET", "")
+
     def read(
         self, method: str, path: bytes, body: bytes, deadline: Deadline
     ) -> bytes | Computation:

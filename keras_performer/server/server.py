@@ -16,6 +16,7 @@ from types import FrameType
 
 from keras_performer.server.access_log import AccessLog
 from keras_performer.server.admission import Admission
+from keras_performer.server.api_tokens import ApiTokens, read_api_tokens
 from keras_performer.server.batcher import Batcher
 from keras_performer.server.batching_parameters import (
     BatchingParameters,
@@ -36,6 +37,7 @@ from keras_performer.server.scheduler import Scheduler
 from keras_performer.server.servable import Servable
 from keras_performer.server.server_options import ServerOptions
 from keras_performer.server.serving_error import ServingError
+from keras_performer.server.ssl_config import read_ssl_config
 from keras_performer.server.thread_pools import make_session_config
 from keras_performer.server.warmup import warm_up
 
@@ -82,6 +84,12 @@ def serve(
     if options.monitoring_config_file:
         metrics_path = read_metrics_path(options.monitoring_config_file)
     batching = _get_batching(options)
+    ssl_config = None
+    if options.ssl_config_file:
+        ssl_config = read_ssl_config(options.ssl_config_file)
+    api_tokens = ApiTokens()
+    if options.api_token_file:
+        api_tokens = read_api_tokens(options.api_token_file)
     metrics = Metrics()
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.suppress(_Stopped))
@@ -128,6 +136,8 @@ def serve(
                 options.max_request_bytes,
                 max_requests=num_threads + options.max_waiting_requests,
                 has_health_service=options.enable_grpc_healthcheck_service,
+                api_tokens=api_tokens,
+                ssl_config=ssl_config,
             )
         app = RestApp(
             handler,
@@ -138,15 +148,20 @@ def serve(
             access_log=access_log,
             metrics=metrics,
             metrics_path=metrics_path,
+            api_tokens=api_tokens,
         )
         # From here on connections are accepted, so what is announced is true.
         listener.listen()
         names = [config.name for config in configs]
-        url = _get_url(listener)
+        ssl_context = None
+        if ssl_config and options.rest_api_enable_ssl:
+            ssl_context = ssl_config.make_context()
+        url = _get_url(listener, ssl_context is not None)
         server = Server(
             make_config(app, _get_grace_seconds(options)),
             max_connections=_get_max_connections(options),
             idle_timeout=options.connection_timeout_in_ms / 1000,
+            ssl_context=ssl_context,
             grpc_server=grpc_server,
             started=lambda: (announce or _print_address)(names, url),
         )
@@ -334,8 +349,9 @@ def _bind(options: ServerOptions) -> Iterator[socket.socket]:
         yield listener
 
 
-def _get_url(listener: socket.socket) -> str:
-    return f"http://{_join_address(*listener.getsockname()[:2])}"
+def _get_url(listener: socket.socket, is_encrypted: bool) -> str:
+    scheme = "https" if is_encrypted else "http"
+    return f"{scheme}://{_join_address(*listener.getsockname()[:2])}"
 
 
 def _join_address(host: str, port: int) -> str:

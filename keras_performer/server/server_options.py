@@ -87,6 +87,13 @@ class ServerOptions:
         rest_api_timeout_in_ms: longest time from the arrival of a request to its
             answer. 0 sets no limit.
         rest_api_enable_cors_support: let pages of other origins read the answers.
+        rest_api_enable_ssl: encrypt REST too, by `ssl_config_file`. TensorFlow Serving
+            encrypts gRPC alone.
+        ssl_config_file: text file with an `SSLConfig` message, which encrypts gRPC, and
+            may ask for certificates of clients.
+        api_token_file: file with a token a line, of which requests must bring one in
+            the header `Authorization: Bearer TOKEN`. The status of a model, and gRPC's
+            health service, are told without one.
         max_request_bytes: size of a request's body, as it is sent and uncompressed.
         max_padded_bytes: what all requests that compute at a time may ask of the
             models: bytes of text and numbers of arrays, where the texts of a request
@@ -141,6 +148,9 @@ class ServerOptions:
     rest_api_num_threads: int | None = None
     rest_api_timeout_in_ms: int = 30_000
     rest_api_enable_cors_support: bool = False
+    rest_api_enable_ssl: bool = False
+    ssl_config_file: str | os.PathLike[str] | None = None
+    api_token_file: str | os.PathLike[str] | None = None
     max_request_bytes: int = 2**25
     max_padded_bytes: int | None = None
     max_waiting_requests: int = 100
@@ -214,6 +224,17 @@ class ServerOptions:
             raise ValueError(
                 f"batching_parameters_file={str(self.batching_parameters_file)!r} is "
                 "set without setting enable_batching to true."
+            )
+        if self.rest_api_enable_ssl and not self.ssl_config_file:
+            raise ValueError(
+                "rest_api_enable_ssl needs ssl_config_file, which has the key and the "
+                "certificate."
+            )
+        if self.ssl_config_file and not (self.port or self.rest_api_enable_ssl):
+            raise ValueError(
+                f"ssl_config_file={str(self.ssl_config_file)!r} would encrypt nothing: "
+                "it is for gRPC, which port=0 switches off, and for REST with "
+                "rest_api_enable_ssl."
             )
         if self.access_log not in FORMS:
             raise ValueError(

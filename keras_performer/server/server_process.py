@@ -12,7 +12,7 @@ from typing import IO
 
 from keras_performer.server.server_options import ServerOptions
 
-_READY_LINE = re.compile(rb"^Serving .* at (http://\S+)\n", re.MULTILINE)
+_READY_LINE = re.compile(rb"^Serving .* at (https?://\S+)\n", re.MULTILINE)
 
 _PEAK_MEMORY_LINE = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 

@@ -166,7 +166,7 @@ def test_serve_tells_its_address_as_json(monkeypatch, capsys):
 
 def test_serve_refuses_flags_that_only_tensorflow_serving_has(capsys):
     assert len(set(TENSORFLOW_SERVING_FLAGS)) == 48
-    for flag in ("--grpc_max_threads=4", "--enable_profiler", "--ssl_config_file"):
+    for flag in ("--grpc_max_threads=4", "--enable_profiler", "--use_alts_credentials"):
         with pytest.raises(SystemExit):
             parse("serve", flag)
         assert (

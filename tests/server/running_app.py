@@ -27,6 +27,9 @@ class FakeHandler:
     def identify(self, method, path):
         return "m", "predict"
 
+    def is_status(self, method, path):
+        return method == "GET" and path == b"/v1/models/m"
+
     def read(self, method, path, body, deadline):
         if path == b"/fail":
             raise RuntimeError("a fault of the server")
@@ -74,6 +77,8 @@ def running(
     metrics=None,
     metrics_path="",
     batching=None,
+    api_tokens=None,
+    ssl_context=None,
     **limits,
 ):
     """Runs the server; yields its port and the handler."""
@@ -93,12 +98,13 @@ def running(
             access_log,
             metrics,
             metrics_path,
+            api_tokens,
         )
         listener = stack.enter_context(contextlib.closing(socket.socket()))
         listener.bind(("127.0.0.1", 0))
         listener.listen(200)
         port = listener.getsockname()[1]
-        server = Server(make_config(app, 1), max_connections, idle_timeout)
+        server = Server(make_config(app, 1), max_connections, idle_timeout, ssl_context)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
@@ -106,6 +112,10 @@ def running(
         finally:
             server.should_exit = True
             thread.join()
+
+
+def connect(port):
+    return socket.create_connection(("127.0.0.1", port), timeout=10)
 
 
 def ask(port, path="/", body=b"", method="POST", **headers):

@@ -12,14 +12,23 @@ import pytest
 from keras_performer.server import ServerAnswerError, get_status, predict
 
 
+class Requests(list):
+    """Method, path and body of each request; and its headers."""
+
+    def __init__(self):
+        super().__init__()
+        self.headers = []
+
+
 @contextlib.contextmanager
 def answering(status, answer):
     """A server that gives one answer to everything; yields its address and a list of
     the requests it got."""
-    requests = []
+    requests = Requests()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
+            requests.headers.append(self.headers)
             length = int(self.headers.get("Content-Length", 0))
             requests.append((self.command, self.path, self.rfile.read(length)))
             self.send_response(status)
@@ -54,6 +63,14 @@ def test_predict_sends_one_request_in_row_format():
         "instances": ["é\n", {"b64": "/w=="}, [1.5], {"x": 2.0}],
         "signature_name": "s",
     }
+
+
+def test_a_token_is_sent_where_one_is_given():
+    with answering(200, b'{"predictions": []}') as (url, requests):
+        predict(url, "m", [], api_token="0123456789abcdef")
+        predict(url, "m", [])
+    sent = [headers["Authorization"] for headers in requests.headers]
+    assert sent == ["Bearer 0123456789abcdef", None]
 
 
 def test_predict_leaves_out_what_is_not_given():

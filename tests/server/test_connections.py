@@ -7,11 +7,7 @@ import socket
 import time
 
 import pytest
-from running_app import ask, read_answer, running, send, wait_for
-
-
-def connect(port):
-    return socket.create_connection(("127.0.0.1", port), timeout=10)
+from running_app import ask, connect, read_answer, running, send, wait_for
 
 
 def is_closed(connection):

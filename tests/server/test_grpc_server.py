@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from certificates import make_certificates, write_ssl_config
 from free_port import find_free_port
 from served_models import save_examples
 from tensorflow_serving.apis import (
@@ -26,6 +27,7 @@ from tensorflow_serving.apis import (
 
 from keras_performer.server.access_log import AccessLog
 from keras_performer.server.admission import Admission
+from keras_performer.server.api_tokens import ApiTokens
 from keras_performer.server.batcher import Batcher
 from keras_performer.server.batching_parameters import BatchingParameters
 from keras_performer.server.grpc_handler import GrpcHandler
@@ -35,10 +37,11 @@ from keras_performer.server.model_config import ModelConfig
 from keras_performer.server.model_repository import ModelRepository
 from keras_performer.server.scheduler import Scheduler
 from keras_performer.server.servable import Servable
+from keras_performer.server.ssl_config import read_ssl_config
 
 
 @contextlib.contextmanager
-def serving(repository, metrics, batching=None):
+def serving(repository, metrics, batching=None, **options):
     """Runs the server in a thread; yields its address."""
     address = f"127.0.0.1:{find_free_port()}"
     ready, ended = threading.Event(), threading.Event()
@@ -59,6 +62,7 @@ def serving(repository, metrics, batching=None):
             max_request_bytes=2**20,
             max_requests=50,
             has_health_service=True,
+            **options,
         )
         await server.start()
         ready.set()
@@ -521,6 +525,35 @@ def test_batches(repository):
         for n, call in enumerate(calls):
             assert list(call.result(20).outputs["length"].int_val) == [n, 1]
     assert ":batching_session:wrapped_run_count{} 1\n" in metrics.write().decode()
+
+
+def test_encryption_and_tokens(repository, tmp_path):
+    folder = make_certificates(tmp_path)
+    authority, certificate, key = (
+        (folder / name).read_bytes() for name in ("ca.pem", "client.pem", "client.key")
+    )
+    path = write_ssl_config(folder, custom_ca=authority.decode(), client_verify=True)
+    with serving(
+        repository,
+        Metrics(),
+        api_tokens=ApiTokens(["0123456789abcdef"]),
+        ssl_config=read_ssl_config(path),
+    ) as address:
+        credentials = grpc.ssl_channel_credentials(authority, key, certificate)
+        with grpc.secure_channel(address, credentials) as channel:
+            assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20)
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            request = make_request(text=["abc"])
+            with pytest.raises(grpc.RpcError, match="Bearer TOKEN") as raised:
+                stub.Predict(request, timeout=20)
+            assert raised.value.code() == grpc.StatusCode.UNAUTHENTICATED
+            metadata = [("authorization", "Bearer 0123456789abcdef")]
+            assert stub.Predict(request, timeout=20, metadata=metadata).outputs
+        unknown = grpc.ssl_channel_credentials(authority)
+        with grpc.secure_channel(address, unknown) as channel:
+            with pytest.raises(grpc.RpcError) as raised:
+                channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20)
+            assert raised.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
 def test_a_port_that_is_taken(repository):

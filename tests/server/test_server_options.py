@@ -40,6 +40,11 @@ def test_defaults_are_those_of_tensorflow_serving():
         ({"model_base_path": "m", "max_padded_bytes": -1}, "max_padded_bytes=-1"),
         ({"model_base_path": "m", "max_request_bytes": 0}, "lets nothing in"),
         ({"model_base_path": "m", "access_log": "xml"}, "access_log='xml'"),
+        ({"model_base_path": "m", "ssl_config_file": "s"}, "would encrypt nothing"),
+        (
+            {"model_base_path": "m", "rest_api_enable_ssl": True},
+            "needs ssl_con",
+        ),
         (
             {"model_base_path": "m", "batching_parameters_file": "b"},
             "without setting enable_batching",

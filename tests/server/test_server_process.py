@@ -18,9 +18,15 @@ import grpc
 import pytest
 import tensorflow as tf
 import tensorflow_text
+from certificates import make_certificates, write_ssl_config
 from free_port import find_free_port
 from served_models import save_everything, write_model_config
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
 
 from keras_performer.server import (
     ServerAnswerError,
@@ -315,6 +321,41 @@ def test_batches_metrics_and_models_that_come_and_go(tmp_path, everything_path):
         with pytest.raises(ServerAnswerError, match="404"):
             predict(server.url, "one", [3], signature_name="add")
         assert "Traceback" not in server.read_output()
+
+
+@pytest.mark.slow
+def test_encryption_and_a_token(tmp_path, everything_path, monkeypatch):
+    folder = make_certificates(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))
+    tokens = tmp_path / "tokens"
+    tokens.write_text("0123456789abcdef")
+    options = ServerOptions(
+        model_name="m",
+        model_base_path=str(everything_path),
+        rest_api_port=0,
+        port=find_free_port(),
+        rest_api_enable_ssl=True,
+        ssl_config_file=write_ssl_config(folder),
+        api_token_file=tokens,
+    )
+    with ServerProcess(options) as server:
+        assert server.url.startswith("https://")
+        assert get_status(server.url, "m") == {1: "AVAILABLE"}
+        with pytest.raises(ServerAnswerError, match="401"):
+            predict(server.url, "m", [0], signature_name="add")
+        token = tokens.read_text()
+        assert predict(server.url, "m", [0], "add", api_token=token) == [0]
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = "m"
+        authority = (folder / "ca.pem").read_bytes()
+        credentials = grpc.ssl_channel_credentials(authority)
+        address = f"127.0.0.1:{options.port}"
+        with grpc.secure_channel(address, credentials) as channel:
+            stub = model_service_pb2_grpc.ModelServiceStub(channel)
+            with pytest.raises(grpc.RpcError, match="UNAUTHENTICATED"):
+                stub.GetModelStatus(request, timeout=20)
+            metadata = [("authorization", f"Bearer {token}")]
+            assert stub.GetModelStatus(request, timeout=20, metadata=metadata)
 
 
 @pytest.mark.slow

@@ -33,6 +33,11 @@ def add_parser(commands: Commands, summary: str) -> None:
         default=35.0,
         help="seconds to wait for an answer; the server ends at its own, of 30",
     )
+    parser.add_argument(
+        "--api-token-file",
+        metavar="FILE",
+        help="file whose first line is the token that the server wants",
+    )
     add_json_flag(parser, "a line of JSON a document, with all probabilities,")
 
 

@@ -27,6 +27,14 @@ HELP = {
     "rest_api_timeout_in_ms": "longest time from the arrival of a request to its "
     "answer; 0: no limit",
     "rest_api_enable_cors_support": "let pages of other origins read the answers",
+    "rest_api_enable_ssl": "encrypt REST too, by --ssl_config_file (TensorFlow Serving "
+    "encrypts gRPC alone)",
+    "ssl_config_file": "text file with an SSLConfig, which encrypts gRPC: server_key "
+    "and server_cert as PEM text; custom_ca and client_verify ask for certificates of "
+    "clients",
+    "api_token_file": "file with a token a line, of which requests must bring one in "
+    "the header Authorization: Bearer TOKEN; the status of a model, and gRPC's health "
+    "service, are told without one",
     "max_request_bytes": "size of a request's body, as it is sent and uncompressed",
     "max_padded_bytes": "what all requests that compute at a time may ask of the "
     "models: bytes of text, where the texts of a request are as long as the longest; "
