@@ -5,6 +5,7 @@ Serving's; beyond it, only rows of like length are joined, and a request that fa
 not take the others with it.
 """
 
+import functools
 import math
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_performer.server.batching_parameters import BatchingParameters
 from keras_performer.server.computation import Arrays, Computation
 from keras_performer.server.deadline import Deadline
 from keras_performer.server.serving_error import ServingError
@@ -80,25 +82,28 @@ def get_latest_deadline(computations: Sequence[Computation]) -> Deadline:
 
 
 def run_batch(
-    computations: Sequence[Computation], pad: bool
+    computations: Sequence[Computation], parameters: BatchingParameters
 ) -> list[bytes | ServingError]:
     """Compute requests of one key together.
 
     Args:
         computations: the `Computation` of each; `done` is called for all.
-        pad: as of `get_key`.
+        parameters: the `BatchingParameters`.
 
     Returns:
         List of the body of each answer, or of the error.
     """
     try:
         try:
-            outputs = _run_together(computations, pad)
+            outputs = _run_together(computations, parameters)
         except ServingError as error:
             if len(computations) == 1 or error.code == "DEADLINE_EXCEEDED":
                 return [_explain(error, each) for each in computations]
             # Which of them is to blame is not known, so each is asked alone.
-            return [_answer(each, each.run_model) for each in computations]
+            return [
+                _answer(each, functools.partial(_run_alone, each, parameters))
+                for each in computations
+            ]
         return [
             _answer(each, lambda rows=rows: rows)  # type: ignore[misc]
             for each, rows in zip(computations, outputs, strict=True)
@@ -108,12 +113,26 @@ def run_batch(
             each.done()
 
 
-def _run_together(computations: Sequence[Computation], pad: bool) -> list[Arrays]:
+def _run_alone(computation: Computation, parameters: BatchingParameters) -> Arrays:
+    try:
+        [outputs] = _run_together([computation], parameters)
+    except ServingError as error:
+        raise _explain(error, computation) from error
+    return outputs
+
+
+def _run_together(
+    computations: Sequence[Computation], parameters: BatchingParameters
+) -> list[Arrays]:
     """The outputs of each."""
     first = computations[0]
     sizes = [count_rows(each.inputs) for each in computations]
+    pad = parameters.pad_variable_length_inputs
+    num_rows = parameters.round_up(sum(sizes))
     inputs = {
-        name: _join([each.inputs[name] for each in computations], pad)
+        name: _fill_up(
+            _join([each.inputs[name] for each in computations], pad), num_rows
+        )
         for name in first.inputs
     }
     limit = get_latest_deadline(computations).remaining_in_ms()
@@ -121,9 +140,9 @@ def _run_together(computations: Sequence[Computation], pad: bool) -> list[Arrays
     outputs = first.servable.run(first.signature, inputs, limit)
     for each in computations:
         each.measure(1e6 * (time.perf_counter() - started))
-    ends = np.cumsum(sizes)[:-1]
+    ends = np.cumsum(sizes)
     parts = {
-        name: np.split(_check_output(array, sum(sizes)), ends)
+        name: np.split(_check_output(array, num_rows), ends)
         for name, array in outputs.items()
     }
     return [
@@ -150,6 +169,14 @@ def _join(arrays: list[np.ndarray], pad: bool) -> np.ndarray:
         shape = np.max([array.shape[1:] for array in arrays], axis=0)
         arrays = [_pad(array, tuple(shape)) for array in arrays]
     return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
+
+
+def _fill_up(array: np.ndarray, num_rows: int) -> np.ndarray:
+    """The array with copies of its last row, a valid one, up to a number of rows."""
+    missing = num_rows - len(array)
+    if not missing:
+        return array
+    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])
 
 
 def _pad(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -44,10 +44,8 @@ class _Batch:
         return sum(task.num_rows for task in self.tasks)
 
     @property
-    def cost(self) -> int:
-        """What the model will hold, were all rows as the largest."""
-        largest = max(task.cost_of_row for task in self.tasks)
-        return math.ceil(self.num_rows * largest)
+    def cost_of_row(self) -> float:
+        return max(task.cost_of_row for task in self.tasks)
 
 
 class Batcher:
@@ -151,7 +149,13 @@ class Batcher:
 
     def _fits(self, batch: _Batch, task: _Task) -> bool:
         joined = _Batch(batch.key, [*batch.tasks, task])
-        return joined.num_rows <= self._parameters.max_batch_size and joined.cost < LONG
+        is_full = joined.num_rows > self._parameters.max_batch_size
+        return not is_full and self._get_cost(joined) < LONG
+
+    def _get_cost(self, batch: _Batch) -> int:
+        """What the model will hold, were all rows as the largest."""
+        num_rows = self._parameters.round_up(batch.num_rows)
+        return math.ceil(num_rows * batch.cost_of_row)
 
     def _dispatch(self) -> None:
         """Begin with the batches that are ready, as far as threads are free."""
@@ -193,7 +197,7 @@ class Batcher:
             self._dispatch()
 
     async def _compute(self, batch: _Batch) -> None:
-        cost = batch.cost
+        cost = self._get_cost(batch)
         computations = [task.computation for task in batch.tasks]
         try:
             await self._admission.enter(cost, get_latest_deadline(computations))
@@ -206,14 +210,16 @@ class Batcher:
         for task in batch.tasks:
             waited = 1e6 * (time.monotonic() - task.since)
             self._metrics.queuing_latency.add((name,), waited)
-        self._metrics.processed_batch_size.add((), batch.num_rows)
+        num_rows = self._parameters.round_up(batch.num_rows)
+        self._metrics.processed_batch_size.add((), num_rows)
+        self._metrics.padding_size.add((str(num_rows),), num_rows - batch.num_rows)
         self._metrics.wrapped_run_count.add()
         try:
             answers = await asyncio.get_running_loop().run_in_executor(
                 self._computing,
                 run_batch,
                 computations,
-                self._parameters.pad_variable_length_inputs,
+                self._parameters,
             )
         except BaseException as error:
             _fail(batch, error)

@@ -149,6 +149,7 @@ class Metrics:
         wrapped_run_count: batches that were computed.
         input_batch_size: rows of the requests that came to be batched.
         processed_batch_size: rows of the batches that were computed.
+        padding_size: rows by which they were filled up, by the rows computed.
     """
 
     def __init__(self) -> None:
@@ -192,6 +193,9 @@ class Metrics:
         self.input_batch_size = self._sample(f"{session}/input_batch_size", limits=rows)
         self.processed_batch_size = self._sample(
             f"{session}/processed_batch_size", limits=rows
+        )
+        self.padding_size = self._sample(
+            f"{session}/padding_size", "execution_batch_size", limits=rows
         )
         self.watch("memory_bytes", (), lambda: {(): read_memory()})
 

@@ -221,3 +221,23 @@ def test_over_http():
         assert ask(port, "/sleep", b"none")[0] == 500
     assert answers == [200] * 8
     assert handler.done == 9
+
+
+def test_the_cost_of_a_batch_counts_what_fills_it_up():
+    async def check(batcher, requests):
+        requests.servable.gate.clear()
+        busy = batcher.submit(requests.make(1))
+        await asyncio.sleep(0.05)
+        # Two rows are computed as eight, and four of them as eight too.
+        cost = LONG // 10
+        futures = [batcher.submit(requests.make(cost, cost)) for _ in range(2)]
+        requests.servable.gate.set()
+        await asyncio.gather(busy, *futures)
+        assert requests.servable.sizes == [2, 8]
+        # As many rows as cost too much do not come together.
+        cost = LONG // 5
+        futures = [batcher.submit(requests.make(cost)) for _ in range(3)]
+        await asyncio.gather(*futures)
+        assert requests.servable.sizes[2:] == [2, 2]
+
+    scenario(check, max_batch_size=8, allowed_batch_sizes=(2, 8))

@@ -82,6 +82,7 @@ def test_names_and_types_are_those_of_tensorflow_serving():
         f"{serving}batching_session:wrapped_run_count": "counter",
         f"{serving}batching_session:input_batch_size": "histogram",
         f"{serving}batching_session:processed_batch_size": "histogram",
+        f"{serving}batching_session:padding_size": "histogram",
         ":tensorflow:cc:saved_model:load_attempt_count": "counter",
         ":tensorflow:cc:saved_model:load_latency": "counter",
     }
