@@ -17,6 +17,8 @@ from google.protobuf import (
     wrappers_pb2,
 )
 
+METRICS_PATH = "/monitoring/prometheus/metrics"
+
 _FIELD = descriptor_pb2.FieldDescriptorProto
 
 _PACKAGE = "tensorflow.serving"
@@ -123,7 +125,7 @@ def read_metrics_path(path: str | os.PathLike[str]) -> str:
     prometheus = config.prometheus_config
     if not prometheus.enable:
         return ""
-    metrics_path = prometheus.path or "/monitoring/prometheus/metrics"
+    metrics_path = prometheus.path or METRICS_PATH
     if not metrics_path.startswith("/"):
         raise ValueError(
             f"monitoring_config_file={str(path)!r} has path: {metrics_path!r}; a path "

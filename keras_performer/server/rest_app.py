@@ -27,6 +27,7 @@ from keras_performer.server.request_body import (
 from keras_performer.server.rest_handler import RestHandler
 from keras_performer.server.scheduler import Scheduler, retrieve, wait_for
 from keras_performer.server.serving_error import INTERNAL_ERROR, ServingError
+from keras_performer.server.web_view import WEB_VIEW_PATH, WebView
 
 Send = Callable[[Event], Awaitable[None]]
 
@@ -99,7 +100,8 @@ class RestApp:
         metrics: the `Metrics` that count the requests; `None` keeps none.
         metrics_path: path of the page with the metrics; `""` answers none.
         api_tokens: the `ApiTokens` that requests must bring, other than those for the
-            status of a model and preflights.
+            status of a model, preflights and the page for browsers.
+        web_view: the `WebView`; `None` shows none.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class RestApp:
         metrics: Metrics | None = None,
         metrics_path: str = "",
         api_tokens: ApiTokens | None = None,
+        web_view: WebView | None = None,
     ) -> None:
         self._handler = handler
         self._scheduler = scheduler
@@ -121,6 +124,7 @@ class RestApp:
         self._access_log = access_log or AccessLog()
         self._metrics = metrics or Metrics()
         self._metrics_path = metrics_path.encode()
+        self._web_view = web_view
         self._api_tokens = api_tokens or ApiTokens()
         self._extra_headers = (
             _get_cors_headers(self._api_tokens.are_required) if enable_cors else []
@@ -197,6 +201,13 @@ class RestApp:
             if self._metrics_path and scope["raw_path"] == self._metrics_path:
                 page = self._metrics.write()
                 return _Outcome(200, page, content_type=b"text/plain")
+            if self._web_view and scope["raw_path"] == WEB_VIEW_PATH:
+                return _Outcome(
+                    200,
+                    self._web_view.page,
+                    headers=self._web_view.headers,
+                    content_type=b"text/html; charset=utf-8",
+                )
             if scope["method"] == "OPTIONS" and _is_api(scope):
                 return _answer_preflight(scope)
             answer = await self._answer_body(
@@ -207,6 +218,8 @@ class RestApp:
     def _check_token(self, scope: Event) -> None:
         """Refuse a request before its body is read, if it is to bring a token."""
         method = scope["method"]
+        if self._web_view and scope["raw_path"] == WEB_VIEW_PATH:
+            return
         if _is_api(scope) and (
             method == "OPTIONS" or self._handler.is_status(method, _get_path(scope))
         ):

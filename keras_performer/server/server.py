@@ -22,7 +22,7 @@ from keras_performer.server.batching_parameters import (
     BatchingParameters,
     read_batching_parameters,
 )
-from keras_performer.server.config_messages import read_metrics_path
+from keras_performer.server.config_messages import METRICS_PATH, read_metrics_path
 from keras_performer.server.connections import Server, make_config
 from keras_performer.server.grpc_handler import GrpcHandler
 from keras_performer.server.grpc_server import GrpcServer
@@ -40,6 +40,7 @@ from keras_performer.server.serving_error import ServingError
 from keras_performer.server.ssl_config import read_ssl_config
 from keras_performer.server.thread_pools import make_session_config
 from keras_performer.server.warmup import warm_up
+from keras_performer.server.web_view import WebView
 
 _logger = logging.getLogger(__name__)
 
@@ -83,6 +84,10 @@ def serve(
     metrics_path = ""
     if options.monitoring_config_file:
         metrics_path = read_metrics_path(options.monitoring_config_file)
+    web_view = None
+    if options.enable_web_view:
+        metrics_path = metrics_path or METRICS_PATH
+        web_view = WebView(metrics_path)
     batching = _get_batching(options)
     ssl_config = None
     if options.ssl_config_file:
@@ -149,6 +154,7 @@ def serve(
             metrics=metrics,
             metrics_path=metrics_path,
             api_tokens=api_tokens,
+            web_view=web_view,
         )
         # From here on connections are accepted, so what is announced is true.
         listener.listen()

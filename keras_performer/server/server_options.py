@@ -110,6 +110,9 @@ class ServerOptions:
             says how.
         monitoring_config_file: text file with a `MonitoringConfig` message, which opens
             the page for Prometheus.
+        enable_web_view: open a page for browsers, `/monitoring/ui`, of models, versions
+            and latencies, with a box to try a text; and the page for Prometheus, of
+            which it has its figures.
         access_log: `"text"` or `"json"` writes a line for each request on standard
             error, without its body; `""` writes none.
         file_system_poll_wait_seconds: time between two looks for new versions. 0 looks
@@ -159,6 +162,7 @@ class ServerOptions:
     enable_batching: bool = False
     batching_parameters_file: str | os.PathLike[str] | None = None
     monitoring_config_file: str | os.PathLike[str] | None = None
+    enable_web_view: bool = False
     access_log: str = ""
     file_system_poll_wait_seconds: float = 1
     max_num_load_retries: int = 5

@@ -78,6 +78,7 @@ def running(
     metrics_path="",
     batching=None,
     api_tokens=None,
+    web_view=None,
     ssl_context=None,
     **limits,
 ):
@@ -99,6 +100,7 @@ def running(
             metrics,
             metrics_path,
             api_tokens,
+            web_view,
         )
         listener = stack.enter_context(contextlib.closing(socket.socket()))
         listener.bind(("127.0.0.1", 0))

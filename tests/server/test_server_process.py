@@ -337,9 +337,14 @@ def test_encryption_and_a_token(tmp_path, everything_path, monkeypatch):
         rest_api_enable_ssl=True,
         ssl_config_file=write_ssl_config(folder),
         api_token_file=tokens,
+        enable_web_view=True,
     )
     with ServerProcess(options) as server:
         assert server.url.startswith("https://")
+        _, headers, page = post(server, "/monitoring/ui", None)
+        assert headers["Content-Type"] == "text/html; charset=utf-8"
+        assert b'data-metrics="/monitoring/prometheus/metrics"' in page
+        assert post(server, "/monitoring/prometheus/metrics", None)[0] == 401
         assert get_status(server.url, "m") == {1: "AVAILABLE"}
         with pytest.raises(ServerAnswerError, match="401"):
             predict(server.url, "m", [0], signature_name="add")

@@ -49,6 +49,8 @@ HELP = {
     "batching_parameters_file": "text file with BatchingParameters, which says how",
     "monitoring_config_file": "text file with a MonitoringConfig, which opens the page "
     "for Prometheus, /monitoring/prometheus/metrics",
+    "enable_web_view": "open a page for browsers, /monitoring/ui, of models, versions "
+    "and latencies, with a box to try a text; and the page for Prometheus",
     "access_log": "text or json: a line for each request on standard error, without "
     "its body",
     "file_system_poll_wait_seconds": "time between two looks for new versions; 0: look "

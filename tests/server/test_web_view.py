@@ -1,0 +1,78 @@
+"""The page for browsers: what it may do, and what it shows."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from running_app import ask, running
+
+from keras_performer.server.api_tokens import ApiTokens
+from keras_performer.server.metrics import Metrics
+from keras_performer.server.web_view import WebView
+
+PATH = "/monitoring/ui"
+
+
+def test_the_page_may_do_only_what_is_in_it():
+    with running(web_view=WebView("/metrics")) as (port, _):
+        status, headers, body = ask(port, PATH, method="GET")
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    policy = headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy and "http" not in policy
+    assert (headers["x-content-type-options"], headers["cache-control"]) == (
+        "nosniff",
+        "no-store",
+    )
+    page = body.decode()
+    assert '<body data-metrics="/metrics">' in page
+    # What such a policy would forbid, or what would come from elsewhere.
+    for forbidden in ("https://", "http://", " src=", " href=", "style=", "innerHTML"):
+        assert forbidden not in page
+    assert not re.search(r" on\w+=", page)
+
+
+def test_the_page_is_there_where_it_is_asked_for_and_needs_no_token():
+    with running() as (port, _):
+        assert ask(port, PATH, method="GET")[2] == b"GET /monitoring/ui 0"
+    tokens = ApiTokens(["0123456789abcdef"])
+    with running(
+        web_view=WebView("/metrics"),
+        api_tokens=tokens,
+        metrics=Metrics(),
+        metrics_path="/metrics",
+    ) as (port, _):
+        assert ask(port, PATH, method="GET")[0] == 200
+        assert ask(port, "/metrics", method="GET")[0] == 401  # what it shows needs one
+
+
+def test_a_path_of_metrics_is_escaped():
+    assert b'data-metrics="/&quot;&gt;"' in WebView('/">').page
+
+
+def test_what_the_page_shows(tmp_path):
+    if shutil.which("node") is None:
+        pytest.skip("the program node is not there")
+    metrics = Metrics()
+    for milliseconds in (1, 1, 1, 7):
+        metrics.request_latency.add(("m", "predict", "REST"), 1000 * milliseconds)
+    metrics.watch("requests_waiting", (), lambda: {(): 7})
+    metrics.watch(
+        "model_version_state",
+        ("model_name", "version", "state"),
+        lambda: {("m", "1", "LOADING"): 1, ('<b>"x"', "1", "LOADING"): 1},
+    )
+    [script] = re.findall(rb"<script>(.*?)</script>", WebView("/").page, re.DOTALL)
+    files = [tmp_path / "script.js", tmp_path / "metrics"]
+    for file, text in zip(files, (script, metrics.write()), strict=True):
+        file.write_bytes(text)
+    done = subprocess.run(
+        ["node", Path(__file__).with_name("web_view.js"), *files],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
