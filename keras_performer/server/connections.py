@@ -271,13 +271,8 @@ class Server(uvicorn.Server):
                 ssl=self._ssl_context,
                 ssl_handshake_timeout=self._idle_timeout if encrypted else None,
             )
-        except OSError:  # of which TLS has its own
-            accepted.close()
+        except OSError:  # those of TLS too
             self._release(connection)
-        except BaseException:
-            accepted.close()
-            self._release(connection)
-            raise
 
     def _tell(self, error: OSError) -> None:
         now = time.monotonic()
