@@ -83,7 +83,13 @@ def test_requests_go_to_all_and_past_those_that_are_gone(tmp_path):
         assert ask(port, "/monitoring/prometheus/metrics", method="GET")[0] == 404
         assert ask(port, "/", b"x", Content_Length=2**25 + 1)[0] == 413
 
-        # Where one is busy, the other is asked; where both are, they say so.
+        # Where one is busy with what others sent it, the other is asked.
+        with send(first, "/sleep", b"1.5") as connection:
+            time.sleep(0.1)
+            assert ask(first, "/sleep", b"0")[0] == 503
+            assert [ask(port, "/sleep", b"0")[0] for _ in range(6)] == [200] * 6
+            assert read_answer(connection)[0] == 200
+        # Where both are, they say so.
         slow = [send(port, "/sleep", b"0.6") for _ in "12"]
         time.sleep(0.3)
         status, headers, _ = ask(port, "/sleep", b"0")
