@@ -169,12 +169,22 @@ class Backbone(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        # What was saved before there were others has plain blocks.
-        config = {"block": "plain", **config}
+        config = _with_earlier_defaults(config)
         config["dtype"] = keras.dtype_policies.get(config.get("dtype"))
         if "attention" in config:
             config["attention"] = renamed_attention(config["attention"])
         return from_config_with_sublayers(lambda config: cls(**config), config)
+
+
+def _with_earlier_defaults(config):
+    """A configuration, with what was not in it when there was no choice."""
+    if "block" in config:
+        return {**config}
+    config = {**config, "block": "plain"}
+    default = "rotary" if config.get("causal") else "sinusoidal"
+    if (config.get("positions") or default) == "sinusoidal":
+        config["position_scale"] = 0.02
+    return config
 
 
 def get_feature_maps(identifiers):

@@ -71,6 +71,8 @@ class BlockStack:
             rotary ones.
         max_sequence_length: The longest sequence where positions are learned, or
             `None`.
+        position_scale: Size of sinusoidal positions, or `None` for that of the
+            embedded tokens, `F^-½`.
         attention: `"linear"` or `"exact"`, or a list with one for each block.
         feature_map: A feature map, or a list with one for each block.
         exact_window: Positions of the exact window or `None`, or a list with one for
@@ -88,7 +90,7 @@ class BlockStack:
 
     Raises:
         ValueError: If a list has not one entry for each block, `positions` is unknown,
-            or `max_sequence_length` does not go with it.
+            or `max_sequence_length` or `position_scale` does not go with it.
 
     Example:
 
@@ -116,6 +118,7 @@ class BlockStack:
         positions,
         max_wavelength,
         max_sequence_length,
+        position_scale=None,
         attention,
         feature_map,
         exact_window,
@@ -133,7 +136,8 @@ class BlockStack:
             positions,
             max_wavelength,
             max_sequence_length,
-            stddev(hidden_dim),
+            position_scale,
+            hidden_dim,
             seed=shifted(seed, num_layers),
             dtype=dtype,
             name=f"{prefix}position_embedding",
@@ -225,7 +229,13 @@ def _per_block(name, value, num_layers):
 
 
 def _position_layer(
-    positions, max_wavelength, max_sequence_length, scale, seed, **options
+    positions,
+    max_wavelength,
+    max_sequence_length,
+    position_scale,
+    hidden_dim,
+    seed,
+    **options,
 ):
     """The layer that adds positions; `None` where attention rotates by them."""
     if positions not in POSITIONS:
@@ -238,6 +248,13 @@ def _position_layer(
             "positions have no longest sequence. Received: positions="
             f"{positions!r}, max_sequence_length={max_sequence_length}"
         )
+    if position_scale is not None and positions != "sinusoidal":
+        raise ValueError(
+            "`position_scale` is for `positions='sinusoidal'`; learned positions have "
+            "the size that they are trained to, and rotary ones none. Received: "
+            f"positions={positions!r}, position_scale={position_scale}"
+        )
+    scale = stddev(hidden_dim) if position_scale is None else position_scale
     if positions == "learned":
         return PositionEmbedding(
             max_sequence_length, stddev=scale, seed=seed, **options

@@ -66,6 +66,8 @@ class PerformerBackbone(Backbone):
             the same weights.
         packed: Whether rows hold several sequences: then the input is a dictionary of
             `token_ids` and `segment_ids`, and no sequence attends to another.
+        position_scale: Size of sinusoidal positions, or `None` for that of the embedded
+            tokens, `F^-½`.
         **kwargs: Arguments of `keras.Model`, such as `name`.
 
     Call arguments:
@@ -120,6 +122,7 @@ class PerformerBackbone(Backbone):
         remat: bool = False,
         tie_embeddings: bool = True,
         packed: bool = False,
+        position_scale: float | None = None,
         **kwargs: Any,
     ) -> None:
         if positions is None:
@@ -132,6 +135,7 @@ class PerformerBackbone(Backbone):
             "positions": positions,
             "max_wavelength": max_wavelength,
             "max_sequence_length": max_sequence_length,
+            "position_scale": position_scale,
             "attention": current_attention(attention),
             "block": block,
             "feature_map": get_feature_maps(feature_map),

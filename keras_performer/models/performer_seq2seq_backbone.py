@@ -63,6 +63,8 @@ class PerformerSeq2SeqBackbone(Backbone):
             instead of keeping them.
         tie_embeddings: Whether the token embedding in reverse, which gives logits, has
             the same weights.
+        position_scale: Size of sinusoidal positions, or `None` for that of the embedded
+            tokens, `F^-½`.
         **kwargs: Arguments of `keras.Model`, such as `name`.
 
     Call arguments:
@@ -119,6 +121,7 @@ class PerformerSeq2SeqBackbone(Backbone):
         feedforward_chunk: int | None = None,
         remat: bool = False,
         tie_embeddings: bool = True,
+        position_scale: float | None = None,
         **kwargs: Any,
     ) -> None:
         options: dict[str, Any] = {
@@ -146,6 +149,7 @@ class PerformerSeq2SeqBackbone(Backbone):
             "hidden_dim": hidden_dim,
             "seed": seed,
             "positions": positions,
+            "position_scale": position_scale,
             "tie_embeddings": tie_embeddings,
             **options,
         }
@@ -159,6 +163,7 @@ class PerformerSeq2SeqBackbone(Backbone):
             "performer_decoder",
             prefix="decoder_",
             positions="rotary" if positions is None else positions,
+            position_scale=None if positions is None else position_scale,
             seed=decoder_seed,
             dropout_seed=decoder_seed,
             hidden_dim=hidden_dim,

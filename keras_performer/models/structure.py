@@ -54,7 +54,7 @@ def settings(owner):
 
     Args:
         owner: A layer, or another object with a `__dict__`. What `fit` and `compile`
-            set of a `keras.Model` is left out.
+            set of a `keras.Model` is left out, and the `training` that PyTorch sets.
 
     Returns:
         List of values.
@@ -62,7 +62,11 @@ def settings(owner):
     if isinstance(owner, keras.Model):
         return []
     attributes = vars(owner).items()
-    return [x for name, x in attributes if name[0] != "_" and name != "built"]
+    return [
+        value
+        for name, value in attributes
+        if name[0] != "_" and name not in ("built", "training")
+    ]
 
 
 def keys(values):

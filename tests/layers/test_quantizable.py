@@ -71,6 +71,8 @@ def test_merged_weights_fit_a_layer_without_lora_and_back(kind):
     assert_close(output(other), output(layer))
 
 
+# PyTorch, of how Keras transposes the scales, which have one axis.
+@pytest.mark.filterwarnings("ignore:The use of `x.T`:UserWarning")
 @pytest.mark.parametrize("mode", [None, "int8", "int4"])
 def test_the_embedding_masks_padding(mode):
     layer = ReversibleEmbedding(7, 4, mask_zero=True)

@@ -27,10 +27,11 @@ def version_of(text):
 def test_models_of_every_kind_are_kept():
     names = {path.stem for path in FIXTURES}
     attentions = {"bidirectional", "causal", "favor_sharp", "grouped_heads"}
-    blocks = {"encoder", "decoder", "document_classifier"}
+    blocks = {"encoder", "decoder", "document_classifier", "gated_classifier"}
     assert names >= attentions | {"positions_and_window"} | blocks
 
 
+@pytest.mark.cases(*(path.stem for path in FIXTURES))
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
 def test_models_of_earlier_versions_load(path):
     with zipfile.ZipFile(path) as archive:

@@ -157,3 +157,17 @@ def test_a_preset_with_the_old_name_of_linear_attention():
             "tiny", vocabulary_size=VOCABULARY, num_layers=1, attention="favor"
         )
     assert model.attention == "linear"
+
+
+@pytest.mark.parametrize("kind", [PerformerBackbone, PerformerSeq2SeqBackbone])
+@pytest.mark.parametrize("positions", [None, "sinusoidal", "rotary"])
+def test_configurations_before_there_were_kinds_of_blocks(kind, positions):
+    made = kind(13, 1, 2, 8, 8, positions=positions)
+    config = made.get_config()
+    for name in ("block", "position_scale"):
+        del config[name]
+    earlier = kind.from_config(config)
+    assert earlier.block == "plain"
+    assert earlier.position_scale == (None if positions == "rotary" else 0.02)
+    again = kind.from_config(earlier.get_config())
+    assert again.position_scale == earlier.position_scale

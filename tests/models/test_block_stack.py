@@ -1,5 +1,6 @@
 """`BlockStack`: the blocks of a backbone, and where they normalize."""
 
+import keras
 import numpy as np
 import pytest
 from test_backbone_options import T, backbone, draw_ids, run
@@ -44,8 +45,9 @@ def test_the_normalization_stands_behind_or_before_the_blocks(normalize_first):
     x = 3 * np.random.default_rng(0).standard_normal((2, 7, 18)).astype("float32")
     begun, ended = made.begin(x, training=False), made.end(x)
     same, normalized = (begun, ended) if normalize_first else (ended, begun)
-    assert np.array_equal(np.asarray(same), x)
-    assert_close(np.asarray(normalized).std(axis=-1), np.ones((2, 7)))
+    same, normalized = map(keras.ops.convert_to_numpy, (same, normalized))
+    assert np.array_equal(same, x)
+    assert_close(normalized.std(axis=-1), np.ones((2, 7)))
 
 
 def test_names_and_seeds_of_the_layers():
@@ -120,3 +122,16 @@ def test_post_norm_normalizes_what_it_returns(causal):
             norm.beta.assign(np.zeros(18))
     output = run(model, draw_ids(2, T))
     assert_close(output.std(axis=-1), np.ones((2, T)))
+
+
+def test_the_size_of_sinusoidal_positions():
+    x = np.zeros((1, 9, 16), "float32")
+
+    def largest(**options):
+        made = stack(positions="sinusoidal", hidden_dim=16, **options)
+        return keras.ops.convert_to_numpy(made.positions(x)).max()
+
+    assert_close(largest(), 0.25)
+    assert_close(largest(position_scale=2.0), 2.0)
+    with pytest.raises(ValueError, match="`position_scale` is for `positions='sin"):
+        stack(positions="rotary", position_scale=0.02)

@@ -5,12 +5,14 @@ import re
 
 import keras
 import numpy as np
+import pytest
 from tolerances import assert_close
 
 GUIDE = pathlib.Path(__file__).parents[2] / "docs" / "models.md"
 
 
 def test_the_guide_runs():
+    pytest.importorskip("tensorflow")  # which reads text
     blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     names = {}
     exec("\n".join(blocks), names)

@@ -49,7 +49,7 @@ def redraw(model):
     "change", [add_lora, replace_activation, replace_sublayer, redraw]
 )
 def test_generation_heeds_a_change(change):
-    model = language_model(num_layers=1)
+    model = language_model(num_layers=1, feature_map="softmax")
     before = model.generate(PROMPTS, N)
     change(model)
     after = model.generate(PROMPTS, N)
