@@ -9,17 +9,16 @@ at the first run: see `environments.py`.
 """
 
 import argparse
-import json
 import pathlib
-import platform
 import sys
 
-from benchmarks import memory
+from benchmarks import memory, processor
 from benchmarks.attention import report
 from benchmarks.attention.peers.peer import PASSES
-from benchmarks.attention.peers.registry import BOTH, ENTRIES
+from benchmarks.attention.peers.registry import BOTH, BY_NAME, ENTRIES
 from benchmarks.attention.sweep import Sweep, WrongAnswer
 from benchmarks.attention.worker_process import OverLimit, WorkerFailed
+from benchmarks.results import start, write
 
 LENGTHS = (1_024, 4_096, 16_384, 65_536)
 MEASURES = ("time", "memory", "trace", "limits")
@@ -27,7 +26,14 @@ MEASURES = ("time", "memory", "trace", "limits")
 
 def main():
     arguments = parse()
-    results = started(arguments)
+    of_command = {
+        "processor": processor.describe(),
+        "threads": arguments.threads,
+        "lengths": sorted(arguments.lengths),
+        "peers": sorted(arguments.peers),
+        "measures": sorted(arguments.measures),
+    }
+    results = start(arguments.output, of_command, forms={})
     try:
         for form in arguments.forms:
             measure(form, arguments, results)
@@ -79,32 +85,11 @@ def parse():
     return arguments
 
 
-def started(arguments):
-    """Returns what was measured before by the same command, or the empty results."""
-    lengths = sorted(arguments.lengths)
-    of_command = {
-        "processor": processor(),
-        "threads": arguments.threads,
-        "lengths": lengths,
-        "peers": sorted(arguments.peers),
-        "measures": sorted(arguments.measures),
-    }
-    if not arguments.output.exists():
-        return {**of_command, "forms": {}}
-    results = json.loads(arguments.output.read_text())
-    if any(results.get(name) != value for name, value in of_command.items()):
-        sys.exit(
-            f"{arguments.output} holds figures of another command or machine. Remove "
-            "it, or name another file with --output."
-        )
-    return results
-
-
 def measure(form, arguments, results):
     """Measures one form: adds to `results`, and prints and writes, point by point."""
     sweep = Sweep(
         form,
-        ("ours", *arguments.peers),
+        [BY_NAME[name] for name in ("ours", *arguments.peers)],
         threads=arguments.threads,
         rounds=arguments.rounds,
         seconds=arguments.point_seconds,
@@ -151,21 +136,6 @@ def measure(form, arguments, results):
             point["memory"] = sweep.memory(point["pass"], point["length"], timed)
             print(report.table([point], arguments.threads), flush=True)
             write(arguments.output, results)
-
-
-def processor():
-    """Returns the name of the processor."""
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def write(path, results):
-    """Writes JSON under a temporary name and renames it."""
-    temporary = path.with_name(f"{path.name}.writing")
-    temporary.write_text(f"{json.dumps(results, indent=1)}\n")
-    temporary.replace(path)
 
 
 if __name__ == "__main__":

@@ -47,8 +47,15 @@ def table(points, threads):
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def cell(point, name, threads):
-    """One peer at one point, such as `21 ms / 30 MiB (2.9×, 2.7–3.1)`."""
+def cell(point, name, threads, base=OURS):
+    """One peer at one point, such as `21 ms / 30 MiB (2.9×, 2.7–3.1)`.
+
+    Args:
+        point: Dictionary with the times of each peer.
+        name: Name of the peer.
+        threads: Threads that it might use.
+        base: Name of the one whose times the ratios are to.
+    """
     times = point["times"]
     if "missing" in times[name]:
         return times[name]["missing"]
@@ -65,8 +72,8 @@ def cell(point, name, threads):
     )
     if cores < BUSY * threads:
         text += f" [{cores:.1f} cores]"
-    if name != OURS and "missing" not in times[OURS]:
-        ratios = by_round(times, name)
+    if name != base and "missing" not in times[base]:
+        ratios = by_round(times, name, base)
         text += f" ({statistics.median(ratios):.2f}×, "
         text += f"{min(ratios):.2f}–{max(ratios):.2f})"
     return text
@@ -191,10 +198,10 @@ def foot(measured):
     return "\n".join(lines)
 
 
-def by_round(times, name):
-    """How many times ours a peer takes, round by round."""
-    pairs = zip(times[name]["seconds"], times[OURS]["seconds"], strict=True)
-    return [theirs / ours for theirs, ours in pairs]
+def by_round(times, name, base=OURS):
+    """How many times the time of `base` a peer takes, round by round."""
+    pairs = zip(times[name]["seconds"], times[base]["seconds"], strict=True)
+    return [theirs / its for theirs, its in pairs]
 
 
 def median(times, name):

@@ -1,18 +1,17 @@
 """Measures peers beside each other: time in turns, memory in fresh processes."""
 
+import dataclasses
 import statistics
 import sys
 import time
 
-from benchmarks.attention.peers import registry
 from benchmarks.attention.worker_process import OverLimit, WorkerFailed, WorkerProcess
+from benchmarks.turns import FEWEST_ROUNDS, TURN_SECONDS
 
 OURS = "ours"
 CHECK_LENGTH = 300
 CHECKED_ROWS = 5
 START_SECONDS = 300
-TURN_SECONDS = 0.1
-FEWEST_ROUNDS = 3
 
 
 class WrongAnswer(Exception):
@@ -24,7 +23,8 @@ class Sweep:
 
     Args:
         form: `"bidirectional"` or `"causal"`.
-        peers: Names of peers, ours among them.
+        entries: `registry.Entry`s, ours among them; those that do not have the form
+            are left out.
         threads: Threads of each worker.
         rounds: Most turns that a worker gets at a point.
         seconds: After so many seconds of turns at a point, no new round begins.
@@ -33,15 +33,14 @@ class Sweep:
     """
 
     def __init__(
-        self, form, peers, threads, rounds, seconds, limit_seconds, limit_bytes
+        self, form, entries, threads, rounds, seconds, limit_seconds, limit_bytes
     ):
         self.form = form
         self.rounds = rounds
         self.seconds = seconds
         self.limit_seconds = limit_seconds
         self.process_arguments = (form, threads, limit_seconds, limit_bytes)
-        self.entries = [registry.BY_NAME[name] for name in peers]
-        self.entries = [entry for entry in self.entries if form in entry.forms]
+        self.entries = [entry for entry in entries if form in entry.forms]
         self.workers = {}
         self.absent = {}
         self.versions = {}
@@ -57,7 +56,7 @@ class Sweep:
                 prepare(worker, "forward and backward", CHECK_LENGTH)
                 check(entry, worker, range(CHECK_LENGTH))
             except WorkerFailed as error:
-                if entry.name == OURS:
+                if entry.is_ours:
                     raise
                 self.absent[entry.name] = str(error).splitlines()[-1]
                 log(f"{entry.title} is left out: it {error}")
@@ -78,6 +77,14 @@ class Sweep:
 
     def __exit__(self, *exception):
         self.close()
+
+    def configure(self, name, **options):
+        """Makes a peer anew with other options, such as `features=64`."""
+        for index, entry in enumerate(self.entries):
+            if entry.name == name:
+                options = {**entry.options, **options}
+                self.entries[index] = dataclasses.replace(entry, options=options)
+                self.workers[name].ask("make", options=options)
 
     def times(self, pass_name, length):
         """Times all peers at one point, in turns.
@@ -113,7 +120,7 @@ class Sweep:
         try:
             action(entry, pass_name, results[entry.name], *arguments)
         except (OverLimit, WorkerFailed) as error:
-            if entry.name == OURS:
+            if entry.is_ours:
                 raise
             lines = str(error).splitlines()
             # TensorFlow says so in the middle of its message.
@@ -131,7 +138,7 @@ class Sweep:
         worker = self.workers[entry.name]
         worker.ask("inputs", pass_name=pass_name, length=length)
         worker.limit_seconds = self.limit_seconds
-        worker.ask("first_run")
+        worker.ask("run")
         worker.limit_seconds = START_SECONDS
         check(entry, worker, some_rows(length))
 
@@ -193,23 +200,27 @@ class Sweep:
 
 def prepare(worker, pass_name, length):
     worker.ask("inputs", pass_name=pass_name, length=length)
-    worker.ask("first_run")
+    worker.ask("run")
 
 
 def check(entry, worker, rows):
     """Raises an error where rows of a worker's answer are not what they should be."""
-    errors = worker.ask("check", rows=list(rows))
+    refuse_wrong(entry.title, worker.ask("check", rows=list(rows)))
+
+
+def refuse_wrong(title, errors):
+    """Raises `WrongAnswer` where what `reference.check` found is over a tolerance."""
     for what, (error, tolerance) in errors.items():
         if not error <= tolerance:  # also where it is not a number
             raise WrongAnswer(
-                f"{entry.title}: relative error {error:.2g} in its {what}, expected at "
+                f"{title}: relative error {error:.2g} in its {what}, expected at "
                 f"most {tolerance:g}."
             )
 
 
-def some_rows(length):
+def some_rows(length, number=CHECKED_ROWS):
     """Returns a handful of positions, the first and the last among them."""
-    return sorted({i * (length - 1) // (CHECKED_ROWS - 1) for i in range(CHECKED_ROWS)})
+    return sorted({i * (length - 1) // (number - 1) for i in range(number)})
 
 
 def log(message):

@@ -42,7 +42,8 @@ class WorkerProcess:
         self.messages = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115  (see close)
         python = environments.python_of(entry.environment)
         self.process = subprocess.Popen(
-            [python, "-m", "benchmarks.attention.peers.worker", entry.name, form],
+            [python, "-m", "benchmarks.attention.peers.worker", entry.path, form]
+            + [json.dumps(entry.options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.messages,

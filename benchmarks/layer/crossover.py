@@ -8,10 +8,10 @@ are checked: the exit code is 1, and no figure is printed, where one is wrong.
 """
 
 import argparse
+import functools
 import json
 import subprocess
 import sys
-import time
 
 import keras
 import tensorflow as tf
@@ -22,12 +22,11 @@ from benchmarks.attention.peers.registry import BOTH
 from benchmarks.layer import check as layer_check
 from benchmarks.layer import passes as layer_passes
 from benchmarks.layer.passes import PASSES
+from benchmarks.turns import take_turns, turn
 
 LENGTHS = (256, 384, 512, 768, 1024, 1536, 2048, 4096)
 MEMORY_LENGTHS = (1024, 4096)
 WARM_UP_LENGTH = 64
-TURN_SECONDS = 0.1
-FEWEST_ROUNDS = 3
 
 
 def main():
@@ -124,20 +123,12 @@ def measure(layers, form, pass_name, length, arguments):
     log(f"{form}, {pass_name}, {length} tokens")
     inputs = layer_passes.make_inputs(length, pass_name)
     flags = (form == "causal", arguments.jit_compile)
-    runs, times = {}, {}
+    turns = {}
     for name, layer in layers.items():
-        runs[name] = layer_passes.make_pass(layer, pass_name, *flags)
-        runs[name](*inputs)
-        times[name] = {"seconds": [], "cpu_seconds": []}
-    start = time.monotonic()
-    for number in range(arguments.rounds):
-        for name, run in runs.items():
-            seconds, cpu_seconds = turn(run, inputs)
-            times[name]["seconds"].append(seconds)
-            times[name]["cpu_seconds"].append(cpu_seconds)
-        enough = number + 1 >= FEWEST_ROUNDS
-        if enough and time.monotonic() - start > arguments.point_seconds:
-            break
+        run = layer_passes.make_pass(layer, pass_name, *flags)
+        run(*inputs)
+        turns[name] = functools.partial(turn, functools.partial(run, *inputs))
+    times = take_turns(turns, arguments.rounds, arguments.point_seconds)
     point = {"length": length, "times": times}
     if length in arguments.memory:
         which = {"form": form, "pass_name": pass_name, "length": length}
@@ -146,16 +137,6 @@ def measure(layers, form, pass_name, length, arguments):
             for name in layers
         }
     return point
-
-
-def turn(run, inputs):
-    """Runs for a tenth of a second or once; returns wall and CPU time of a run."""
-    runs, start, cpu = 0, time.perf_counter(), time.process_time()
-    while not runs or time.perf_counter() - start < TURN_SECONDS:
-        run(*inputs)
-        runs += 1
-    wall = time.perf_counter() - start
-    return wall / runs, (time.process_time() - cpu) / runs
 
 
 def memory_of_fresh_process(arguments, **which):

@@ -26,12 +26,12 @@ import time
 import keras
 import tensorflow as tf
 
-from benchmarks import memory
-from benchmarks.attention.compare import processor, write
+from benchmarks import memory, processor
 from benchmarks.layer import check as layer_check
 from benchmarks.layer import growth_picture
 from benchmarks.layer import passes as layer_passes
 from benchmarks.layer.passes import PASSES
+from benchmarks.results import start, write
 
 LENGTHS = (256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536)
 NAMES = ("ours", "keras_exact")
@@ -58,16 +58,14 @@ def main():
         return
     growth_picture.figure_class()  # says now if Matplotlib is missing
     path = arguments.output.with_suffix(".json")
-    results = {
-        "processor": processor(),
+    of_command = {
+        "processor": processor.name(),
         "threads": arguments.threads,
         "limit_gib": arguments.limit_gib,
         "keras": keras.__version__,
         "tensorflow": tf.__version__,
-        "points": [],
     }
-    if path.exists():
-        results["points"] = kept_points(path, results)
+    results = start(path, of_command, points=[])
     try:
         measure_missing(results, path, arguments)
     except layer_check.WrongAnswer as error:
@@ -98,14 +96,6 @@ def parse():
     if min(arguments.lengths) < 2 or arguments.threads < 1:
         parser.error("--lengths must be at least 2, --threads at least 1")
     return arguments
-
-
-def kept_points(path, results):
-    """Returns the points of an earlier run, if all else was as it is now."""
-    earlier = json.loads(path.read_text(encoding="utf-8"))
-    if {**earlier, "points": []} != results:
-        sys.exit(f"{path} is of another machine, limit or version: remove it")
-    return earlier["points"]
 
 
 def measure_missing(results, path, arguments):

@@ -27,7 +27,7 @@ import time
 import keras
 import numpy as np
 
-from benchmarks.attention.compare import write
+from benchmarks.results import write
 from keras_performer.models import PerformerBackbone, PerformerCausalLM
 from keras_performer.training import performer_optimizer
 

@@ -8,7 +8,7 @@ from fast_transformers.attention import CausalLinearAttention, LinearAttention
 from fast_transformers.feature_maps import Favor
 from fast_transformers.masking import LengthMask, TriangularCausalMask
 
-from benchmarks.attention.peers.peer import FEATURES, HEAD_DIM
+from benchmarks.attention.peers.peer import HEAD_DIM
 from benchmarks.attention.peers.torch_peer import TorchPeer
 
 
@@ -19,14 +19,14 @@ class FastTransformers(TorchPeer):
     not drawn again at each call, which costs little but would leave nothing to check.
     """
 
-    def __init__(self, form):
-        super().__init__(form)
-        torch.manual_seed(1)
+    def __init__(self, form, **options):
+        super().__init__(form, **options)
+        torch.manual_seed(self.seed)
         module = {
             "bidirectional": LinearAttention,
             "causal": CausalLinearAttention,
         }[form]
-        favor = Favor.factory(n_dims=FEATURES, deterministic_eval=True)
+        favor = Favor.factory(n_dims=self.features, deterministic_eval=True)
         self.module = module(HEAD_DIM, feature_map=favor)
         self.module.feature_map.new_feature_map(torch.device("cpu"))
         self.module.eval()
@@ -50,7 +50,7 @@ class FastTransformers(TorchPeer):
         exponent = x @ projection.T
         exponent = np.concatenate([exponent, -exponent], axis=-1)
         exponent -= 0.5 * np.square(x).sum(-1, keepdims=True)
-        return np.exp(exponent) / np.sqrt(FEATURES)
+        return np.exp(exponent) / np.sqrt(self.features)
 
     key_features = query_features
 

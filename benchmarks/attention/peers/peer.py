@@ -19,15 +19,23 @@ class Peer(abc.ABC):
 
     Args:
         form: `"bidirectional"` or `"causal"`.
+        features: M; exact attention has none.
+        seed: Seed of the projection.
     """
 
     # Largest error of the answer and of its gradient, relative to the largest output
     # and to the gradient's norm.
     tolerance = 1e-4
     gradient_tolerance = 1e-3
+    # Whether the gradient is also that of what `constants` returns.
+    differentiates_constants = False
+    # Whether it has a method `adapt` of queries and keys like those to come.
+    adapts = False
 
-    def __init__(self, form):
+    def __init__(self, form, features=FEATURES, seed=1):
         self.form = form
+        self.features = features
+        self.seed = seed
 
     @abc.abstractmethod
     def tensor(self, array):
@@ -61,8 +69,17 @@ class Peer(abc.ABC):
     def version(self):
         """Returns name and version of the library."""
 
-    def constants(self, query, key):
-        """What the peer's gradient takes for constants, of one head's arrays."""
+    def constants(self, query, key, rows, head):
+        """What features of one head depend on beside their own position.
+
+        Gradients take it for constants, unless the peer differentiates them.
+
+        Args:
+            query: float64 array of shape (T, H, D).
+            key: float64 array of shape (T, H, D).
+            rows: R positions of queries.
+            head: Index of the head.
+        """
         return
 
     def query_features(self, x, constants):
@@ -87,19 +104,29 @@ class ExactPeer(Peer):
     """A peer that computes softmax attention itself."""
 
     def weights(self, query, key, constants):
-        return np.exp(query @ key.T / np.sqrt(query.shape[-1]))
+        return softmax_weights(query, key)
 
 
-def positive_features(x, projection):
-    """FAVOR+ without stabilization: `exp(ω·x − ‖x‖²/2) / √M`, x scaled by D^(-1/4).
+def softmax_weights(query, key):
+    """Unnormalized softmax attention of one head: (R, D), (T, D) to (R, T)."""
+    return np.exp(query @ key.T / np.sqrt(query.shape[-1]))
+
+
+def positive_features(x, projection, curvature=0.0):
+    """FAVOR+ and FAVOR++ without stabilization and a factor that cancels.
+
+    `exp(Σ A_d ω_d² + √(1 − 4 A_d) ω_d x_d − ‖x‖²/2) / √M`, x scaled by D^(-1/4).
 
     Args:
         x: float64 array of shape (T, D), not yet scaled.
         projection: float64 array of shape (M, D).
+        curvature: A, array of shape (D,), or 0 for FAVOR+.
 
     Returns:
         Array of shape (T, M).
     """
     x = x * x.shape[-1] ** -0.25
-    exponent = x @ projection.T - 0.5 * np.square(x).sum(-1, keepdims=True)
+    exponent = x @ (projection * np.sqrt(1 - 4 * curvature)).T
+    exponent += np.sum(curvature * np.square(projection), axis=-1)
+    exponent -= 0.5 * np.square(x).sum(-1, keepdims=True)
     return np.exp(exponent) / np.sqrt(len(projection))

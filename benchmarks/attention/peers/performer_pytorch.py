@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from performer_pytorch import performer_pytorch
 
-from benchmarks.attention.peers.peer import FEATURES, HEAD_DIM
+from benchmarks.attention.peers.peer import HEAD_DIM
 from benchmarks.attention.peers.torch_peer import TorchPeer
 
 # The module takes fast-transformers' product only where it finds the one for CUDA,
@@ -23,11 +23,11 @@ CAUSAL_PRODUCT = (
 class PerformerPytorch(TorchPeer):
     """The module with its softmax kernel, causal with fast-transformers' product."""
 
-    def __init__(self, form):
-        super().__init__(form)
-        torch.manual_seed(1)
+    def __init__(self, form, **options):
+        super().__init__(form, **options)
+        torch.manual_seed(self.seed)
         self.attention = performer_pytorch.FastAttention(
-            HEAD_DIM, FEATURES, causal=form == "causal"
+            HEAD_DIM, self.features, causal=form == "causal"
         )
         if form == "causal":
             self.attention.causal_linear_fn = CAUSAL_PRODUCT
@@ -35,8 +35,8 @@ class PerformerPytorch(TorchPeer):
     def attend(self, query, key, value):
         return self.attention(query, key, value)
 
-    def constants(self, query, key):
-        queries, keys = self.logits(query), self.logits(key)
+    def constants(self, query, key, rows, head):
+        queries, keys = self.logits(query[rows, head]), self.logits(key[:, head])
         return {"query": queries.max(-1, keepdims=True), "key": keys.max()}
 
     def query_features(self, x, constants):
@@ -48,7 +48,7 @@ class PerformerPytorch(TorchPeer):
     def scaled_exponentials(self, x, largest):
         half_squared_norm = 0.5 * x.shape[-1] ** -0.5 * np.square(x).sum(-1)
         exponent = self.logits(x) - half_squared_norm[:, None] - largest
-        return (np.exp(exponent) + 1e-4) / np.sqrt(FEATURES)
+        return (np.exp(exponent) + 1e-4) / np.sqrt(self.features)
 
     def logits(self, x):
         projection = self.attention.projection_matrix.numpy().astype(np.float64)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmarks.attention.peers.peer import HEADS
+from benchmarks.attention.peers.peer import HEADS, softmax_weights
 
 STEP = 1e-5
 CHECKED_HEADS = (0, HEADS - 1)
@@ -61,13 +61,55 @@ def attend(peer, inputs, rows, at):
         Array of shape (R, 2, D).
     """
     query, key, value = inputs
+    at = inputs if peer.differentiates_constants else at
+    visible = visible_keys(peer.form, rows, len(key))
     outputs = []
     for head in CHECKED_HEADS:
         chosen = query[rows, head]
-        constants = peer.constants(at[0][rows, head], at[1][:, head])
-        weights = peer.weights(chosen, key[:, head], constants)  # (R, T)
-        if peer.form == "causal":
-            weights = weights * (np.arange(len(key)) <= np.asarray(rows)[:, None])
+        constants = peer.constants(*at[:2], rows, head)
+        weights = peer.weights(chosen, key[:, head], constants) * visible
         denominator = weights.sum(-1) + peer.denominator_bias(chosen, constants)
         outputs.append(weights @ value[:, head] / denominator[:, None])
     return np.stack(outputs, axis=1)
+
+
+def visible_keys(form, rows, length):
+    """Which keys some rows attend to: a boolean array of shape (R, T)."""
+    last = np.asarray(rows) if form == "causal" else np.full(len(rows), length)
+    return np.arange(length) <= last[:, None]
+
+
+def exact_and_uniform(form, arrays, rows):
+    """Rows of softmax attention, and of attention to all keys alike, in float64.
+
+    Args:
+        form: `"bidirectional"` or `"causal"`.
+        arrays: The arrays query, key and value of shape (1, T, H, D).
+        rows: R positions.
+
+    Returns:
+        Two arrays of shape (R, H, D).
+    """
+    query, key, value = (x[0].astype(np.float64) for x in arrays)
+    visible = visible_keys(form, rows, len(key))
+    exact, uniform = [], []
+    for head in range(HEADS):
+        weights = softmax_weights(query[rows, head], key[:, head])
+        for outputs, unscaled in ((exact, weights * visible), (uniform, 1.0 * visible)):
+            means = unscaled / unscaled.sum(-1, keepdims=True)
+            outputs.append(means @ value[:, head])
+    return np.stack(exact, axis=1), np.stack(uniform, axis=1)
+
+
+def distance(rows, exact):
+    """Root mean square over rows and heads of each one's relative error.
+
+    Each row and head is taken relative to its own norm: causally the first ones, means
+    of few values, are much larger than the others.
+
+    Args:
+        rows: Array of shape (R, H, D).
+        exact: What it should be.
+    """
+    errors, norms = (np.linalg.norm(x, axis=-1) for x in (rows - exact, exact))
+    return float(np.sqrt(np.mean(np.square(errors / norms))))

@@ -8,7 +8,7 @@ import tensorflow as tf
 from benchmarks.attention.peers.peer import FEATURES, HEADS, Peer
 from benchmarks.attention.peers.rates import batched_shapes, best_rate, square_size
 
-THREADS = int(os.environ["OMP_NUM_THREADS"])
+THREADS = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))
 tf.config.threading.set_intra_op_parallelism_threads(THREADS)
 tf.config.threading.set_inter_op_parallelism_threads(THREADS)
 
