@@ -159,6 +159,7 @@ ARGUMENTS = {
     "causal": False,
     "positions": "sinusoidal",
     "max_sequence_length": None,
+    "position_scale": 0.5,
     "exact_window": [None, 5],
     "num_key_value_heads": 1,
     "attention": ["exact", "linear"],

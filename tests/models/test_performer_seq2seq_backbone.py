@@ -202,6 +202,7 @@ ARGUMENTS = {
     "dtype": "mixed_bfloat16",
     "positions": "rotary",
     "max_sequence_length": None,
+    "position_scale": None,
     "exact_window": [None, 5],
     "num_key_value_heads": 1,
     "attention": ["linear", "linear"],

@@ -84,6 +84,7 @@ def test_the_model_learns_and_is_measured(complete, settings):
     assert measured.whole >= 0.9
 
 
+@pytest.mark.slow
 def test_a_table_of_classes_of_unequal_size(tmp_path):
     rows = ["id,label,text"]
     rows += [f'{i},sea,"a ship, {i} sails and ""waves"""' for i in range(40)]
