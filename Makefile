@@ -30,7 +30,7 @@ TPU_INSTALLED := $(TPU_VENV)/.installed
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-tensorflow test-jax-forms test-jax test-torch test-tpu \
   test-rest test-all test-mutants lint format snapshots build release-check clean \
-  benchmark-attention benchmark-crossovers benchmark-approximation benchmark-layer \
+  bench benchmark-attention benchmark-crossovers benchmark-approximation benchmark-layer \
   benchmark-picture benchmark-stream
 
 help:
@@ -53,6 +53,7 @@ help:
 	@echo 'make snapshots  accept the present names and weights; read the diff before you commit'
 	@echo 'make build      sdist and wheel, in dist/'
 	@echo 'make release-check  both in empty environments, and the notebook from the wheel'
+	@echo 'make bench      what became slower since the last record of such a processor'
 	@echo 'make benchmark-attention, benchmark-crossovers, benchmark-approximation,'
 	@echo '                benchmark-layer, benchmark-picture, benchmark-stream'
 	@echo '                the figures of benchmarks/README.md; nothing else should run'
@@ -113,6 +114,9 @@ format: $(INSTALLED)
 snapshots: $(INSTALLED)
 	$(BIN)/python -m pytest tests/contracts tests/layers tests/models --update-snapshots
 	git diff --stat -- 'tests/*/snapshots'
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks.regression
 
 benchmark-attention: $(INSTALLED)
 	$(BIN)/python -m benchmarks.attention.compare --output attention.json
