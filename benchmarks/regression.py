@@ -5,11 +5,12 @@
 Each point takes turns with a workload that never changes, a square product and as many
 exponentials, and is given in its processor time: a busy machine slows both. Points are
 printed and written as they are measured, and a rerun goes on. Nothing here passes or
-fails; a change beyond the spread of both measurements is marked.
+fails; a change of more than twice its standard error is marked.
 """
 
 import argparse
 import json
+import math
 import pathlib
 import re
 import statistics
@@ -45,7 +46,7 @@ def main(arguments=None):
         record = json.loads(record_path.read_text(encoding="utf-8"))["points"]
     of_command = {"processor": kind, "seconds": arguments.seconds}
     measured = results.start(arguments.output, of_command, points={})
-    print(f"{kind}\n{'point':<44}{'references':>11}{'spread':>8}   since the record")
+    print(f"{kind}\n{'point':<62}{'references':>11}{'error':>8}   since the record")
     for name, make in POINTS.items():
         if arguments.names and name not in arguments.names:
             continue
@@ -73,14 +74,14 @@ def parse(arguments):
 
 
 def measure(run, seconds):
-    """The median of a point in references, and half of its middle half.
+    """The median of a point in references, and the standard error of that median.
 
     Args:
         run: Function that runs the point once.
         seconds: How long turns are taken.
 
     Returns:
-        Dictionary of `references` and `spread`, a share of them.
+        Dictionary of `references` and `error`, a share of them.
     """
     reference = make_reference()
     for each in (run, reference):
@@ -94,16 +95,18 @@ def measure(run, seconds):
     pairs = zip(*(times[name]["cpu_seconds"] for name in times), strict=True)
     ratios = [point / reference for point, reference in pairs]
     lower, median, upper = statistics.quantiles(ratios, n=4)
-    return {"references": median, "spread": (upper - lower) / 2 / median}
+    deviation = (upper - lower) / 1.349  # of normally distributed numbers
+    error = math.sqrt(math.pi / 2 / len(ratios)) * deviation
+    return {"references": median, "error": error / median}
 
 
 def line(name, point, before):
-    """A line of the table; a change beyond both spreads has a mark."""
-    text = f"{name:<44}{point['references']:>11.3f}{point['spread']:>8.1%}"
+    """A line of the table; a change of more than twice its error has a mark."""
+    text = f"{name:<62}{point['references']:>11.3f}{point['error']:>8.1%}"
     if before is None:
         return f"{text}   no record"
     change = point["references"] / before["references"] - 1
-    is_beyond = abs(change) > point["spread"] + before["spread"]
+    is_beyond = abs(change) > 2 * math.hypot(point["error"], before["error"])
     mark = ("  SLOWER" if change > 0 else "  faster") if is_beyond else ""
     return f"{text}   {change:+.1%}{mark}"
 

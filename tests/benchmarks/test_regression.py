@@ -10,17 +10,17 @@ POINT = "stream, a token"
 
 
 @pytest.mark.parametrize(
-    ("references", "spread", "ending"),
+    ("references", "error", "ending"),
     [
         (1.0, 0.05, "+0.0%"),
         (1.2, 0.05, "+20.0%  SLOWER"),
         (0.8, 0.05, "-20.0%  faster"),
-        (1.2, 0.16, "+20.0%"),  # both vary by more than that
+        (1.2, 0.09, "+20.0%"),  # an error of 10 % with that of the record
     ],
 )
-def test_what_is_beyond_the_spread_is_marked(references, spread, ending):
-    point = {"references": references, "spread": spread}
-    before = {"references": 1.0, "spread": 0.05}
+def test_what_is_beyond_twice_the_error_is_marked(references, error, ending):
+    point = {"references": references, "error": error}
+    before = {"references": 1.0, "error": 0.05}
     assert regression.line("a point", point, before).endswith(f"   {ending}")
     assert regression.line("a point", point, None).endswith("no record")
 
@@ -34,7 +34,7 @@ def test_points_are_kept_and_become_the_record(tmp_path, monkeypatch, capsys):
     regression.main([*arguments, "--update"])
     assert "no record" in capsys.readouterr().out
     point = json.loads(output.read_text())["points"][POINT]
-    assert point["references"] > 0 and point["spread"] >= 0
+    assert point["references"] > 0 and point["error"] >= 0
     [record] = set(tmp_path.glob("*.json")) - {output}
     assert json.loads(record.read_text())["points"] == {POINT: point}
     monkeypatch.setitem(regression.POINTS, POINT, lambda: pytest.fail("again"))
