@@ -31,7 +31,7 @@ from keras_performer.ops import linear_attention, projections
 
 RECORDS = pathlib.Path(__file__).with_name("records")
 HEADS, HEAD_DIM, FEATURES = 8, 64, 256
-VOCABULARY = 8192
+VOCABULARY, NUM_CLASSES = 8192, 8
 
 
 def main(arguments=None):
@@ -160,13 +160,15 @@ def layer():
     return lambda: run(x).numpy()
 
 
-def training_step(model, batch, length, loss):
+def training_step(model, loss, ids, targets):
     """A step of a model in the way that `fit` makes it."""
     model.compile("adamw", loss, jit_compile=False)
-    generator = np.random.default_rng(0)
-    ids = generator.integers(1, VOCABULARY, (batch, length)).astype("int32")
-    targets = ids[:, 0] % 8 if model.output.shape[1:] == (8,) else ids
     return lambda: model.train_on_batch(ids, targets)
+
+
+def token_ids(batch, length):
+    generator = np.random.default_rng(0)
+    return generator.integers(1, VOCABULARY, (batch, length)).astype("int32")
 
 
 def backbone(**arguments):
@@ -174,17 +176,19 @@ def backbone(**arguments):
 
 
 def classifier():
-    return PerformerTextClassifier(backbone(), num_classes=8)
+    return PerformerTextClassifier(backbone(), num_classes=NUM_CLASSES)
 
 
 def classifier_step():
+    ids = token_ids(16, 512)
     loss = "sparse_categorical_crossentropy"
-    return training_step(classifier(), 16, 512, loss)
+    return training_step(classifier(), loss, ids, ids[:, 0] % NUM_CLASSES)
 
 
 def language_model_step():
+    ids = token_ids(1, 2048)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    return training_step(PerformerCausalLM(backbone(causal=True)), 1, 2048, loss)
+    return training_step(PerformerCausalLM(backbone(causal=True)), loss, ids, ids)
 
 
 def prediction():

@@ -1,8 +1,9 @@
 """`keras-performer predict`: labels of documents, by a server or by a local model."""
 
 import argparse
+import functools
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,49 +41,41 @@ def answer(
 def _ask(arguments: argparse.Namespace, paths: Sequence[str]) -> None:
     """Asks a server, one document a request."""
     texts = [read_text(path) for path in paths]
+    token = None
+    if arguments.api_token_file is not None:
+        lines = Path(arguments.api_token_file).read_text(encoding="utf-8")
+        token = lines.partition("\n")[0].strip()
+    ask = functools.partial(
+        predict,
+        arguments.url,
+        arguments.model_name,
+        timeout=arguments.timeout,
+        api_token=token,
+    )
     labels: list[Any] = []
     with json_output(arguments.json) as write_json:
         for path, text in zip(paths, texts, strict=True):
-            row = _ask_for(arguments, path, text)
+            row = _ask_for(ask, arguments.model_name, path, text)
             if not arguments.json:
                 print(f"{path}\t{row['label']}\t{max(row['probabilities']):.4f}")
                 continue
-            labels = labels or _ask_labels(arguments, len(row["probabilities"]))
+            if not labels:
+                number = len(row["probabilities"])
+                labels = ask(range(number), signature_name="labels")
             write_json(answer(path, row["label"], labels, row["probabilities"]))
 
 
-def _ask_for(arguments: argparse.Namespace, path: str, text: str) -> dict[str, Any]:
+def _ask_for(
+    ask: Callable[[list[str]], list[Any]], model_name: str, path: str, text: str
+) -> dict[str, Any]:
     try:
-        [row] = _predict(arguments, [text])
+        [row] = ask([text])
     except ServerAnswerError as error:
         raise ValueError(f"{path}: {error}") from error
     if not isinstance(row, dict) or not {"label", "probabilities"} <= row.keys():
         raise ValueError(
-            f"The model {arguments.model_name!r} answers no `label` and "
+            f"The model {model_name!r} answers no `label` and "
             "`probabilities`, so it is no document classifier. Name one with "
             f"--model_name. It answered: {str(row)[:200]}"
         )
     return row
-
-
-def _ask_labels(arguments: argparse.Namespace, number: int) -> list[Any]:
-    return _predict(arguments, range(number), signature_name="labels")
-
-
-def _predict(
-    arguments: argparse.Namespace,
-    instances: Iterable[Any],
-    signature_name: str | None = None,
-) -> list[Any]:
-    token = None
-    if arguments.api_token_file is not None:
-        text = Path(arguments.api_token_file).read_text(encoding="utf-8")
-        token = text.partition("\n")[0].strip()
-    return predict(
-        arguments.url,
-        arguments.model_name,
-        instances,
-        signature_name=signature_name,
-        timeout=arguments.timeout,
-        api_token=token,
-    )

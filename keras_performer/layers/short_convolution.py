@@ -136,18 +136,19 @@ class ShortConvolution(keras.layers.Layer):
     def _convolve(self, x, segments=None, behind=0):
         """The convolution of positions with `width` − 1 more around them."""
         batch, length, features = ops.shape(x)
-        shape = (batch, length - (self.width - 1), features)
-        start = self.width - 1 - behind  # of the positions themselves
+        length = length - (self.width - 1)
+        own = None
+        if segments is not None:
+            start = self.width - 1 - behind  # of the positions themselves
+            own = segments[:, start : start + length]
         output = 0
         for j in range(self.width):
+            first = self.width - 1 - j
             # Not x[:, a:b], whose gradient takes TensorFlow four times as long.
-            term = ops.slice(x, (0, self.width - 1 - j, 0), shape)
+            term = ops.slice(x, (0, first, 0), (batch, length, features))
             term = term * ops.cast(self.kernel[j], x.dtype)
-            if segments is not None:
-                numbers = (
-                    segments[:, i : i + shape[1]] for i in (self.width - 1 - j, start)
-                )
-                same = ops.equal(*numbers)
+            if own is not None:
+                same = segments[:, first : first + length] == own
                 term = ops.where(same, term, ops.zeros_like(term))
             output = output + term
         return output

@@ -217,6 +217,8 @@ class RestApp:
 
     def _check_token(self, scope: Event) -> None:
         """Refuse a request before its body is read, if it is to bring a token."""
+        if not self._api_tokens.are_required:
+            return
         method = scope["method"]
         if self._web_view and scope["raw_path"] == WEB_VIEW_PATH:
             return
