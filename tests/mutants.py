@@ -344,10 +344,10 @@ MUTANTS = (
         "text/test_token_masking.py::test_the_chosen_are_masked_replaced_or_kept",
     ),
     Mutant(
-        "export.py",
+        "export/classifier.py",
         "label = tf.gather(names, tf.argmax(probabilities, axis=-1))",
         "label = tf.gather(names, tf.argmin(probabilities, axis=-1))",
-        "export/test_export.py::test_a_process_without_this_package_gets_the_same",
+        "export/test_classifier.py::test_a_process_without_this_package_gets_the_same",
     ),
     Mutant(
         "server/json/writer.py",

@@ -92,7 +92,7 @@ class BodyReader:
             self._check_size(int(announced), 0)
         chunks = []
         while True:
-            event = await self._receive(receive, deadline)
+            event = await _receive(receive, deadline, self._limits.idle_timeout)
             if event["type"] == "http.disconnect":
                 raise ClientLeftError
             chunk = event.get("body", b"")
@@ -111,19 +111,6 @@ class BodyReader:
             received[0] = len(body)
         return body
 
-    async def _receive(self, receive: Receive, deadline: Deadline) -> Event:
-        remaining = deadline.remaining_seconds()
-        idle = self._limits.idle_timeout
-        seconds = idle if remaining is None else min(idle, remaining)
-        try:
-            return await asyncio.wait_for(receive(), seconds)
-        except asyncio.TimeoutError as error:
-            raise RefusedError(
-                408,
-                f"The body did not arrive: no further part of it in {idle:g} s, or not "
-                "all of it within --rest_api_timeout_in_ms.",
-            ) from error
-
     def _check_size(self, size: int, counted: int) -> None:
         if size > self._limits.max_request_bytes:
             raise RefusedError(
@@ -139,6 +126,74 @@ class BodyReader:
                 "later.",
                 (b"retry-after", b"1"),
             )
+
+
+class BodyPieces:
+    """A body of any size, piece by piece while it arrives.
+
+    Of it no more than a piece is in hand, and what has arrived of the next.
+
+    Args:
+        receive: as of ASGI.
+        deadline: the `Deadline` of the request.
+        idle_timeout: seconds within which a further part of the body is to arrive.
+        size: bytes of a piece; the last one has fewer, and may be empty.
+
+    Yields:
+        `(piece, is_last)`.
+
+    Raises:
+        RefusedError: the body does not arrive.
+        ClientLeftError: the client closed its connection.
+
+    Attributes:
+        num_bytes: how many have arrived.
+        is_complete: whether all have.
+    """
+
+    def __init__(
+        self, receive: Receive, deadline: Deadline, idle_timeout: float, size: int
+    ) -> None:
+        self._receive = receive
+        self._deadline = deadline
+        self._idle_timeout = idle_timeout
+        self._size = size
+        self.num_bytes = 0
+        self.is_complete = False
+
+    async def __aiter__(self) -> AsyncIterator[tuple[bytes, bool]]:
+        arrived = bytearray()
+        while not self.is_complete:
+            event = await _receive(self._receive, self._deadline, self._idle_timeout)
+            if event["type"] == "http.disconnect":
+                raise ClientLeftError
+            chunk = event.get("body", b"")
+            self.num_bytes += len(chunk)
+            self.is_complete = not event.get("more_body", False)
+            arrived += chunk
+            while len(arrived) > self._size:
+                yield bytes(arrived[: self._size]), False
+                del arrived[: self._size]
+        yield bytes(arrived), True
+
+
+async def wait_until_left(receive: Receive) -> None:
+    """Wait until the client has closed its connection; its body is not looked at."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _receive(receive: Receive, deadline: Deadline, idle_timeout: float) -> Event:
+    remaining = deadline.remaining_seconds()
+    seconds = idle_timeout if remaining is None else min(idle_timeout, remaining)
+    try:
+        return await asyncio.wait_for(receive(), seconds)
+    except asyncio.TimeoutError as error:
+        raise RefusedError(
+            408,
+            f"The body did not arrive: no further part of it in {idle_timeout:g} s, or "
+            "not all of it within --rest_api_timeout_in_ms.",
+        ) from error
 
 
 def _uncompress(body: bytes, max_bytes: int) -> bytes:

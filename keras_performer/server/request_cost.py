@@ -11,12 +11,14 @@ GROUPS_FILE = "assets.extra/text_groups.json"
 
 LONG = 65_536  # from this cost on a request is a long one
 
+STATE = "state_bytes"  # what a causal model has read: of constant size, and no text
+
 
 def get_cost(arrays: Mapping[str, np.ndarray], max_group_bytes: int | None) -> int:
     """Bytes of text and numbers that a model will hold at a time.
 
     Args:
-        arrays: `dict` from input name to array.
+        arrays: `dict` from input name to array. One named `state_bytes` is not counted.
         max_group_bytes: bytes of a group of texts, where the model takes the rows of a
             request in groups of like length; `None` where all are as long as the
             longest.
@@ -24,7 +26,11 @@ def get_cost(arrays: Mapping[str, np.ndarray], max_group_bytes: int | None) -> i
     >>> get_cost({"text": np.array([b"abc", b""], object), "x": np.zeros(5)}, None)
     11
     """
-    return sum(_get_size(array, max_group_bytes) for array in arrays.values())
+    return sum(
+        _get_size(array, max_group_bytes)
+        for name, array in arrays.items()
+        if name != STATE
+    )
 
 
 def read_max_group_bytes(path: str | os.PathLike[str]) -> int | None:

@@ -1,21 +1,21 @@
 """The REST interface as an ASGI application."""
 
 import asyncio
-import logging
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from keras_performer.server.access_log import AccessLog, AccessRecord
-from keras_performer.server.admission import BusyError, TooLargeError
 from keras_performer.server.api_tokens import ApiTokens
 from keras_performer.server.computation import Computation
 from keras_performer.server.deadline import Deadline
-from keras_performer.server.json.writer import write_error
+from keras_performer.server.document_stream import DocumentStream
 from keras_performer.server.metrics import Metrics
 from keras_performer.server.request_body import (
     SMALL_BODY,
+    BodyPieces,
     BodyReader,
     ClientLeftError,
     Event,
@@ -23,64 +23,19 @@ from keras_performer.server.request_body import (
     Receive,
     RefusedError,
     RestLimits,
+    wait_until_left,
 )
 from keras_performer.server.rest_handler import RestHandler
+from keras_performer.server.rest_outcome import LEFT, Outcome, explain
+from keras_performer.server.rest_streams import PIECE_BYTES, RestStreams, write_event
 from keras_performer.server.scheduler import Scheduler, retrieve, wait_for
-from keras_performer.server.serving_error import INTERNAL_ERROR, ServingError
+from keras_performer.server.serving_error import ServingError
 from keras_performer.server.web_view import WEB_VIEW_PATH, WebView
 
 Send = Callable[[Event], Awaitable[None]]
 
-_logger = logging.getLogger(__name__)
 
 _LINGER_SECONDS = 2.0  # a client that still sends would not see an early answer
-
-
-_CODES_OF_REFUSALS = {
-    401: "UNAUTHENTICATED",
-    408: "DEADLINE_EXCEEDED",
-    413: "RESOURCE_EXHAUSTED",
-    503: "UNAVAILABLE",
-}
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """How a request ended."""
-
-    status: int
-    body: bytes
-    code: str = "OK"  # canonical, as metrics have it
-    headers: list[Header] = field(default_factory=list)
-    content_type: bytes = b"application/json"
-    is_refused: bool = False  # perhaps before all of its body came
-
-
-_LEFT = _Outcome(499, b"", "CANCELLED")
-
-
-def _explain(error: BaseException, scope: Event) -> _Outcome:
-    """How a request ends that was not answered."""
-    if isinstance(error, RefusedError):
-        return _Outcome(
-            error.status,
-            write_error(error.message),
-            _CODES_OF_REFUSALS[error.status],
-            error.headers,
-            is_refused=True,
-        )
-    if isinstance(error, ServingError):
-        headers: list[Header] = []
-        if isinstance(error, BusyError):
-            headers = [(b"retry-after", b"%d" % error.retry_after_seconds)]
-        status = 413 if isinstance(error, TooLargeError) else error.http_status
-        return _Outcome(status, write_error(error.message), error.code, headers)
-    if isinstance(error, asyncio.CancelledError):  # the server cannot wait any longer
-        return _Outcome(503, write_error("The server is stopping."), "UNAVAILABLE")
-    _logger.error(
-        "Cannot answer %s %s", scope["method"], scope["raw_path"], exc_info=error
-    )
-    return _Outcome(500, write_error(INTERNAL_ERROR), "INTERNAL")
 
 
 class RestApp:
@@ -130,6 +85,7 @@ class RestApp:
             _get_cors_headers(self._api_tokens.are_required) if enable_cors else []
         )
         self._body_reader = BodyReader(limits, reading)
+        self._streams = RestStreams(scheduler)
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -139,17 +95,19 @@ class RestApp:
         try:
             outcome = await self._answer(scope, receive, received)
         except ClientLeftError:
-            self._record(scope, _LEFT, received[0], started)
+            self._record(scope, LEFT, received[0], started)
             return
         except (Exception, asyncio.CancelledError) as error:
-            outcome = _explain(error, scope)
-        self._record(scope, outcome, received[0], started)
+            outcome = explain(error, scope)
+        if outcome.events is None:
+            self._record(scope, outcome, received[0], started)
         headers = [
             *outcome.headers,
             (b"content-type", outcome.content_type),
-            (b"content-length", b"%d" % len(outcome.body)),
             *self._extra_headers,
         ]
+        if outcome.events is None:
+            headers.append((b"content-length", b"%d" % len(outcome.body)))
         await send(
             {
                 "type": "http.response.start",
@@ -157,20 +115,41 @@ class RestApp:
                 "headers": headers,
             }
         )
-        refused = outcome.is_refused
-        await send(
-            {
-                "type": "http.response.body",
-                "body": outcome.body,
-                "more_body": refused,
-            }
-        )
-        if refused:
+        more = outcome.is_refused or outcome.events is not None
+        await send(_make_part(outcome.body, more))
+        if outcome.is_refused:
             await _read_and_forget(receive)
-            await send({"type": "http.response.body", "body": b""})
+        if outcome.events is not None:
+            outcome = await self._send_events(outcome, outcome.events, scope, send)
+            self._record(scope, outcome, received[0], started)
+        if more:
+            await send(_make_part(b"", more=False))
+
+    async def _send_events(
+        self,
+        outcome: Outcome,
+        events: AsyncGenerator[bytes, None],
+        scope: Event,
+        send: Send,
+    ) -> Outcome:
+        """Send what follows the beginning of an answer; tells how it ended."""
+        num_bytes = len(outcome.body)
+        try:
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    await send(_make_part(event))
+                    num_bytes += len(event)
+        except ClientLeftError:
+            return LEFT
+        except (Exception, asyncio.CancelledError) as error:
+            outcome = explain(error, scope)
+            event = write_event(outcome.body)
+            await send(_make_part(event))
+            num_bytes += len(event)
+        return replace(outcome, body=b"", num_bytes=num_bytes)
 
     def _record(
-        self, scope: Event, outcome: _Outcome, request_bytes: int, started: float
+        self, scope: Event, outcome: Outcome, request_bytes: int, started: float
     ) -> None:
         """Count a request, and write its line into the log."""
         seconds = time.monotonic() - started
@@ -186,23 +165,26 @@ class RestApp:
                 path=scope["raw_path"].decode("ascii", "backslashreplace"),
                 status=outcome.status,
                 request_bytes=request_bytes,
-                answer_bytes=len(outcome.body),
+                answer_bytes=outcome.num_bytes or len(outcome.body),
                 milliseconds=1000 * seconds,
             )
         )
 
     async def _answer(
         self, scope: Event, receive: Receive, received: list[int]
-    ) -> _Outcome:
+    ) -> Outcome:
         deadline = Deadline(self._limits.timeout_in_ms)
         self._check_token(scope)
+        action = self._handler.get_action(scope["method"], _get_path(scope))
+        if action == "score":
+            return await self._score(scope, receive, received, deadline)
         async with self._body_reader.read(scope, receive, deadline) as body:
             received[0] = len(body)
             if self._metrics_path and scope["raw_path"] == self._metrics_path:
                 page = self._metrics.write()
-                return _Outcome(200, page, content_type=b"text/plain")
+                return Outcome(200, page, content_type=b"text/plain")
             if self._web_view and scope["raw_path"] == WEB_VIEW_PATH:
-                return _Outcome(
+                return Outcome(
                     200,
                     self._web_view.page,
                     headers=self._web_view.headers,
@@ -210,10 +192,62 @@ class RestApp:
                 )
             if scope["method"] == "OPTIONS" and _is_api(scope):
                 return _answer_preflight(scope)
+            if action == "generate":
+                return await self._generate(scope, body, receive, deadline)
             answer = await self._answer_body(
                 scope["method"], _get_path(scope), body, receive, deadline
             )
-            return _Outcome(200, answer)
+            return Outcome(200, answer)
+
+    async def _score(
+        self, scope: Event, receive: Receive, received: list[int], deadline: Deadline
+    ) -> Outcome:
+        """Read a document while it arrives."""
+        pieces = BodyPieces(receive, deadline, self._limits.idle_timeout, PIECE_BYTES)
+        try:
+            with contextlib.closing(self._open_document(scope)) as document:
+                return Outcome(
+                    200,
+                    await self._streams.score(
+                        document, scope, receive, pieces, deadline
+                    ),
+                )
+        except ServingError as error:
+            outcome = explain(error, scope)
+            if pieces.is_complete:
+                return outcome
+            headers = [*outcome.headers, (b"connection", b"close")]
+            return replace(outcome, headers=headers, is_refused=True)
+        finally:
+            received[0] = pieces.num_bytes
+
+    async def _generate(
+        self, scope: Event, body: bytes, receive: Receive, deadline: Deadline
+    ) -> Outcome:
+        """Begin to write a text; what is wrong before is told by a status."""
+        events = self._list_events(scope, body, receive, deadline)
+        return Outcome(
+            200,
+            await anext(events),
+            headers=[(b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")],
+            content_type=b"text/event-stream",
+            events=events,
+        )
+
+    async def _list_events(
+        self, scope: Event, body: bytes, receive: Receive, deadline: Deadline
+    ) -> AsyncGenerator[bytes, None]:
+        left = asyncio.ensure_future(wait_until_left(receive))
+        try:
+            with contextlib.closing(self._open_document(scope)) as document:
+                events = self._streams.generate(document, body, left, deadline)
+                async for event in events:
+                    yield event
+        finally:
+            left.cancel()
+
+    def _open_document(self, scope: Event) -> DocumentStream:
+        return self._handler.open_document(scope["method"], _get_path(scope))
 
     def _check_token(self, scope: Event) -> None:
         """Refuse a request before its body is read, if it is to bring a token."""
@@ -242,7 +276,7 @@ class RestApp:
         receive: Receive,
         deadline: Deadline,
     ) -> bytes:
-        left = asyncio.ensure_future(_wait_until_left(receive))
+        left = asyncio.ensure_future(wait_until_left(receive))
         try:
             read = await self._read(method, path, body, left, deadline)
             if not isinstance(read, Computation):
@@ -280,11 +314,6 @@ def _get_cors_headers(with_token: bool) -> list[Header]:
     ]
 
 
-async def _wait_until_left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 async def _read_and_forget(receive: Receive) -> None:
     """Take what a refused client still sends, for a short time."""
     end = time.monotonic() + _LINGER_SECONDS
@@ -303,6 +332,10 @@ def _drop(reading: "asyncio.Future[bytes | Computation]") -> None:
         read.drop()
 
 
+def _make_part(body: bytes, more: bool = True) -> Event:
+    return {"type": "http.response.body", "body": body, "more_body": more}
+
+
 def _is_api(scope: Event) -> bool:
     return scope["raw_path"].lower().startswith(b"/v1/")
 
@@ -313,8 +346,8 @@ def _get_path(scope: Event) -> bytes:
     return path + b"?" + scope["query_string"] if scope["query_string"] else path
 
 
-def _answer_preflight(scope: Event) -> _Outcome:
+def _answer_preflight(scope: Event) -> Outcome:
     origin = dict(scope["headers"]).get(b"origin", b"")
     if b"http://" in origin or b"https://" in origin:
-        return _Outcome(200, b"")
-    return _Outcome(400, b"", "FAILED_PRECONDITION")
+        return Outcome(200, b"")
+    return Outcome(400, b"", "FAILED_PRECONDITION")

@@ -18,6 +18,7 @@ from google.protobuf import json_format
 
 from keras_performer.server.computation import Arrays, Computation
 from keras_performer.server.deadline import Deadline
+from keras_performer.server.document_stream import DocumentStream
 from keras_performer.server.example_signatures import check_signature, write_results
 from keras_performer.server.json.examples import read_examples
 from keras_performer.server.json.parser import parse
@@ -40,7 +41,7 @@ from keras_performer.server.serving_error import ServingError
 
 _MODEL = rb"(?i:/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 
-_POST_TARGET = re.compile(_MODEL + rb":(classify|regress|predict))")
+_POST_TARGET = re.compile(_MODEL + rb":(classify|regress|predict|score|generate))")
 
 _GET_TARGET = re.compile(
     rb"(?i:/v1/models(?:/([^/:]+))?(?:/versions/(\d+)|/labels/([^/:]+))?"
@@ -134,6 +135,44 @@ class RestHandler:
             return "", ""
         return target.name, target.action if method == "POST" else ""
 
+    def get_action(self, method: str, path: bytes) -> str:
+        """What a request asks of a model, such as `"predict"`; `""` for nothing.
+
+        Args:
+            method: HTTP method in capitals.
+            path: `bytes` of the path as sent, with the query string.
+        """
+        try:
+            target = _parse_target(method, path)
+        except ServingError:
+            return ""
+        return target.action if target else ""
+
+    def open_document(self, method: str, path: bytes) -> DocumentStream:
+        """A document for the model that a request names, of which nothing is read.
+
+        Args:
+            method: HTTP method in capitals.
+            path: `bytes` of the path as sent, with the query string.
+
+        Returns:
+            A `DocumentStream`, which is to be closed.
+
+        Raises:
+            ServingError: there is no such model, or it cannot read in pieces.
+        """
+        target = _parse_target(method, path)
+        if target is None:
+            raise _malformed(method, path)
+        held = contextlib.ExitStack()
+        _, servable = held.enter_context(self._borrow(target))
+        measure = self._metrics.time_model(target.name, target.action)
+        try:
+            return DocumentStream(target.name, servable, held.close, measure)
+        except ServingError:
+            held.close()
+            raise
+
     def is_status(self, method: str, path: bytes) -> bool:
         """Whether a request asks for the status of a model, and for nothing else.
 
@@ -167,12 +206,7 @@ class RestHandler:
         target = _parse_target(method, path)
         action = self._actions.get((method, target.action)) if target else None
         if target is None or action is None:
-            request = f"{method} {path.decode('utf-8', 'backslashreplace')}"
-            known = _ANY_TARGET.fullmatch(path)
-            raise ServingError(
-                "INVALID_ARGUMENT" if known else "NOT_FOUND",
-                f"Malformed request: {request}",
-            )
+            raise _malformed(method, path)
         if not target.name:
             raise ServingError("INVALID_ARGUMENT", "Missing model name in request.")
         return action(target, body, deadline)
@@ -256,6 +290,13 @@ class RestHandler:
 
     def _borrow(self, target: _Target) -> AbstractContextManager[tuple[int, Servable]]:
         return self._repository.borrow(target.name, target.version, target.label)
+
+
+def _malformed(method: str, path: bytes) -> ServingError:
+    request = f"{method} {path.decode('utf-8', 'backslashreplace')}"
+    known = _ANY_TARGET.fullmatch(path)
+    code = "INVALID_ARGUMENT" if known else "NOT_FOUND"
+    return ServingError(code, f"Malformed request: {request}")
 
 
 def _parse_target(method: str, path: bytes) -> _Target | None:

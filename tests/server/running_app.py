@@ -27,6 +27,9 @@ class FakeHandler:
     def identify(self, method, path):
         return "m", "predict"
 
+    def get_action(self, method, path):
+        return "predict"
+
     def is_status(self, method, path):
         return method == "GET" and path == b"/v1/models/m"
 
@@ -80,10 +83,11 @@ def running(
     api_tokens=None,
     web_view=None,
     ssl_context=None,
+    handler=None,
     **limits,
 ):
     """Runs the server; yields its port and the handler."""
-    handler = FakeHandler()
+    handler = handler or FakeHandler()
     with contextlib.ExitStack() as stack:
         pools = [stack.enter_context(ThreadPoolExecutor(n)) for n in (slots, 2)]
         admission = Admission(slots, max(slots // 2, 1), max_waiting, max_cost)

@@ -127,6 +127,86 @@ def save_everything(base_path, version=1, offset=0.0):
     return path
 
 
+class Streams(tf.Module):
+    """Reads documents in pieces, with the signatures of `export_causal_lm`.
+
+    Its state is the number of bytes and the sum of each times its position. It writes
+    a snowman of three bytes again and again, and counts to 1000
+    times `temperature` before each byte.
+    """
+
+    WRITES = "☃".encode()
+
+    @tf.function(input_signature=[spec([None], tf.string, "text")])
+    def begin(self, text):
+        return self.read(text, tf.zeros([2], tf.int64))
+
+    @tf.function(
+        input_signature=[
+            spec([None], tf.string, "text"),
+            spec([None], tf.string, "state_bytes"),
+        ]
+    )
+    def step(self, text, state_bytes):
+        return self.read(text, self.unpack(state_bytes))
+
+    @tf.function(
+        input_signature=[
+            spec([None], tf.string, "state_bytes"),
+            spec([None], tf.float32, "temperature"),
+            spec([None], tf.float32, "top_p"),
+            spec([None], tf.int32, "seed"),
+        ]
+    )
+    def generate(self, state_bytes, temperature, top_p, seed):
+        state = self.unpack(state_bytes)
+        count = tf.constant(0.0)
+        while count < 1000 * temperature[0]:
+            count += 1
+        position = state[0] + tf.cast(0 * count, tf.int64)
+        letters = tf.constant([bytes([byte]) for byte in self.WRITES])
+        letter = letters[position % len(self.WRITES), None]
+        after = self.read(letter, state)
+        return {
+            "text_bytes": letter,
+            "token_id": 1 + tf.cast(tf.io.decode_raw(letter, tf.uint8)[:, 0], tf.int32),
+            "state_bytes": after["state_bytes"],
+        }
+
+    def unpack(self, state_bytes):
+        return tf.io.decode_raw(state_bytes, tf.int64)[0]
+
+    def read(self, text, state):
+        values = tf.cast(tf.io.decode_raw(text, tf.uint8)[0], tf.int64)
+        positions = state[0] + tf.range(tf.size(values, tf.int64))
+        state += tf.stack(
+            [tf.size(values, tf.int64), tf.reduce_sum(values * positions)]
+        )
+        digits = tf.bitcast(state, tf.uint8)
+        bytes_of = tf.constant([bytes([byte]) for byte in range(256)])
+        packed = tf.strings.reduce_join(tf.gather(bytes_of, tf.cast(digits, tf.int32)))
+        return {
+            "num_tokens": tf.cast(state[:1], tf.int32),
+            "log_likelihood": -tf.cast(state[1:], tf.float32),
+            "bits_per_token": tf.constant([8.0]),
+            "state_bytes": packed[None],
+        }
+
+
+def save_streams(base_path, version=1):
+    """Saves `Streams` as a version of a model."""
+    module = Streams()
+    tf.saved_model.save(
+        module,
+        str(Path(base_path) / str(version)),
+        signatures={
+            "begin": module.begin,
+            "step": module.step,
+            "generate": module.generate,
+        },
+    )
+
+
 class Examples(tf.Module):
     """Signatures that take serialized examples with one float `x`."""
 

@@ -3,22 +3,18 @@
 import json
 import os
 import pathlib
-import re
-import shutil
-import tempfile
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_performer.extras import pip_line
+from keras_performer.export.version_folder import check_name, write_version
+from keras_performer.export.warm_up import Request, write_warm_up
 from keras_performer.models import PerformerTextClassifier
 from keras_performer.ops.backend import without_gradients
 from keras_performer.text import Tokenizer
 
-WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
 WARM_UP_LENGTHS = (0, 100, 1_000, 10_000)  # bytes of the texts of warm-up requests
 WARM_UP_IDS = (10, 100)  # lengths of the ids of warm-up requests
 
@@ -76,36 +72,13 @@ def export_classifier(
             no folder name, or the vocabularies differ.
     """
     _check(model, tokenizer, labels, name)
-    base = pathlib.Path(directory) / name
-    base.mkdir(parents=True, exist_ok=True)
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=".incomplete-", dir=base))
-    try:
-        _write_saved_model(model, tokenizer, labels, temporary)
-        _write_extra(temporary / GROUPS_FILE)
-        _write_warm_up(temporary / WARM_UP_FILE, name)
-        temporary.chmod(0o755)  # `mkdtemp` shuts out other users, so servers too
-        return _rename_to_next_version(temporary, base)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
+    def write(path: pathlib.Path) -> None:
+        _write_saved_model(model, tokenizer, labels, path)
+        _write_extra(path / GROUPS_FILE)
+        write_warm_up(path, name, _list_warm_up_requests())
 
-def versions(base: str | os.PathLike[str]) -> list[int]:
-    """Returns the versions of a model folder, in order.
-
-    Args:
-        base: Folder of one model.
-
-    Example:
-
-    >>> versions("no/such/folder")
-    []
-    """
-    base = pathlib.Path(base)
-    if not base.is_dir():
-        return []
-    names = (path.name for path in base.iterdir())
-    return sorted(int(name) for name in names if re.fullmatch("[0-9]+", name))
+    return write_version(directory, name, write)
 
 
 def _check(
@@ -125,13 +98,7 @@ def _check(
             f"tokenizer of {tokenizer.vocabulary_size} ids and a model of "
             f"{model.backbone.vocabulary_size}"
         )
-    plain = name == pathlib.PurePath(name).name and not name.startswith(".")
-    # TensorFlow looks for the variables by a pattern, in which these are no letters.
-    if not name or not plain or re.search(r"\\|\[.*\]|\0", name, re.DOTALL):
-        raise ValueError(
-            "`name` must be a plain folder name, such as 'documents', without "
-            f"backslashes and brackets. Received: name={name!r}"
-        )
+    check_name(name)
 
 
 def _write_saved_model(
@@ -240,46 +207,11 @@ def _write_extra(path: pathlib.Path) -> None:
     path.write_text(json.dumps({"max_group_bytes": MAX_GROUP_BYTES}) + "\n")
 
 
-def _write_warm_up(path: pathlib.Path, name: str) -> None:
-    try:
-        from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
-    except ImportError:
-        warnings.warn(
-            f"No warm-up requests are in the exported model {name!r}, so its first "
-            "answers take longer. They are written with the protocol of TensorFlow "
-            f"Serving: {pip_line('serving')}",
-            stacklevel=3,
-        )
-        return
-    requests: list[tuple[str, str, Any]] = [
-        (signature, "text", [("Ten bytes " * length)[:length]])
+def _list_warm_up_requests() -> list[Request]:
+    requests: list[Request] = [
+        (signature, {"text": [("Ten bytes " * length)[:length]]})
         for signature in ("serving_default", "embed")
         for length in WARM_UP_LENGTHS
     ]
-    requests += [("tokens", "token_ids", [[1] * length]) for length in WARM_UP_IDS]
-    requests += [("labels", "index", [0])]
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for signature, name_of_input, value in requests:
-            request = predict_pb2.PredictRequest()
-            request.model_spec.name = name
-            request.model_spec.signature_name = signature
-            request.inputs[name_of_input].CopyFrom(tf.make_tensor_proto(value))
-            log = prediction_log_pb2.PredictionLog(
-                predict_log=prediction_log_pb2.PredictLog(request=request)
-            )
-            writer.write(log.SerializeToString())
-
-
-def _rename_to_next_version(
-    temporary: pathlib.Path, base: pathlib.Path
-) -> pathlib.Path:
-    while True:
-        version = base / str(max(versions(base), default=0) + 1)
-        try:
-            temporary.rename(version)
-        except OSError:
-            # Another export took this version in the meantime; else it is an error.
-            if not version.exists():
-                raise
-        else:
-            return version
+    requests += [("tokens", {"token_ids": [[1] * length]}) for length in WARM_UP_IDS]
+    return [*requests, ("labels", {"index": [0]})]

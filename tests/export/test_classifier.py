@@ -11,12 +11,9 @@ import pytest
 import tensorflow as tf
 from exported_classifier import LABELS, TEXTS, classifier, expected
 
-from keras_performer.export import (
-    WARM_UP_FILE,
-    _map_by_length,
-    export_classifier,
-    versions,
-)
+from keras_performer.export import export_classifier, versions
+from keras_performer.export.classifier import _map_by_length
+from keras_performer.export.warm_up import WARM_UP_FILE
 from keras_performer.layers import HashedNgrams
 from keras_performer.models import PerformerBackbone, PerformerTextClassifier
 from keras_performer.text import ByteTokenizer
