@@ -3,10 +3,12 @@
 import dataclasses
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from small_classifier import SMALL
 from small_corpus import write_corpus
+from tolerances import assert_close
 
 from keras_performer.text import find_train_test
 from keras_performer.training import (
@@ -17,6 +19,7 @@ from keras_performer.training import (
 )
 from keras_performer.training.checkpoints.best_weights import BestWeights
 from keras_performer.training.history_file import HistoryFile
+from keras_performer.training.train_ngrams import RowAdagrad
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,28 @@ def test_without_documents_held_out_both_count_alike(settings, tmp_path):
     all_of_them = dataclasses.replace(settings, validation_fraction=0, ngram_epochs=1)
     model = train_classifier(all_of_them, tmp_path / "run", verbose=0)
     assert model.experts.powers.numpy().tolist() == [1, 1]
+
+
+def test_rows_of_a_table_are_updated_as_by_keras():
+    # Each row once in a batch: Keras sums what several texts say of a row.
+    batches = [np.array([[3, 1], [0, 5]]), np.array([[5, 2], [1, 7]])]
+    tables = []
+    for optimizer in (keras.optimizers.Adagrad(0.1), RowAdagrad(0.1)):
+        model = keras.Sequential(
+            [
+                keras.Input((2,), dtype="int32"),
+                keras.layers.Embedding(8, 3, embeddings_initializer="ones"),
+                keras.layers.Flatten(),
+                keras.layers.Dense(2, kernel_initializer="ones"),
+            ]
+        )
+        model.compile(optimizer, "mse", jit_compile=False)
+        for batch in batches:
+            model.train_on_batch(batch, batch)
+        tables.append([weight.numpy() for weight in model.weights])
+    for ours, theirs in zip(*tables, strict=True):
+        assert_close(ours, theirs, "float32")
+    assert (tables[1][0][4] == 1).all() and (tables[1][0][5] != 1).all()
 
 
 def test_too_few_buckets_are_refused_before_anything_is_written(settings, tmp_path):
