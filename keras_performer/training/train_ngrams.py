@@ -48,6 +48,7 @@ def train_ngrams(
     model: PerformerTextClassifier,
     batches: DocumentBatches,
     windows: DocumentBatches,
+    steps_per_epoch: int,
     epochs: int,
     folder: str | os.PathLike[str],
     validation_data: Any = None,
@@ -64,7 +65,8 @@ def train_ngrams(
         batches: `DocumentBatches` to train on, with a seed.
         windows: `DocumentBatches` of the same documents without a seed, in which
             features are counted.
-        epochs: Passes over the documents.
+        steps_per_epoch: Steps of an epoch, such as a pass over the documents has.
+        epochs: Number of epochs. With more than before it goes on.
         folder: Folder of the checkpoints.
         validation_data: Batches to choose the best epoch by; without them the last one
             is taken.
@@ -90,7 +92,6 @@ def train_ngrams(
         metrics=["accuracy"],
         jit_compile=False,  # XLA has no sparse gradients of the embedding
     )
-    steps_per_epoch = batches.steps_per_pass(epochs)
     history = train_steps(
         classifier,
         batches.dataset,

@@ -17,7 +17,6 @@ from keras_performer.training import (
     evaluate_classifier,
     train_classifier,
 )
-from keras_performer.training.checkpoints.best_weights import BestWeights
 from keras_performer.training.history_file import HistoryFile
 from keras_performer.training.train_ngrams import RowAdagrad
 
@@ -47,14 +46,17 @@ def test_words_tell_the_classes_after_three_epochs(complete, settings):
 
 
 def test_both_weights_are_tried_and_the_better_trained_on_all_documents(complete):
-    losses = {}
-    for weights in ("tfidf", "supervised"):
-        folder = complete.ngrams_path / "held_out" / weights
-        step = BestWeights(folder / "best.weights.h5").best()["step"]
-        rows = HistoryFile(folder / "history.csv").rows()
-        [losses[weights]] = [row["val_loss"] for row in rows if row["step"] == step]
+    histories = {
+        weights: HistoryFile(
+            complete.ngrams_path / "held_out" / weights / "history.csv"
+        ).rows()
+        for weights in ("tfidf", "supervised")
+    }
+    losses = {weights: rows[1]["val_loss"] for weights, rows in histories.items()}
+    better, other = sorted(losses, key=losses.get)
+    assert [len(histories[better]), len(histories[other])] == [3, 2]
     [final] = (complete.ngrams_path / "final").iterdir()
-    assert final.name == min(losses, key=losses.get)
+    assert final.name == better
 
 
 @pytest.mark.slow
