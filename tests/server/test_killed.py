@@ -1,4 +1,7 @@
-"""Killed at any time, the server serves the last good version when it starts again."""
+"""Killed at any time, the server serves the last good version when it starts again.
+
+KILLS=200 python -m pytest -n 0 -s tests/server/test_killed.py -m slow
+"""
 
 import contextlib
 import os
@@ -13,7 +16,7 @@ from served_models import save_everything
 
 from keras_performer.server import ServerOptions, ServerProcess, get_status, predict
 
-KILLS = 12
+KILLS = int(os.environ.get("KILLS", "12"))
 
 
 class Exporter:
@@ -75,19 +78,33 @@ def test_the_last_good_version_serves_after_every_kill(tmp_path):
         file_system_poll_wait_seconds=0.1,
         max_num_load_retries=0,
     )
-    for _ in range(KILLS):
+    started = time.monotonic()
+    with ServerProcess(options):
+        seconds_to_start = time.monotonic() - started
+    num_ready = 0
+    for number in range(KILLS):
         ended = threading.Event()
         exporting = threading.Thread(target=exporter.run, args=(ended,))
         exporting.start()
         try:
             server = ServerProcess(options)
-            threading.Timer(generator.uniform(1, 9), kill, [server]).start()
+            seconds = generator.uniform(0.1, 2 * seconds_to_start)
+            killing = threading.Timer(seconds, kill, [server])
+            good = exporter.last
+            killing.start()
             with contextlib.suppress(RuntimeError, ConnectionError), server:
+                states = get_status(server.url, "m")
+                assert max(v for v in states if states[v] == "AVAILABLE") >= good
+                num_ready += 1
                 while True:  # until it is killed, in a load or between two
-                    predict(server.url, "m", [0], signature_name="add")
+                    [answer] = predict(server.url, "m", [0], signature_name="add")
+                    assert answer in (0, 1)
+            assert server.wait(0) == -signal.SIGKILL  # and nothing else ended it
         finally:
+            killing.cancel()
             ended.set()
             exporting.join()
+        print(f"{number + 1} kills, {num_ready} of them of a server that served")
     with ServerProcess(options) as server:
         end = time.monotonic() + 20
         while get_status(server.url, "m").get(exporter.last) != "AVAILABLE":
