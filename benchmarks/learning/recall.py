@@ -12,13 +12,17 @@ Four tasks that ask for what stood before, each position exactly, at any distanc
 - `copy` and `reverse`: random tokens, a separator, and the tokens again, in their
   order or from the last to the first.
 
-Each model has two blocks of 64 features and is trained with the same number of steps.
+Each model has two blocks of 64 features and two heads, and is trained on each task with
+the same number of steps: half of them on short sequences, `recall` without fillers and
+with the most pairs, the others at the lengths, in turns. Then it is tested at each.
 Printed is the share of the answers that are right in sequences that were not seen, the
-mean over seeds, and its standard error. What was measured is kept in the JSON file: a
-rerun goes on. A task's answers are checked first by the rule that made them.
+mean over seeds, its standard error, and the processor seconds of a training. What was
+measured is kept in the JSON file: a rerun goes on. A task's answers are checked first
+by the rule that made them.
 """
 
 import argparse
+import itertools
 import json
 import math
 import pathlib
@@ -32,24 +36,23 @@ from keras_performer.models import PerformerBackbone, PerformerCausalLM
 from keras_performer.training import performer_optimizer
 
 SEPARATOR, FILLER, FIRST = 1, 2, 3  # token ids; 0 is padding
-SYMBOLS = 256  # of the tasks: keys are the first half of them, values the second
+SYMBOLS = 128  # of the tasks: keys are the first half of them, values the second
 TASKS = ("recall", "induction", "copy", "reverse")
 # Arguments of `PerformerBackbone`, by the name in the table.
 MODELS = {
     "relu": {"feature_map": "relu"},
+    "relu, d 128": {"feature_map": "relu", "hidden_dim": 128},
     "relu, window 64": {"feature_map": "relu", "exact_window": 64},
-    "relu, one exact layer": {"feature_map": "relu", "attention": ["linear", "exact"]},
+    "relu, first block exact": {"attention": ["exact", "linear"]},
+    "relu, last block exact": {"attention": ["linear", "exact"]},
     "softmax, M = 64": {"feature_map": "softmax", "num_features": 64},
     "softmax, M = 256": {"feature_map": "softmax", "num_features": 256},
-    "softmax, plain block": {
-        "feature_map": "softmax",
-        "num_features": 256,
-        "block": "plain",
-    },
+    "softmax, plain": {"feature_map": "softmax", "num_features": 256, "block": "plain"},
     "exact": {"attention": "exact"},
-    "exact, plain block": {"attention": "exact", "block": "plain"},
+    "exact, plain": {"attention": "exact", "block": "plain"},
 }
-TEST_SEQUENCES = 256
+SHORT_SHARE = 0.5  # of the steps
+TEST_SEQUENCES = 64
 
 
 def main(arguments=None):
@@ -57,19 +60,22 @@ def main(arguments=None):
     arguments = parse(arguments)
     path = arguments.output
     results = json.loads(path.read_text()) if path.exists() else {}
-    for task, length in ((t, n) for t in arguments.tasks for n in arguments.lengths):
-        for pairs in arguments.pairs if task == "recall" else [None]:
-            check(task, length, pairs)
-            for name in arguments.models:
-                shares = []
-                for seed in range(arguments.seeds):
-                    size = [length, pairs, arguments.steps, arguments.batch_size, seed]
-                    key = json.dumps([task, *size, name])
-                    if key not in results:
-                        results[key] = measure(task, *size, name, arguments)
-                        write(path, results)
-                    shares.append(results[key]["right"])
-                print(row(task, length, pairs, name, shares), flush=True)
+    for task in arguments.tasks:
+        pairs = arguments.pairs if task == "recall" else [None]
+        sizes = list(itertools.product(arguments.lengths, pairs))
+        for length, number in sizes:
+            check(task, length, number)
+        for name in arguments.models:
+            measured = []
+            for seed in range(arguments.seeds):
+                training = [arguments.steps, arguments.batch_tokens, seed]
+                key = json.dumps([task, sizes, *training, name])
+                if key not in results:
+                    results[key] = measure(task, sizes, *training, name, arguments)
+                    write(path, results)
+                measured.append(results[key])
+            for index, size in enumerate(sizes):
+                print(row(task, *size, name, index, measured), flush=True)
 
 
 def parse(arguments=None):
@@ -81,9 +87,9 @@ def parse(arguments=None):
     add("--lengths", nargs="+", type=int, default=[256])
     add("--pairs", nargs="+", type=int, default=[8, 32], help="of recall")
     add("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    add("--steps", type=int, default=1000)
-    add("--batch-size", type=int, default=32)
-    add("--learning-rate", type=float, default=3e-3)
+    add("--steps", type=int, default=1200)
+    add("--batch-tokens", type=int, default=2048)
+    add("--learning-rate", type=float, default=5e-3)
     add("--seeds", type=int, default=1)
     parsed = parser.parse_args(arguments)
     for length in parsed.lengths:
@@ -196,21 +202,25 @@ def _answer(task, row, place):
 # === Models ===
 
 
-def measure(task, length, pairs, steps, batch_size, seed, name, arguments):
-    """Trains a model and tests it: the share of right answers, and the time it took."""
+def measure(task, sizes, steps, batch_tokens, seed, name, arguments):
+    """Trains a model and tests it.
+
+    Args:
+        task: One of `TASKS`.
+        sizes: Pairs of a length and a number of pairs, which is `None` but for
+            `recall`.
+        steps: Number of batches.
+        batch_tokens: Tokens of a batch.
+        seed: Integer.
+        name: One of `MODELS`.
+        arguments: The flags.
+
+    Returns:
+        Dictionary of the shares of right answers, one for each size, and of the
+        processor seconds of the training.
+    """
     keras.utils.set_random_seed(seed)
-    backbone = PerformerBackbone(
-        vocabulary_size=FIRST + SYMBOLS + 8,
-        num_layers=2,
-        num_heads=1,
-        hidden_dim=64,
-        intermediate_dim=128,
-        dropout=0.0,
-        causal=True,
-        seed=seed,
-        **MODELS[name],
-    )
-    model = PerformerCausalLM(backbone)
+    model = make(name, seed)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
         decay_steps=math.ceil(0.9 * steps),
@@ -224,31 +234,65 @@ def measure(task, length, pairs, steps, batch_size, seed, name, arguments):
     )
     generator = np.random.default_rng(seed)
     start = time.process_time()
-    for _ in range(steps):
-        ids, is_answer = draw(task, length, pairs, batch_size, generator)
+    for step in range(steps):
+        is_short = step < SHORT_SHARE * steps
+        size = shortest(sizes) if is_short else sizes[step % len(sizes)]
+        ids, is_answer = draw(task, *size, max(batch_tokens // size[0], 1), generator)
         model.train_on_batch(ids[:, :-1], ids[:, 1:], sample_weight=is_answer)
     seconds = time.process_time() - start
-    ids, is_answer = draw(
-        task, length, pairs, TEST_SEQUENCES, np.random.default_rng(10**6 + seed)
+    generator = np.random.default_rng(10**6 + seed)
+    return {
+        "right": [share_right(model, task, *size, generator) for size in sizes],
+        "seconds": round(seconds, 1),
+    }
+
+
+def make(name, seed):
+    """A causal language model of the tasks' tokens, one of `MODELS`."""
+    size = {"hidden_dim": 64, **MODELS[name]}
+    backbone = PerformerBackbone(
+        vocabulary_size=FIRST + SYMBOLS + 8,
+        num_layers=2,
+        num_heads=2,  # with one that forgets soon and one that does not
+        intermediate_dim=2 * size["hidden_dim"],
+        dropout=0.0,
+        causal=True,
+        seed=seed,
+        **size,
     )
-    logits = [
-        model.predict_on_batch(ids[first : first + batch_size, :-1])
-        for first in range(0, len(ids), batch_size)
-    ]
-    right = np.concatenate(logits).argmax(-1) == ids[:, 1:]
-    return {"right": float(right[is_answer].mean()), "seconds": round(seconds, 1)}
+    return PerformerCausalLM(backbone)
+
+
+def shortest(sizes):
+    """The length and the number of pairs that a training begins with."""
+    length, pairs = min(sizes)
+    if pairs is None:
+        return length, None
+    most = max(pairs for _, pairs in sizes)
+    return 4 * most, most
+
+
+def share_right(model, task, length, pairs, generator):
+    """Share of the answers that are right, in sequences that were not seen."""
+    ids, is_answer = draw(task, length, pairs, TEST_SEQUENCES, generator)
+    logits = model.predict(ids[:, :-1], batch_size=8, verbose=0)
+    right = logits.argmax(-1) == ids[:, 1:]
+    return float(right[is_answer].mean())
 
 
 # === Report ===
 
 
-def row(task, length, pairs, name, shares):
+def row(task, length, pairs, name, index, measured):
     """A line of the table."""
     what = task if pairs is None else f"{task}, {pairs} pairs"
+    shares = [100 * seed["right"][index] for seed in measured]
     error = ""
     if len(shares) > 1:
-        error = f" ± {100 * np.std(shares, ddof=1) / math.sqrt(len(shares)):.1f}"
-    return f"{what:<18} {length:>6}  {name:<22} {100 * np.mean(shares):5.1f} %{error}"
+        error = f" ± {np.std(shares, ddof=1) / math.sqrt(len(shares)):.1f}"
+    seconds = np.mean([seed["seconds"] for seed in measured])
+    share = f"{np.mean(shares):.1f} %{error}"
+    return f"{what:<18} {length:>6}  {name:<24} {share:<16} {seconds:4.0f} s"
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_performer.cli import report
 from keras_performer.cli.arguments.demo import LONG_DOCUMENT
+from keras_performer.cli.output import json_output
 from keras_performer.cli.python_corpus import build_python_corpus
 from keras_performer.cli.train import settings
 from keras_performer.export import export_classifier
@@ -28,9 +29,24 @@ TIMEOUT = 600.0  # seconds for one request, of whole books on a small machine
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
+    with json_output(arguments.json) as write_json:
+        measured = _run(arguments)
+        if arguments.json:
+            write_json(measured)
+
+
+def _run(arguments: argparse.Namespace) -> dict[str, Any]:
+    print(
+        "Five steps: documents, training, accuracy, export, and a server that is asked."
+    )
     work = pathlib.Path(arguments.work_dir)
     data = arguments.data
     if data is None:
+        print(
+            "About five minutes of two quiet processor cores; some minutes more where"
+            " others compute.",
+            flush=True,
+        )
         data = work / "corpus"
         corpus = build_python_corpus(data, **DEMO_FILES)
         print(f"1. Documents: Python sources in {data}, held out by module")
@@ -45,23 +61,25 @@ def run(arguments: argparse.Namespace) -> None:
     folder = RunFolder(work / _run_name(chosen))
 
     print("2. Training", flush=True)
-    train_classifier(chosen, folder.path)
+    train_classifier(chosen, folder.path, verbose=0 if arguments.quiet else "auto")
 
     print("3. Accuracy on unseen documents", flush=True)
-    report.evaluate(folder.path)
+    measured = report.evaluate(folder.path)
 
     print("4. Export", flush=True)
     version = _export(folder, arguments.saved_models)
     print(f"   {version}")
 
     print("5. Serving and asking", flush=True)
-    _ask(version, chosen)
+    answer = _ask(version, chosen)
     print(
         "Next, a server of your own, and in another terminal a question to it:\n"
         f"  keras-performer serve --model_name={MODEL_NAME} "
         f"--model_base_path={shlex.quote(str(version.parent))}\n"
         f"  keras-performer predict --model_name={MODEL_NAME} FILE"
     )
+    run_folder, exported = str(folder.path), str(version)
+    return {"run": run_folder, **measured, "export": exported, "served": answer}
 
 
 def _run_name(chosen: ClassifierSettings) -> str:
@@ -84,7 +102,7 @@ def _export(folder: RunFolder, saved_models: str) -> pathlib.Path:
     return version
 
 
-def _ask(version: pathlib.Path, chosen: ClassifierSettings) -> None:
+def _ask(version: pathlib.Path, chosen: ClassifierSettings) -> dict[str, Any]:
     _, test = chosen.find_train_test()
     long, others = _choose(test)
     text = test.read(long).decode()
@@ -127,6 +145,13 @@ def _ask(version: pathlib.Path, chosen: ClassifierSettings) -> None:
             f"{alone['probabilities']} alone, {among_others['probabilities']} with "
             "them. This is a defect; please report it."
         )
+    return {
+        "document": test.name(long),
+        "class": truth,
+        **alone,
+        "latency_ms": latency * 1000,
+        "server_peak_bytes": memory,
+    }
 
 
 def _choose(documents: Documents) -> tuple[int, list[int]]:

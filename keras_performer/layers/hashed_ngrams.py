@@ -27,8 +27,9 @@ class HashedNgrams(keras.layers.Layer):
     A feature that occurs c times in a sequence has the weight `(1 + log(c)) * idf`,
     with `idf = log((1 + N) / (1 + n)) + 1` where n of N sequences have it (as in
     scikit-learn's `TfidfVectorizer(sublinear_tf=True, smooth_idf=True)`); the weights
-    of a sequence have the Euclidean norm `scale`. Features become numbers of buckets by
-    a hash ("feature hashing", arXiv 0902.2206): two of them may share one.
+    of a sequence have the Euclidean norm `scale`. `adapt` can also weigh features by
+    what they tell of given classes. Features become numbers of buckets by a hash
+    ("feature hashing", arXiv 0902.2206): two of them may share one.
 
     The output has a place for each occurrence of a feature, and its weight at the first
     of them; at others it is 0. Places that are not needed have bucket 0, of which one
@@ -96,8 +97,8 @@ class HashedNgrams(keras.layers.Layer):
         self._seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, token_ids_shape):
-        self.inverse_frequencies = self.add_weight(
-            name="inverse_frequencies",
+        self.feature_weights = self.add_weight(
+            name="feature_weights",
             shape=(self.num_buckets,),
             initializer="ones",
             dtype="float32",
@@ -110,7 +111,7 @@ class HashedNgrams(keras.layers.Layer):
         is_feature = ops.logical_and(counts > 0, buckets > 0)
         repeats = ops.cast(ops.maximum(counts, 1), "float32")
         weights = 1.0 + ops.log(repeats)
-        weights = weights * ops.take(self.inverse_frequencies, buckets)
+        weights = weights * ops.take(self.feature_weights, buckets)
         weights = ops.where(is_feature, weights, 0.0)
         squares = ops.sum(ops.square(weights), axis=1, keepdims=True)
         weights = weights * self.scale * ops.rsqrt(ops.maximum(squares, 1e-9))
@@ -122,27 +123,49 @@ class HashedNgrams(keras.layers.Layer):
         is_bias = ops.logical_and(counts > 0, buckets == 0)
         return buckets, ops.where(is_bias, 1.0, weights)
 
-    def adapt(self, batches):
-        """Counts in how many sequences each feature is, and sets the weights by it.
+    def adapt(self, batches, num_classes=None):
+        """Counts in how many sequences each feature is, and sets its weight by it.
+
+        Without classes the weight is idf. With them it is `idf * sqrt(s)`, where s is
+        the standard deviation over the classes of `log((n_c + 1) / (N_c + 2))`, and n_c
+        of the N_c sequences of class c have the feature. What is as frequent in all
+        classes, or hardly ever there, then weighs little: the log-count ratios of
+        "Baselines and Bigrams" (Wang and Manning, ACL 2012), for more than two classes.
+        It is better for few classes with many documents (opinions in reviews), and
+        worse where the words that part the classes in training are not those of other
+        documents (the names in an author's books).
 
         Args:
-            batches: Iterable of token ids of shape (B, T).
+            batches: Iterable of token ids of shape (B, T); with `num_classes`, of pairs
+                of token ids and labels, integers of shape (B,).
+            num_classes: Number of classes, or `None`.
         """
-        frequencies, number = 0, 0
-        for token_ids in batches:
+        width = num_classes or 1
+        # Of each bucket and class, in how many sequences the bucket is.
+        found = ops.zeros((self.num_buckets, width), "float32")
+        sizes = ops.zeros((width,), "float32")
+        for batch in batches:
+            token_ids, labels = (batch, None) if num_classes is None else batch
             token_ids = ops.convert_to_tensor(token_ids)
             if not self.built:
                 self.build(token_ids.shape)
+            if labels is None:
+                labels = ops.zeros(ops.shape(token_ids)[:1], "int32")
+            classes = ops.one_hot(labels, width, dtype="float32")  # (B, C)
             buckets, counts = self._count(token_ids)
-            found = ops.segment_sum(
-                ops.reshape(ops.cast(counts > 0, "float32"), (-1,)),
+            is_there = ops.cast(counts > 0, "float32")[..., None] * classes[:, None]
+            found += ops.segment_sum(
+                ops.reshape(is_there, (-1, width)),
                 ops.reshape(buckets, (-1,)),
                 num_segments=self.num_buckets,
             )
-            frequencies, number = frequencies + found, number + token_ids.shape[0]
-        self.inverse_frequencies.assign(
-            ops.log((1.0 + number) / (1.0 + frequencies)) + 1.0
-        )
+            sizes += ops.sum(classes, axis=0)
+        number, frequencies = ops.sum(sizes), ops.sum(found, axis=1)
+        weights = ops.log((1.0 + number) / (1.0 + frequencies)) + 1.0
+        if num_classes is not None:
+            spread = ops.std(ops.log((found + 1.0) / (sizes + 2.0)), axis=1)
+            weights = weights * ops.sqrt(spread)
+        self.feature_weights.assign(weights)
 
     def _count(self, token_ids):
         """All features in order, and how often each occurs.

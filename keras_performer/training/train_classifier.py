@@ -56,9 +56,10 @@ def train_classifier(
     model. Keras's global random seed is set from the settings.
 
     The n-grams come first, then the encoder, both on the documents that are not held
-    out; those that are say how much each of the two counts (`fit_expert_powers`). Then
-    the n-grams are trained once more on all documents. Without documents held out both
-    count alike.
+    out; those that are say which weights the features of the n-grams have (TF-IDF, or
+    supervised ones, see `HashedNgrams.adapt`), and how much n-grams and encoder count
+    (`fit_expert_powers`). Then the n-grams are trained once more on all documents.
+    Without documents held out both count alike, and the weights are TF-IDF.
 
     An epoch is a number of steps, the same for each: as many as a pass over the
     documents has on average, rounded up. With more `epochs` than before, the same
@@ -107,13 +108,15 @@ def train_classifier(
         held_out = _TokenizedDocuments(validation, tokenizer)
         validation_data = training.batches(held_out, seed=None).dataset()
         validation_data = validation_data.map(lambda ids, labels, owners: (ids, labels))
-    if model.ngrams is not None:
-        training.train_ngrams(train_tokens, validation_data)
+    if model.ngrams is not None and validation is None:
+        training.train_ngrams(train_tokens)
+    elif model.ngrams is not None:
+        supervised = training.choose_ngrams(train_tokens, validation_data)
     training.train_encoder(train_tokens, validation_data)
     if model.ngrams is not None and validation is not None:
         training.fit_powers(held_out)
         # They have not seen the documents that were held out, and it takes seconds.
-        training.train_ngrams(_TokenizedDocuments(everything, tokenizer), None)
+        training.train_ngrams(_TokenizedDocuments(everything, tokenizer), supervised)
     folder.save_model(model)
     return model
 
@@ -139,25 +142,57 @@ class _Training:
     verbose: int | str
     tensorboard: bool
 
-    def train_ngrams(
+    def choose_ngrams(
         self, documents: _TokenizedDocuments, validation_data: Any
-    ) -> None:
-        """Trains the n-grams; without validation data, on all documents."""
-        is_final = validation_data is None
-        _say(self.verbose, f"Training n-grams on {len(documents)} documents")
+    ) -> bool:
+        """Trains n-grams with both weights of features, and keeps the better.
+
+        Returns:
+            Whether those are the supervised ones.
+        """
+        losses = {
+            supervised: self.train_ngrams(documents, supervised, validation_data)
+            for supervised in (False, True)
+        }
+        if losses[True] < losses[False]:
+            return True
+        self.train_ngrams(documents, False, validation_data)  # that is: loads them
+        return False
+
+    def train_ngrams(
+        self,
+        documents: _TokenizedDocuments,
+        supervised: bool = False,
+        validation_data: Any = None,
+    ) -> float:
+        """Trains the n-grams; without validation data, on all documents.
+
+        Returns:
+            The loss of the validation, or of the training.
+        """
+        weights = "supervised" if supervised else "tfidf"
+        part, prefix = "held_out", "val_"
+        if validation_data is None:
+            part, prefix = "final", ""
         start = time.monotonic()
-        accuracy = train_ngrams(
+        row = train_ngrams(
             self.model,
             self.batches(documents, self.settings.seed, BATCH_FACTOR),
             self.batches(documents, None, BATCH_FACTOR),
             self.settings.ngram_epochs,
-            self.folder.ngrams_path / ("final" if is_final else "held_out"),
+            self.folder.ngrams_path / part / weights,
             validation_data,
             self.settings.monitor,
+            supervised,
         )
-        where = "in training" if is_final else "on documents held out"
-        seconds = time.monotonic() - start
-        _say(self.verbose, f"  accuracy {accuracy:.4f} {where}, {seconds:.0f} s")
+        loss, accuracy = row[f"{prefix}loss"], row[f"{prefix}accuracy"]
+        _say(
+            self.verbose,
+            f"N-grams ({weights} weights, {len(documents)} documents): accuracy "
+            f"{accuracy:.4f} {'in training' if part == 'final' else 'on held-out'}, "
+            f"loss {loss:.4f}, {time.monotonic() - start:.0f} s",
+        )
+        return loss
 
     def train_encoder(
         self, documents: _TokenizedDocuments, validation_data: Any

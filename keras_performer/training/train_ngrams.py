@@ -26,7 +26,8 @@ def train_ngrams(
     folder: str | os.PathLike[str],
     validation_data: Any = None,
     monitor: str = "accuracy",
-) -> float:
+    supervised: bool = False,
+) -> dict[str, Any]:
     """Trains the `ngram_classifier` of a model by Adagrad, from weights of zero.
 
     Adagrad gives rare features, which few batches have, larger steps than frequent
@@ -42,13 +43,19 @@ def train_ngrams(
         validation_data: Batches to choose the best epoch by; without them the last one
             is taken.
         monitor: `"accuracy"` or `"loss"` of the validation.
+        supervised: Whether features are weighted by what they tell of the classes
+            too, as `HashedNgrams.adapt` does with classes.
 
     Returns:
-        The accuracy that it reached: on the validation data if there are any, else on
-        the training batches of the last epoch.
+        The row of the history whose weights the model has: with `"val_loss"` and
+        `"val_accuracy"` if there are validation data.
     """
     classifier = model.ngram_classifier
-    model.ngrams.adapt(ids for ids, *_ in windows.dataset())
+    if supervised:
+        pairs = ((ids, labels) for ids, labels, _ in windows.dataset())
+        model.ngrams.adapt(pairs, num_classes=classifier.output_shape[-1])
+    else:
+        model.ngrams.adapt(ids for ids, *_ in windows.dataset())
     table = classifier.get_layer("ngram_logits").embeddings
     table.assign(keras.ops.zeros_like(table))
     classifier.compile(
@@ -70,8 +77,8 @@ def train_ngrams(
         verbose=0,
     )
     if validation_data is None:
-        return history[-1]["accuracy"]
+        return history[-1]
     best = BestWeights(pathlib.Path(folder) / "best.weights.h5")
     best.load(classifier)
     step = best.best()["step"]
-    return next(row["val_accuracy"] for row in history if row["step"] == step)
+    return next(row for row in history if row["step"] == step)

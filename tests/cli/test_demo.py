@@ -1,5 +1,6 @@
 """The demo, small: on given documents, twice, and with other settings."""
 
+import json
 import pathlib
 
 import pytest
@@ -40,9 +41,13 @@ def test_the_demo_on_given_documents(tmp_path, capsys, monkeypatch):
     assert "in a batch with 3 others" in first
     assert not set("\r\b\x1b") & set(first)  # a log has no bar redrawn in it
 
-    assert command_line.main([*demo, "--epochs", "3"]) == 0
-    again = capsys.readouterr().out
-    assert "Trained before" in again
+    assert command_line.main([*demo, "--epochs", "3", "--json"]) == 0
+    again = capsys.readouterr()
+    assert "Trained before" in again.err
+    measured = json.loads(again.out)
+    assert measured["served"]["label"] == measured["served"]["class"] == "sea"
+    assert measured["performer"]["num_documents"] == 9
+    assert pathlib.Path(measured["export"]).is_dir()
     versions = pathlib.Path("saved_models/documents")
     assert [path.name for path in versions.iterdir()] == ["1"]
 

@@ -75,6 +75,22 @@ def test_weights_are_tf_idf_of_norm_scale():
 
 
 @pytest.mark.backends
+def test_with_classes_features_weigh_what_they_tell_of_them():
+    texts, classes = [[1], [1, 2], [2, 1], [3]], [0, 0, 1, 1]
+    batch = np.array([ids + [0] * (2 - len(ids)) for ids in texts])
+    layer, plain = made(), made()
+    layer.adapt([(batch[:3], classes[:3]), (batch[3:], classes[3:])], num_classes=2)
+    plain.adapt([batch])
+    for token in (1, 2, 3):
+        n = [sum(token in ids for ids in texts[i : i + 2]) for i in (0, 2)]
+        spread = np.std(np.log([(n[0] + 1) / 4, (n[1] + 1) / 4]))
+        buckets = [*row_weights(plain, [token])[0]]
+        expected = ops.take(plain.feature_weights, buckets) * spread**0.5
+        assert_close(ops.take(layer.feature_weights, buckets), expected, "float32")
+    assert not any(row_weights(layer, [2])[0].values()), "of both classes alike"
+
+
+@pytest.mark.backends
 def test_the_same_features_have_the_same_buckets_anywhere():
     layer = made()
     found = {}

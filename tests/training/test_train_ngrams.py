@@ -15,6 +15,8 @@ from keras_performer.training import (
     evaluate_classifier,
     train_classifier,
 )
+from keras_performer.training.checkpoints.best_weights import BestWeights
+from keras_performer.training.history_file import HistoryFile
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +43,15 @@ def test_words_tell_the_classes_after_three_epochs(complete, settings):
     assert model.experts.powers.numpy()[0] > 0
 
 
-def test_ngrams_are_trained_twice(complete):
-    names = sorted(path.name for path in complete.ngrams_path.iterdir())
-    assert names == ["final", "held_out"]
+def test_both_weights_are_tried_and_the_better_trained_on_all_documents(complete):
+    losses = {}
+    for weights in ("tfidf", "supervised"):
+        folder = complete.ngrams_path / "held_out" / weights
+        step = BestWeights(folder / "best.weights.h5").best()["step"]
+        rows = HistoryFile(folder / "history.csv").rows()
+        [losses[weights]] = [row["val_loss"] for row in rows if row["step"] == step]
+    [final] = (complete.ngrams_path / "final").iterdir()
+    assert final.name == min(losses, key=losses.get)
 
 
 @pytest.mark.slow

@@ -2,7 +2,11 @@
 
 from typing import Any
 
-from keras_performer.cli.arguments.flags import Commands, HelpFormatter
+from keras_performer.cli.arguments.flags import (
+    Commands,
+    HelpFormatter,
+    add_json_flag,
+)
 from keras_performer.cli.arguments.train import add_settings
 
 LONG_DOCUMENT = 60_000
@@ -31,5 +35,11 @@ def add_parser(commands: Commands, summary: str) -> None:
     )
     parser.add_argument(
         "--saved-models", default="saved_models", help="folder of all models"
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="show no progress of the training"
+    )
+    add_json_flag(
+        parser, "the accuracies, and the server's answer, as one JSON document"
     )
     add_settings(parser, **DEMO_SETTINGS)
