@@ -6,6 +6,12 @@ Two servers of this machine, one that joins requests into batches and one that d
 not, take turns. Clients send one short text after the other; with `--long-clients`
 others send long ones beside them. Each answer is compared with the one that its text
 gets alone; one that is wrong or missing ends the program without figures.
+
+    python -m benchmarks.serving_load saved_models/documents --minutes 10
+
+A server as it is by default, but without a time limit, and clients that each send one
+text after the other, of 100 bytes to 1 MB, ten times as long a third as often; answers
+that are wrong or missing are counted. The table goes into `benchmarks/README.md`.
 """
 
 import argparse
@@ -14,6 +20,8 @@ import contextlib
 import json
 import os
 import pathlib
+import random
+import re
 import statistics
 import time
 from urllib.parse import urlsplit
@@ -23,13 +31,18 @@ from keras_performer.server import ServerOptions, ServerProcess
 BATCHING = pathlib.Path(__file__).parents[1] / "serving" / "batching.config"
 TOLERANCE = 1e-6  # of a probability
 NUM_TEXTS = 32
+MIXED_LENGTHS = tuple(round(100 * 10 ** (power / 3)) for power in range(13))
+README = pathlib.Path(__file__).with_name("README.md")
+TABLE = re.compile(r"(?<=<!-- mixed load -->\n).*?(?=<!-- end -->)", re.DOTALL)
 WORDS = "it was the best of times and the worst of a dark and stormy night "
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=pathlib.Path, help="folder of a model")
-    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--clients", type=int, help="16, with --minutes 8")
+    parser.add_argument("--minutes", type=float, help="of texts of mixed lengths")
+    parser.add_argument("--intra-op-parallelism", type=int, default=0)
     parser.add_argument("--requests", type=int, default=50, help="of each client")
     parser.add_argument("--text-bytes", type=int, default=200)
     parser.add_argument("--long-clients", type=int, default=0)
@@ -38,12 +51,16 @@ def main():
     parser.add_argument("--seconds", type=float, default=300, help="limit of a round")
     parser.add_argument("--batching-parameters-file", default=str(BATCHING))
     arguments = parser.parse_args()
-    common = {
-        "model_name": arguments.model.name,
-        "model_base_path": str(arguments.model.resolve()),
-        "rest_api_port": 0,
-        "rest_api_timeout_in_ms": 0,
-    }
+    if arguments.minutes:
+        run_mixed_load(arguments)
+    else:
+        compare_batches(arguments)
+
+
+def compare_batches(arguments):
+    """Short texts, one by one and in batches."""
+    arguments.clients = arguments.clients or 16
+    common = make_options(arguments)
     batching = {
         "enable_batching": True,
         "batching_parameters_file": arguments.batching_parameters_file,
@@ -68,6 +85,124 @@ def main():
     print(f"in batches / one by one: {ratio:.2f} requests in a processor second")
 
 
+def make_options(arguments):
+    return {
+        "model_name": arguments.model.name,
+        "model_base_path": str(arguments.model.resolve()),
+        "rest_api_port": 0,
+        "rest_api_timeout_in_ms": 0,
+        "tensorflow_intra_op_parallelism": arguments.intra_op_parallelism,
+    }
+
+
+def run_mixed_load(arguments):
+    """Texts of all lengths to one server; writes the table."""
+    arguments.clients = arguments.clients or 8
+    with ServerProcess(ServerOptions(**make_options(arguments))) as server:
+        at_rest, start = server.peak_memory(), read_processor_seconds(server.pid)
+        load = MixedLoad(arguments, server.url)
+        before = read_processor_seconds(server.pid)
+        seconds = asyncio.run(load.run(server.url, 60 * arguments.minutes))
+        used = read_processor_seconds(server.pid) - before
+        peak = server.peak_memory()
+    rate, per_second, per_processor_second = (
+        load.num_answers / seconds,
+        load.num_bytes / seconds / 1e3,
+        load.num_bytes / used / 1e3,
+    )
+    summary = (
+        f"{arguments.clients} clients, {arguments.minutes:g} minutes: "
+        f"{load.num_answers} answers, {load.num_wrong} wrong, {load.num_lost} lost;\n"
+        f"{rate:.1f} in a second, {per_second:.0f} kB of text in a second and "
+        f"{per_processor_second:.0f} in one of processor time;\n"
+        f"at most {peak / 2**20:.0f} MiB, {at_rest / 2**20:.0f} MiB after a start of "
+        f"{start:.1f} s of processor time."
+    )
+    lines = [
+        summary,
+        "",
+        "| bytes of a text | answers | p50 | p99 |",
+        "|---|---|---|---|",
+        *load.describe(),
+    ]
+    table = "\n".join(lines)
+    print(table)
+    page = README.read_text(encoding="utf-8")
+    README.write_text(TABLE.sub(lambda _: f"\n{table}\n\n", page), encoding="utf-8")
+
+
+class MixedLoad:
+    """Clients that send texts of all lengths.
+
+    Args:
+        arguments: as of the command line.
+        url: of the server, which is first asked what each text gets alone.
+    """
+
+    def __init__(self, arguments, url):
+        self._num_clients = arguments.clients
+        self._requests = [
+            make_request(arguments.model.name, number, length)
+            for number, length in enumerate(MIXED_LENGTHS)
+        ]
+        self._waits = {length: [] for length in MIXED_LENGTHS}
+        self.num_wrong = self.num_lost = 0
+        self._expected = asyncio.run(ask_alone(url, self._requests))
+
+    @property
+    def num_answers(self):
+        return sum(map(len, self._waits.values()))
+
+    @property
+    def num_bytes(self):
+        return sum(length * len(waits) for length, waits in self._waits.items())
+
+    async def run(self, url, seconds):
+        """Sends for so long; returns the seconds until the last answer."""
+        started = time.perf_counter()
+        await asyncio.gather(
+            *(
+                self._send(url, random.Random(client), started + seconds)
+                for client in range(self._num_clients)
+            )
+        )
+        return time.perf_counter() - started
+
+    async def _send(self, url, generator, end):
+        weights = [length**-0.5 for length in MIXED_LENGTHS]
+        while time.perf_counter() < end:
+            try:
+                async with connect(url) as ask:
+                    while time.perf_counter() < end:
+                        [index] = generator.choices(range(len(weights)), weights)
+                        await self._send_one(ask, index)
+            except (NoAnswerError, ConnectionError, EOFError) as error:
+                print(f"Lost: {error}", flush=True)
+                self.num_lost += 1
+                await asyncio.sleep(1)
+
+    async def _send_one(self, ask, index):
+        started = time.perf_counter()
+        answer = await ask(self._requests[index])
+        self._waits[MIXED_LENGTHS[index]].append(time.perf_counter() - started)
+        if not is_equal(answer, self._expected[index]):
+            print(f"Wrong: {answer}, alone {self._expected[index]}", flush=True)
+            self.num_wrong += 1
+
+    def describe(self):
+        """Rows of the table: three lengths, a power of ten, in each."""
+        for start in range(0, len(MIXED_LENGTHS), 3):
+            lengths = MIXED_LENGTHS[start : start + 3]
+            waits = [wait for length in lengths for wait in self._waits[length]]
+            span = f"{lengths[0]:,}" + (f" to {lengths[-1]:,}" if lengths[1:] else "")
+            p50, p99 = describe(waits).removeprefix("p50 ").split(", p99 ")
+            yield f"| {span} | {len(waits)} | {p50} | {p99} |"
+
+
+class NoAnswerError(RuntimeError):
+    """The server refused a request."""
+
+
 class Load:
     """The clients of one run.
 
@@ -78,13 +213,13 @@ class Load:
 
     def __init__(self, arguments, url):
         self._arguments = arguments
-        self._target = f"/v1/models/{arguments.model.name}:predict"
+        name = arguments.model.name
         self._requests = [
-            self._make_request(number, arguments.text_bytes)
+            make_request(name, number, arguments.text_bytes)
             for number in range(NUM_TEXTS)
         ]
-        self._long_request = self._make_request(0, arguments.long_bytes)
-        self._expected = asyncio.run(self._ask_alone(url))
+        self._long_request = make_request(name, 0, arguments.long_bytes)
+        self._expected = asyncio.run(ask_alone(url, self._requests))
 
     def run(self, name, server):
         """Prints a line for one run; returns the requests in a processor second.
@@ -107,16 +242,6 @@ class Load:
         print(f"; long: {describe(long_waits)}" if long_waits else "", flush=True)
         return rate
 
-    def _make_request(self, number, num_bytes):
-        text = (WORDS[number:] + WORDS * (num_bytes // len(WORDS) + 1))[:num_bytes]
-        body = json.dumps({"instances": [text]}).encode()
-        head = f"POST {self._target} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}"
-        return head.encode() + b"\r\n\r\n" + body
-
-    async def _ask_alone(self, url):
-        async with connect(url) as ask:
-            return [await ask(request) for request in self._requests]
-
     async def _run(self, url):
         waits, long_waits, ended = [], [], asyncio.Event()
 
@@ -134,7 +259,9 @@ class Load:
                     started = time.perf_counter()
                     answer = await ask(self._requests[index])
                     waits.append(time.perf_counter() - started)
-                    self._check(answer, self._expected[index])
+                    if not is_equal(answer, self._expected[index]):
+                        expected = self._expected[index]
+                        raise SystemExit(f"Wrong answer: {answer}, alone {expected}")
 
         long_clients = [
             asyncio.ensure_future(send_long())
@@ -149,13 +276,28 @@ class Load:
         await asyncio.gather(*long_clients)
         return seconds, waits, long_waits
 
-    def _check(self, answer, expected):
-        [row], [expected_row] = answer["predictions"], expected["predictions"]
-        for one, other in zip(
-            row["probabilities"], expected_row["probabilities"], strict=True
-        ):
-            if not abs(one - other) <= TOLERANCE:
-                raise SystemExit(f"Wrong answer: {row}, alone {expected_row}")
+
+def make_request(model_name, number, num_bytes):
+    """The bytes of a request."""
+    text = (WORDS[number:] + WORDS * (num_bytes // len(WORDS) + 1))[:num_bytes]
+    body = json.dumps({"instances": [text]}).encode()
+    head = (
+        f"POST /v1/models/{model_name}:predict HTTP/1.1\r\nHost: h\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def ask_alone(url, requests):
+    """The answer of each of the requests, one after the other."""
+    async with connect(url) as ask:
+        return [await ask(request) for request in requests]
+
+
+def is_equal(answer, expected):
+    [row], [expected_row] = answer["predictions"], expected["predictions"]
+    pairs = zip(row["probabilities"], expected_row["probabilities"], strict=True)
+    return all(abs(one - other) <= TOLERANCE for one, other in pairs)
 
 
 @contextlib.asynccontextmanager
@@ -170,7 +312,7 @@ async def connect(url):
         length = int(head.split("content-length: ")[1].split("\r\n")[0])
         body = await reader.readexactly(length)
         if head.split()[1] != "200":
-            raise SystemExit(f"No answer: {body.decode()}")
+            raise NoAnswerError(body.decode())
         return json.loads(body)
 
     try:

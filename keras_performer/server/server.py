@@ -38,7 +38,7 @@ from keras_performer.server.servable import Servable
 from keras_performer.server.server_options import ServerOptions
 from keras_performer.server.serving_error import ServingError
 from keras_performer.server.ssl_config import read_ssl_config
-from keras_performer.server.thread_pools import make_session_config
+from keras_performer.server.thread_pools import count_op_threads, make_session_config
 from keras_performer.server.warmup import warm_up
 from keras_performer.server.web_view import WebView
 
@@ -240,7 +240,7 @@ def _add_gauges(
 def _get_loader(options: ServerOptions, metrics: Metrics) -> Callable[[Path], Servable]:
     parallelism = options.tensorflow_session_parallelism
     config = make_session_config(
-        options.tensorflow_intra_op_parallelism or parallelism,
+        options.tensorflow_intra_op_parallelism or parallelism or count_op_threads(),
         options.tensorflow_inter_op_parallelism or parallelism or 16,
     )
 

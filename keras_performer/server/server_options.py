@@ -129,7 +129,8 @@ class ServerOptions:
         tensorflow_session_parallelism: threads for one op, and ops computed at a time,
             where the two below are not given. 0 leaves the choice.
         tensorflow_intra_op_parallelism: threads that work on one op. 0 takes one for
-            each processor.
+            each four processors, at least one, so that short requests need not wait
+            behind the ops of long ones; more are faster where few long requests come.
         tensorflow_inter_op_parallelism: ops computed at a time by one version of a
             model. 0 takes 16, so that long requests leave threads to short ones.
 

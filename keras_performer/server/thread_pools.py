@@ -22,6 +22,18 @@ SHORT_POOL, LONG_POOL = 0, 1  # as of `tf.compat.v1.RunOptions.inter_op_thread_p
 _NICENESS = 10  # a tenth of the share of others that want a processor too
 
 
+def count_op_threads() -> int:
+    """Threads to work on one op, where short requests meet long ones.
+
+    What an op leaves to other threads waits there behind what the ops of long requests
+    leave to them. Where each op keeps to its thread, the operating system decides.
+
+    Returns:
+        One for each four processors, and at least one.
+    """
+    return max((os.cpu_count() or 1) // 4, 1)
+
+
 def make_session_config(
     intra_op_parallelism: int = 0, inter_op_parallelism: int = 16
 ) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from keras_performer.server.request_cost import LONG
 from keras_performer.server.servable import Servable
 from keras_performer.server.serving_error import ServingError
-from keras_performer.server.thread_pools import make_session_config
+from keras_performer.server.thread_pools import count_op_threads, make_session_config
 
 
 def nice_threads():
@@ -35,6 +35,14 @@ def test_the_ops_of_all_requests_have_threads_of_their_own():
     pools = config.session_inter_op_thread_pool
     assert [pool.num_threads for pool in pools] == [5, 5]
     assert [bool(pool.global_name) for pool in pools] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("processors", "threads"), [(None, 1), (2, 1), (7, 1), (32, 8)]
+)
+def test_an_op_has_few_threads(monkeypatch, processors, threads):
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    assert count_op_threads() == threads
 
 
 def test_long_requests_keep_their_time_limit(everything_path):

@@ -65,7 +65,7 @@ HELP = {
     "tensorflow_session_parallelism": "threads for one op, and ops computed at a time, "
     "where the two below are not given",
     "tensorflow_intra_op_parallelism": "threads that work on one op; 0: one for each "
-    "processor",
+    "four processors, so that short requests do not wait for the ops of long ones",
     "tensorflow_inter_op_parallelism": "ops computed at a time by one version of a "
     "model; 0: 16, so that long requests leave threads to short ones",
 }
