@@ -85,7 +85,7 @@ class ClassifierSettings:
     redraw_interval: int = 100
     validation_fraction: float = 0.1
     monitor: str = "accuracy"
-    ngram_buckets: int = 2**19
+    ngram_buckets: int = 2**20
     ngram_epochs: int = 5
     max_bytes: int = MAX_BYTES
     seed: int = 0

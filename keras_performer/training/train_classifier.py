@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 import time
 import warnings
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ from keras_performer.training.train_steps import train_steps
 
 UNKNOWN_SHARE = 0.02  # of the bytes of words; above, `train_classifier` warns
 SAMPLED_DOCUMENTS, SAMPLED_BYTES = 200, 50_000  # to measure that share
+CHOOSING_EPOCHS = 2  # of the n-grams, after which the better weights are known
 CHECKPOINT_EVERY = 100  # steps: half a minute to some minutes
 
 
@@ -145,54 +147,62 @@ class _Training:
     def choose_ngrams(
         self, documents: _TokenizedDocuments, validation_data: Any
     ) -> bool:
-        """Trains n-grams with both weights of features, and keeps the better.
+        """Trains n-grams with both weights of features, and goes on with the better.
 
         Returns:
             Whether those are the supervised ones.
         """
-        losses = {
-            supervised: self.train_ngrams(documents, supervised, validation_data)
-            for supervised in (False, True)
-        }
-        if losses[True] < losses[False]:
-            return True
-        self.train_ngrams(documents, False, validation_data)  # that is: loads them
-        return False
+        epochs = min(CHOOSING_EPOCHS, self.settings.ngram_epochs)
+        losses = {}
+        for supervised in (False, True):
+            path = self._ngrams_folder("held_out", supervised) / "history.csv"
+            # More epochs are there where this training went on, and was killed.
+            if len(HistoryFile(path).rows()) < epochs:
+                self.train_ngrams(documents, supervised, validation_data, epochs)
+            losses[supervised] = HistoryFile(path).rows()[epochs - 1]["val_loss"]
+        supervised = losses[True] < losses[False]
+        self.train_ngrams(documents, supervised, validation_data)
+        return supervised
 
     def train_ngrams(
         self,
         documents: _TokenizedDocuments,
         supervised: bool = False,
         validation_data: Any = None,
-    ) -> float:
-        """Trains the n-grams; without validation data, on all documents.
+        epochs: int | None = None,
+    ) -> None:
+        """Trains the n-grams, on all documents where there are no validation data.
 
-        Returns:
-            The loss of the validation, or of the training.
+        Of the weights of features, `supervised` says which; of the `epochs`, the
+        settings, unless fewer are passed.
         """
-        weights = "supervised" if supervised else "tfidf"
-        part, prefix = "held_out", "val_"
-        if validation_data is None:
-            part, prefix = "final", ""
+        part, prefix = (
+            ("final", "") if validation_data is None else ("held_out", "val_")
+        )
         start = time.monotonic()
+        batches = self.batches(documents, self.settings.seed, BATCH_FACTOR)
         row = train_ngrams(
             self.model,
-            self.batches(documents, self.settings.seed, BATCH_FACTOR),
+            batches,
             self.batches(documents, None, BATCH_FACTOR),
-            self.settings.ngram_epochs,
-            self.folder.ngrams_path / part / weights,
+            batches.steps_per_pass(self.settings.ngram_epochs),
+            epochs or self.settings.ngram_epochs,
+            self._ngrams_folder(part, supervised),
             validation_data,
             self.settings.monitor,
             supervised,
         )
-        loss, accuracy = row[f"{prefix}loss"], row[f"{prefix}accuracy"]
         _say(
             self.verbose,
-            f"N-grams ({weights} weights, {len(documents)} documents): accuracy "
-            f"{accuracy:.4f} {'in training' if part == 'final' else 'on held-out'}, "
-            f"loss {loss:.4f}, {time.monotonic() - start:.0f} s",
+            f"N-grams, {'supervised' if supervised else 'TF-IDF'} weights, "
+            f"{len(documents)} documents: accuracy {row[f'{prefix}accuracy']:.4f} "
+            f"{'in training' if part == 'final' else 'on held-out'}, loss "
+            f"{row[f'{prefix}loss']:.4f}, {time.monotonic() - start:.0f} s",
         )
-        return loss
+
+    def _ngrams_folder(self, part: str, supervised: bool) -> pathlib.Path:
+        weights = "supervised" if supervised else "tfidf"
+        return self.folder.ngrams_path / part / weights
 
     def train_encoder(
         self, documents: _TokenizedDocuments, validation_data: Any

@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_performer.models import PerformerTextClassifier
 from keras_performer.text import DocumentBatches
@@ -18,10 +19,36 @@ LEARNING_RATE = 0.1
 BATCH_FACTOR = 4  # a batch has as many times the tokens of one of the encoder
 
 
+class RowAdagrad(keras.optimizers.Adagrad):
+    """Adagrad that touches no more of a table than the rows that a batch used.
+
+    Keras's computes with all rows of a table in each step, which for half a million
+    buckets takes longer than the batch. Of a feature that several texts of a batch
+    have, each text makes a step of its own.
+    """
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Updates a variable, of TensorFlow's where the backend is, by its gradient."""
+        if not isinstance(gradient, tf.IndexedSlices):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        is_used = tf.reduce_any(gradient.values != 0, axis=-1)
+        accumulator = self._accumulators[self._get_variable_index(variable)]
+        tf.raw_ops.ResourceSparseApplyAdagradV2(
+            var=variable.handle,
+            accum=accumulator.value.handle,
+            lr=tf.cast(learning_rate, variable.dtype),
+            epsilon=tf.cast(self.epsilon, variable.dtype),
+            grad=tf.boolean_mask(gradient.values, is_used),
+            indices=tf.boolean_mask(gradient.indices, is_used),
+        )
+
+
 def train_ngrams(
     model: PerformerTextClassifier,
     batches: DocumentBatches,
     windows: DocumentBatches,
+    steps_per_epoch: int,
     epochs: int,
     folder: str | os.PathLike[str],
     validation_data: Any = None,
@@ -38,7 +65,8 @@ def train_ngrams(
         batches: `DocumentBatches` to train on, with a seed.
         windows: `DocumentBatches` of the same documents without a seed, in which
             features are counted.
-        epochs: Passes over the documents.
+        steps_per_epoch: Steps of an epoch, such as a pass over the documents has.
+        epochs: Number of epochs. With more than before it goes on.
         folder: Folder of the checkpoints.
         validation_data: Batches to choose the best epoch by; without them the last one
             is taken.
@@ -59,12 +87,11 @@ def train_ngrams(
     table = classifier.get_layer("ngram_logits").embeddings
     table.assign(keras.ops.zeros_like(table))
     classifier.compile(
-        keras.optimizers.Adagrad(LEARNING_RATE),
+        RowAdagrad(LEARNING_RATE),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
         jit_compile=False,  # XLA has no sparse gradients of the embedding
     )
-    steps_per_epoch = batches.steps_per_pass(epochs)
     history = train_steps(
         classifier,
         batches.dataset,

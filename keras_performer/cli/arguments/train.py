@@ -79,7 +79,7 @@ SETTINGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
     ),
     "ngram_buckets": (
         int,
-        2**19,
+        2**20,
         (
             "buckets of hashed words and pairs of words, a linear classifier beside "
             "the encoder; 0: the encoder alone"
