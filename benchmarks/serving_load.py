@@ -99,7 +99,7 @@ def run_mixed_load(arguments):
     """Texts of all lengths to one server; writes the table."""
     arguments.clients = arguments.clients or 8
     with ServerProcess(ServerOptions(**make_options(arguments))) as server:
-        at_rest, start = server.peak_memory(), read_processor_seconds(server.pid)
+        at_rest, start = read_memory(server.pid), read_processor_seconds(server.pid)
         load = MixedLoad(arguments, server.url)
         before = read_processor_seconds(server.pid)
         seconds = asyncio.run(load.run(server.url, 60 * arguments.minutes))
@@ -326,6 +326,12 @@ def read_processor_seconds(pid):
     """Processor time of all threads of a process."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def read_memory(pid):
+    """Bytes of memory that a process holds."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return 1024 * int(re.search(r"VmRSS:\s+(\d+)", status)[1])
 
 
 def describe(seconds):

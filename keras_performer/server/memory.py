@@ -1,6 +1,8 @@
-"""How much memory this process may have, by the machine and its control groups."""
+"""How much memory this process may have, and how it gives back what it does not use."""
 
 import contextlib
+import ctypes
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,16 @@ def get_memory_limit() -> int:
         with contextlib.suppress(OSError, ValueError):  # `max` is no number
             memory = min(memory, int(file.read_text(encoding="ascii")))
     return memory
+
+
+def release_memory() -> None:
+    """Give what was freed back to the system, after a model was loaded or unloaded.
+
+    It stays with the allocator, in pieces, unless that is told to give it back.
+    """
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # of another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _list_limits() -> Iterator[Path]:

@@ -6,9 +6,7 @@ made the model is needed, only the ops its graph uses.
 """
 
 import contextlib
-import ctypes
 import functools
-import gc
 import importlib.util
 import logging
 import os
@@ -24,6 +22,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_performer.extras import pip_line
 from keras_performer.server.denied_ops import find_denied_ops
+from keras_performer.server.memory import release_memory
 from keras_performer.server.request_cost import LONG, get_cost, read_max_group_bytes
 from keras_performer.server.serving_error import ServingError
 from keras_performer.server.thread_pools import (
@@ -156,11 +155,7 @@ class Servable:
         """Free the session; what it computes is broken off, and it answers no more."""
         self._session.close()
         self._session = None
-        gc.collect()
-        with contextlib.suppress(OSError, AttributeError):
-            # What TensorFlow freed stays with the allocator, in pieces, unless it is
-            # told to give it back.
-            ctypes.CDLL(None).malloc_trim(0)
+        release_memory()
 
 
 def _to_array(output: Any) -> np.ndarray:

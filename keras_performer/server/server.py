@@ -26,7 +26,7 @@ from keras_performer.server.config_messages import METRICS_PATH, read_metrics_pa
 from keras_performer.server.connections import Server, make_config
 from keras_performer.server.grpc_handler import GrpcHandler
 from keras_performer.server.grpc_server import GrpcServer
-from keras_performer.server.memory import get_memory_limit
+from keras_performer.server.memory import get_memory_limit, release_memory
 from keras_performer.server.metrics import Metrics
 from keras_performer.server.model_config import get_model_configs
 from keras_performer.server.model_config_watcher import ModelConfigWatcher
@@ -268,6 +268,7 @@ def _get_loader(options: ServerOptions, metrics: Metrics) -> Callable[[Path], Se
                 latency = _microseconds_since(started)
                 metrics.warmup_latency.add((name, "OK"), latency)
                 metrics.warmup_records_read.add((name, "OK"), count)
+        release_memory()
         return servable
 
     return load

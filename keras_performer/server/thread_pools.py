@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.protobuf import rewriter_config_pb2
 
 _logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def count_op_threads() -> int:
 def make_session_config(
     intra_op_parallelism: int = 0, inter_op_parallelism: int = 16
 ) -> Any:
-    """The pools of threads of a session.
+    """The pools of threads of a session, and how its graphs are prepared.
 
     TensorFlow's own pool for all sessions has as many threads as there are processors,
     so that a few long documents stop everyone.
@@ -54,6 +55,11 @@ def make_session_config(
     config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=intra_op_parallelism)
     config.session_inter_op_thread_pool.add(num_threads=inter_op_parallelism)
     _add_long_pool(config, inter_op_parallelism)
+    # The graph of each signature is optimized at its first run, for a second or more; a
+    # second pass over it takes some of that and made nothing faster that was measured.
+    config.graph_options.rewrite_options.meta_optimizer_iterations = (
+        rewriter_config_pb2.RewriterConfig.ONE
+    )
     return config
 
 

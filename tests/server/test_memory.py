@@ -1,10 +1,12 @@
 """The memory that the process may have."""
 
 import os
+import sys
 
 import pytest
 
 from keras_performer.server import memory
+from keras_performer.server.metrics import read_memory
 
 
 @pytest.fixture
@@ -46,3 +48,19 @@ def test_the_lowest_limit_counts(groups, file):
 def test_a_system_without_control_groups(groups):
     memory._OWN_GROUPS.unlink()
     assert memory.get_memory_limit() > 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="by the C library of Linux")
+def test_what_was_freed_goes_back_to_the_system():
+    pieces = [b"x" * (100_000 + index) for index in range(2000)]
+    last = b"x" * 100_000
+    held = read_memory()
+    del pieces
+    memory.release_memory()
+    assert held - read_memory() > 100_000_000
+    assert last
+
+
+def test_another_c_library_gives_nothing_back(monkeypatch):
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
+    memory.release_memory()
