@@ -106,7 +106,7 @@ class SumOfExperts(ProductOfExperts):
         self.center = self.add_weight(
             name="center", shape=(), initializer="zeros", trainable=False
         )
-        self.powers.assign(ops.ones_like(self.powers) / len(shapes))
+        self.powers.assign(ops.full((len(shapes),), 1 / len(shapes)))
 
     def call(self, numbers: list[Any]) -> Any:
         distances = ops.stack(numbers, axis=-1) - self.center  # (B, 1, n)
