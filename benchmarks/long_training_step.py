@@ -53,7 +53,7 @@ def main():
     if arguments.row:
         print(*cost_of(ROWS[arguments.row], arguments))
         return
-    check()
+    check(arguments.preset)
     print(f"| a step of {arguments.length:,} tokens | memory, GiB | processor s |")
     print("|---|---|---|")
     for row in arguments.rows:
@@ -71,7 +71,7 @@ def parse():
     return parser.parse_args()
 
 
-def model_of(preset="small", **options):
+def model_of(preset, **options):
     backbone = PerformerBackbone.from_preset(
         preset, vocabulary_size=VOCABULARY, causal=True, dropout=0.1, seed=0, **options
     )
@@ -108,9 +108,9 @@ def cost_of(options, arguments):
     return memory.peak(), min(seconds[1:])
 
 
-def check():
+def check(preset):
     plain, *others = (
-        losses_of(model_of(**ROWS[r]), SHORT) for r in reversed(list(ROWS)[:3])
+        losses_of(model_of(preset, **ROWS[r]), SHORT) for r in reversed(list(ROWS)[:3])
     )
     for losses in others:
         differences = [abs(a - b) for a, b in zip(losses, plain, strict=True)]
