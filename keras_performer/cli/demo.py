@@ -58,6 +58,11 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     else:
         print(f"1. Documents: {data}")
     chosen = settings(arguments, data)
+    if chosen.problem != "single_label":
+        raise ValueError(
+            "The demo shows one label a document. Received: "
+            f"problem={chosen.problem!r}. Use `keras-performer train` for it."
+        )
     folder = RunFolder(work / _run_name(chosen))
 
     print("2. Training", flush=True)

@@ -10,9 +10,15 @@ from typing import Any
 import numpy as np
 
 from keras_performer.cli.output import json_output
+from keras_performer.cli.target_report import (
+    measure_targets,
+    print_classes,
+    print_targets,
+)
 from keras_performer.text import Documents, find_documents
 from keras_performer.training import RunFolder
 from keras_performer.training.evaluation import (
+    ClassifierPredictions,
     ConfusionMatrix,
     calibration_error,
     predict_classifier,
@@ -23,26 +29,37 @@ from keras_performer.training.evaluation.confusion_matrix import figure_class
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
+    problem = RunFolder(arguments.run_folder).settings().problem
+    if arguments.png and problem != "single_label":
+        raise ValueError(
+            f"--png draws the confusion matrix, which a training with problem="
+            f"{problem!r} does not have: one label a document is needed. Leave it out."
+        )
     if arguments.png:
         figure_class()  # says now what is missing, not after minutes
     with json_output(arguments.json) as write_json:
         measured, matrix = measure(arguments)
-        if arguments.png:
+        if arguments.png and matrix is not None:
             matrix.save_picture(arguments.png)
         if arguments.json:
             write_json(measured)
-        else:
+        elif matrix is not None:
             _print(measured, matrix)
+        else:
+            print_targets(measured)
 
 
-def measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], ConfusionMatrix]:
+def measure(
+    arguments: argparse.Namespace,
+) -> tuple[dict[str, Any], ConfusionMatrix | None]:
     """Measures what the command prints.
 
     Args:
         arguments: Parsed arguments.
 
     Returns:
-        Pair of the JSON document and the confusion matrix.
+        Pair of the JSON document and the confusion matrix, `None` where documents have
+        several labels or a number.
     """
     folder = RunFolder(arguments.run_folder)
     settings = folder.settings()
@@ -55,6 +72,26 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], ConfusionMat
         settings.context_length,
         arguments.tokens_per_batch or settings.tokens_per_batch,
     )
+    measured: dict[str, Any] = {
+        "run": os.fspath(arguments.run_folder),
+        "context_length": settings.context_length,
+        "num_documents": len(documents),
+        "num_windows": len(predictions.owners),
+        "by": arguments.by,
+    }
+    if settings.problem != "single_label":
+        return measured | measure_targets(
+            documents, predictions, arguments.by, arguments.errors
+        ), None
+    of_classes, matrix = _measure_classes(arguments, documents, predictions)
+    return measured | of_classes, matrix
+
+
+def _measure_classes(
+    arguments: argparse.Namespace,
+    documents: Documents,
+    predictions: ClassifierPredictions,
+) -> tuple[dict[str, Any], ConfusionMatrix]:
     accuracy = predictions.accuracy(documents.label_ids)
     owners = np.arange(len(documents))
     probabilities = predictions.whole
@@ -65,16 +102,11 @@ def measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], ConfusionMat
     truth = np.asarray(documents.label_ids)[owners]
     matrix = ConfusionMatrix(truth, probabilities.argmax(-1), documents.labels)
     measured = {
-        "run": os.fspath(arguments.run_folder),
-        "context_length": settings.context_length,
-        "num_documents": accuracy.num_documents,
-        "num_windows": accuracy.num_windows,
         "accuracy": {
             "window": accuracy.windows,
             "document": accuracy.documents,
             "whole": accuracy.whole,
         },
-        "by": arguments.by,
         "classes": {
             label: dataclasses.asdict(scores)
             for label, scores in matrix.scores().items()
@@ -112,6 +144,8 @@ def _documents(arguments: argparse.Namespace, folder: RunFolder) -> Documents:
             settings.max_bytes,
             arguments.text_column or settings.text_column,
             arguments.label_column or settings.label_column,
+            settings.problem,
+            arguments.label_separator or settings.label_separator,
         )
     if documents.labels != labels:
         raise ValueError(
@@ -135,13 +169,9 @@ def _print(measured: dict[str, Any], matrix: ConfusionMatrix) -> None:
         "macro average": measured["macro_average"],
         "weighted average": measured["weighted_average"],
     }
-    width = max(map(len, rows))
     answers = {"whole": "documents read whole", "document": "documents by windows"}
     print(f"By class, of {answers.get(measured['by'], 'windows')}:")
-    print(f"  {'':{width}} precision    recall        F1   support")
-    for name, row in rows.items():
-        shares = "".join(f"{row[key]:>10.1%}" for key in ("precision", "recall", "f1"))
-        print(f"  {name:{width}}{shares}{row['support']:>10}")
+    print_classes(rows)
     print("\nConfusion matrix (a row a true class, a column a predicted one):")
     print(matrix.text())
     calibration = measured["calibration"]

@@ -53,6 +53,13 @@ def run(arguments: argparse.Namespace) -> None:
     with json_output(arguments.json) as write_json:
         text = read_text(arguments.file)
         model = local_model(arguments)
+        if model.problem != "single_label":
+            raise ValueError(
+                "explain needs a model of one label a document: it compares the "
+                "probabilities of all labels. This one is of "
+                f"problem={model.problem!r}. In Python, pass `explain_by_occlusion` a "
+                "function from texts to the probabilities of a label and its opposite."
+            )
         label_id = None
         if arguments.label is not None:
             if arguments.label not in model.labels:
@@ -62,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
                 )
             label_id = model.labels.index(arguments.label)
         explanation = explain_by_occlusion(
-            model.probabilities,
+            model.outputs,
             text,
             label_id,
             arguments.passages,

@@ -4,9 +4,11 @@ import abc
 import argparse
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from keras_performer.cli.answers import problem_of_outputs
 from keras_performer.export import versions
 from keras_performer.server.servable import Servable
 from keras_performer.server.serving_error import ServingError
@@ -18,14 +20,16 @@ class LocalModel(abc.ABC):
     """A classifier that takes texts.
 
     Attributes:
-        labels: Names of the classes.
+        labels: Names of the classes; for a number none.
+        problem: Whether it answers one label, several, or a number.
     """
 
     labels: tuple[str, ...]
+    problem: str
 
     @abc.abstractmethod
-    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns the probabilities of texts, of shape (texts, classes)."""
+    def outputs(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns the probabilities of texts, of shape (texts, classes), or numbers."""
 
     @abc.abstractmethod
     def embeddings(self, texts: Sequence[str]) -> np.ndarray:
@@ -45,8 +49,9 @@ class RunModel(LocalModel):
         self._model = folder.model()
         self._tokenizer = folder.tokenizer()
         self._tokens_per_batch = folder.settings().tokens_per_batch
+        self.problem = folder.settings().problem
 
-    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+    def outputs(self, texts: Sequence[str]) -> np.ndarray:
         return self._predict(self._model, texts)
 
     def embeddings(self, texts: Sequence[str]) -> np.ndarray:
@@ -80,8 +85,15 @@ class ExportedModel(LocalModel):
         self._path = folder
         try:
             self._servable = Servable(folder)
-            [row] = self._run("serving_default", "text", [b""])["probabilities"]
-            names = self._run("labels", "index", range(len(row)))["label"]
+            answered = self._run("serving_default", "text", [b""])
+            problem = problem_of_outputs(list(answered))
+            if problem is None:
+                raise KeyError(f"it answers {sorted(answered)}")
+            self.problem = problem
+            names: Any = []
+            if "probabilities" in answered:
+                [row] = answered["probabilities"]
+                names = self._run("labels", "index", range(len(row)))["label"]
         except (ServingError, KeyError) as error:
             raise ValueError(
                 f"The model in {str(folder)!r} cannot be used as a document "
@@ -89,9 +101,12 @@ class ExportedModel(LocalModel):
             ) from error
         self.labels = tuple(name.decode() for name in names)
 
-    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+    def outputs(self, texts: Sequence[str]) -> np.ndarray:
         data = [text.encode() for text in texts]
-        return self._run("serving_default", "text", data)["probabilities"]
+        answered = self._run("serving_default", "text", data)
+        if "value" in answered:
+            return answered["value"][:, None]
+        return answered["probabilities"]
 
     def embeddings(self, texts: Sequence[str]) -> np.ndarray:
         data = [text.encode() for text in texts]

@@ -2,9 +2,9 @@
 
 import argparse
 
+from keras_performer.cli.answers import ANSWERS
 from keras_performer.cli.local_model import local_model
 from keras_performer.cli.output import json_output
-from keras_performer.cli.predict import answer
 from keras_performer.cli.text_blocks import TextBlocks
 from keras_performer.cli.texts import text_paths
 
@@ -15,10 +15,10 @@ def run(arguments: argparse.Namespace) -> int:
     with json_output(arguments.json) as write_json:
         model = local_model(arguments)
         for names, texts in blocks:
-            for path, row in zip(names, model.probabilities(texts), strict=True):
-                label = model.labels[row.argmax()]
+            for path, row in zip(names, model.outputs(texts), strict=True):
+                answer = ANSWERS[model.problem].of_outputs(model.labels, row.tolist())
                 if arguments.json:
-                    write_json(answer(path, label, model.labels, row.tolist()))
+                    write_json({"path": path, **answer.fields(model.labels)})
                 else:
-                    print(f"{path}\t{label}\t{row.max():.4f}", flush=True)
+                    print(path, *answer.columns(), sep="\t", flush=True)
     return 2 if blocks.num_failures else 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_performer.cli.answers import Answer, LabelAnswer, answer_of_row
 from keras_performer.cli.output import json_output
 from keras_performer.cli.texts import read_text, text_paths
 from keras_performer.server import ServerAnswerError, predict
@@ -21,21 +22,6 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("--text-column needs a local model: pass --run or --model.")
     _ask(arguments, text_paths(arguments.files))
     return 0
-
-
-def answer(
-    path: str, label: str, labels: Sequence[str], row: Sequence[float]
-) -> dict[str, Any]:
-    """Returns what `--json` writes for a document.
-
-    Args:
-        path: Where the document is.
-        label: Its label.
-        labels: Names of the classes.
-        row: Their probabilities.
-    """
-    probabilities = dict(zip(labels, row, strict=True))
-    return {"path": path, "label": label, "probabilities": probabilities}
 
 
 def _ask(arguments: argparse.Namespace, paths: Sequence[str]) -> None:
@@ -55,27 +41,28 @@ def _ask(arguments: argparse.Namespace, paths: Sequence[str]) -> None:
     labels: list[Any] = []
     with json_output(arguments.json) as write_json:
         for path, text in zip(paths, texts, strict=True):
-            row = _ask_for(ask, arguments.model_name, path, text)
+            answer = _ask_for(ask, arguments.model_name, path, text)
             if not arguments.json:
-                print(f"{path}\t{row['label']}\t{max(row['probabilities']):.4f}")
+                print(path, *answer.columns(), sep="\t")
                 continue
-            if not labels:
-                number = len(row["probabilities"])
+            if isinstance(answer, LabelAnswer) and not labels:
+                number = len(answer.probabilities)
                 labels = ask(range(number), signature_name="labels")
-            write_json(answer(path, row["label"], labels, row["probabilities"]))
+            write_json({"path": path, **answer.fields(labels)})
 
 
 def _ask_for(
     ask: Callable[[list[str]], list[Any]], model_name: str, path: str, text: str
-) -> dict[str, Any]:
+) -> Answer:
     try:
         [row] = ask([text])
     except ServerAnswerError as error:
         raise ValueError(f"{path}: {error}") from error
-    if not isinstance(row, dict) or not {"label", "probabilities"} <= row.keys():
+    answer = answer_of_row(row)
+    if answer is None:
         raise ValueError(
             f"The model {model_name!r} answers no `label` and "
             "`probabilities`, so it is no document classifier. Name one with "
             f"--model_name. It answered: {str(row)[:200]}"
         )
-    return row
+    return answer

@@ -6,12 +6,21 @@ import json
 import os
 from typing import Any
 
+from keras_performer.cli.target_report import TITLES
 from keras_performer.extras import pip_line
+from keras_performer.models.problems import get_problem
 from keras_performer.text import Documents, Tokenizer
 from keras_performer.training import RunFolder
 from keras_performer.training.baselines import evaluate_baselines
 from keras_performer.training.checkpoints.atomic_write import atomic_write_text
-from keras_performer.training.evaluation import predict_experts
+from keras_performer.training.evaluation import ClassifierPredictions, predict_experts
+from keras_performer.training.target_baselines import evaluate_target_baselines
+
+_JOINED = {
+    "single_label": "the mean of its windows' log probabilities",
+    "multi_label": "the mean of its windows' log-odds",
+    "regression": "the mean of its windows",
+}
 
 
 def evaluate(
@@ -48,10 +57,10 @@ def evaluate(
             settings.tokens_per_batch,
         )
         measured["context_length"] = settings.context_length
+        measured["problem"] = test.problem
         for name, answers in predictions.items():
-            evaluation = answers.accuracy(test.label_ids)
-            measured[name] = dataclasses.asdict(evaluation)
-        if "ngrams" in predictions:
+            measured[name] = _measure(answers, test)
+        if "ngrams" in predictions and test.problem == "single_label":
             ours, ngrams = predictions["performer"], predictions["ngrams"]
             gains = ours.gain_over(ngrams, test.label_ids)
             measured["gain_over_ngrams"] = {name: [*x] for name, x in gains.items()}
@@ -67,6 +76,13 @@ def evaluate(
     return measured
 
 
+def _measure(answers: ClassifierPredictions, test: Documents) -> dict[str, Any]:
+    if test.problem == "single_label":
+        return dataclasses.asdict(answers.accuracy(test.label_ids))
+    numbers = {"num_windows": len(answers.owners), "num_documents": len(test)}
+    return {**answers.measures(test.problem, test.targets), **numbers}
+
+
 def _save(folder: RunFolder, measured: dict[str, Any]) -> None:
     atomic_write_text(folder.evaluation_path, json.dumps(measured, indent=2) + "\n")
 
@@ -79,8 +95,11 @@ def _measure_baselines(
         return {}
     window_bytes = round(context_length * _bytes_per_token(test, tokenizer))
     print(f"Measuring baselines on windows of {window_bytes} bytes ...", flush=True)
-    measured = evaluate_baselines(train, test, window_bytes)
-    return {"baselines": dataclasses.asdict(measured), "window_bytes": window_bytes}
+    if test.problem == "single_label":
+        found = dataclasses.asdict(evaluate_baselines(train, test, window_bytes))
+    else:
+        found = evaluate_target_baselines(train, test, window_bytes)
+    return {"baselines": found, "window_bytes": window_bytes}
 
 
 def _bytes_per_token(documents: Documents, tokenizer: Tokenizer) -> float:
@@ -93,27 +112,21 @@ def _bytes_per_token(documents: Documents, tokenizer: Tokenizer) -> float:
 
 def _print(measured: dict[str, Any]) -> None:
     performer = measured["performer"]
+    problem = measured.get("problem", "single_label")
+    what = "Accuracy on" if problem == "single_label" else "On"
     print()
     print(
-        f"Accuracy on {performer['num_documents']} unseen documents, "
+        f"{what} {performer['num_documents']} unseen documents, "
         f"{performer['num_windows']} windows of {measured['context_length']} tokens:"
     )
-    print(f"{'':34}{'window':>10}{'document':>10}{'whole':>10}")
-    if "baselines" in measured:
-        b = measured["baselines"]
-        _row("majority class", b["majority_window"], b["majority_document"])
-        _row("TF-IDF + logistic regression", b["tfidf_window"], b["tfidf_document"])
-    for name, title in (
-        ("ngrams", "Performer's n-grams alone"),
-        ("encoder", "Performer's encoder alone"),
-        ("performer", "Performer"),
-    ):
-        if name in measured:
-            _row(title, *(measured[name][x] for x in ("windows", "documents", "whole")))
-    print(
-        "(document: the mean of its windows' log probabilities; whole: the document "
-        "read in one piece)\n"
-    )
+    formats, rows = get_problem(problem).formats, _rows(measured)
+    for name, form in formats.items():
+        title = TITLES[name] if len(formats) > 1 else ""
+        print(f"{title:<34}{'window':>10}{'document':>10}{'whole':>10}")
+        for of_row, readings in rows.items():
+            figures = (format(x[name], form) for x in readings)
+            print(f"{of_row:<34}" + "".join(f"{figure:>10}" for figure in figures))
+    print(f"(document: {_JOINED[problem]}; whole: the document read in one piece)\n")
     if "gain_over_ngrams" in measured:
         gains = (
             f"{x:+.1%} ± {e:.1%}" for x, e in measured["gain_over_ngrams"].values()
@@ -128,5 +141,26 @@ def _print(measured: dict[str, Any]) -> None:
         print(f"(TF-IDF on a sample of {sampled} of these documents)\n")
 
 
-def _row(name: str, *shares: float) -> None:
-    print(f"{name:<34}" + "".join(f"{share:>10.1%}" for share in shares))
+def _rows(measured: dict[str, Any]) -> dict[str, list[dict[str, float]]]:
+    """The rows of the tables: of each reading its measures."""
+    rows: dict[str, list[Any]] = {}
+    baselines = measured.get("baselines", {})
+    if "tfidf_window" in baselines:
+        for name, title in (
+            ("majority", "majority class"),
+            ("tfidf", "TF-IDF + logistic regression"),
+        ):
+            rows[title] = [baselines[f"{name}_{x}"] for x in ("window", "document")]
+    for title, row in baselines.get("rows", {}).items():
+        rows[title] = [row["windows"], row["documents"]]
+    for name, title in (
+        ("ngrams", "Performer's n-grams alone"),
+        ("encoder", "Performer's encoder alone"),
+        ("performer", "Performer"),
+    ):
+        if name in measured:
+            rows[title] = [measured[name][x] for x in ("windows", "documents", "whole")]
+    return {
+        title: [x if isinstance(x, dict) else {"accuracy": x} for x in readings]
+        for title, readings in rows.items()
+    }

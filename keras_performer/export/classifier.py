@@ -1,5 +1,6 @@
 """Export of a text classifier as a SavedModel that takes raw strings."""
 
+import functools
 import json
 import os
 import pathlib
@@ -46,7 +47,10 @@ def export_classifier(
     | `embed` | `text`: string (B,) | `embedding`: float32 (B, F) |
     | `labels` | `index`: int32 (B,) | `label`: the name of each class |
 
-    with `label` a string (B,) and `probabilities` a float32 (B, classes).
+    with `label` a string (B,) and `probabilities` a float32 (B, classes). A model of
+    several labels a document (`problem="multi_label"`) has, instead of `label`, all
+    names as `classes`, a string (B, classes); one of a number (`"regression"`) has
+    `value`, float32 (B,), alone, and no signature `labels`.
 
     Where an encoder beside n-grams has no power, probabilities are computed without it.
 
@@ -60,7 +64,7 @@ def export_classifier(
     Args:
         model: A `keras_performer.models.PerformerTextClassifier`.
         tokenizer: A `keras_performer.text.Tokenizer`, of the model's training.
-        labels: Names of the classes.
+        labels: Names of the classes; for a number none.
         directory: Folder of all models.
         name: Name of the model, a plain folder name.
 
@@ -76,7 +80,7 @@ def export_classifier(
     def write(path: pathlib.Path) -> None:
         _write_saved_model(model, tokenizer, labels, path)
         _write_extra(path / GROUPS_FILE)
-        write_warm_up(path, name, _list_warm_up_requests())
+        write_warm_up(path, name, _list_warm_up_requests(bool(labels)))
 
     return write_version(directory, name, write)
 
@@ -87,9 +91,10 @@ def _check(
     labels: Sequence[str],
     name: str,
 ) -> None:
-    if len(labels) != model.num_classes:
+    number = 0 if _problem(model) == "regression" else model.num_classes
+    if len(labels) != number:
         raise ValueError(
-            f"`labels` must name the model's {model.num_classes} classes. Received "
+            f"`labels` must name the model's {number} classes. Received "
             f"{len(labels)}: {list(labels)}"
         )
     if tokenizer.vocabulary_size != model.backbone.vocabulary_size:
@@ -107,28 +112,26 @@ def _write_saved_model(
     labels: Sequence[str],
     path: pathlib.Path,
 ) -> None:
-    names = tf.constant(list(labels))
+    names = tf.constant(list(labels), tf.string)
     texts = tf.TensorSpec([None], tf.string, name="text")
     ids = tf.TensorSpec([None, None], tf.int32, name="token_ids")
     indices = tf.TensorSpec([None], tf.int32, name="index")
 
-    def name_classes(probabilities: Any) -> dict[str, Any]:
-        label = tf.gather(names, tf.argmax(probabilities, axis=-1))
-        return {"label": label, "probabilities": probabilities}
+    name_outputs = functools.partial(_NAME_OUTPUTS[_problem(model)], names)
 
-    def get_probabilities(token_ids: Any) -> Any:
+    def get_outputs(token_ids: Any) -> Any:
         return tf.cast(classifier(token_ids, training=False), tf.float32)
 
     def get_embedding(token_ids: Any) -> Any:
         return tf.cast(model.embedder(token_ids, training=False), tf.float32)
 
     def classify_tokens(token_ids: Any) -> dict[str, Any]:
-        return name_classes(get_probabilities(token_ids))
+        return name_outputs(get_outputs(token_ids))
 
     def classify(text: Any) -> dict[str, Any]:
-        return name_classes(
+        return name_outputs(
             _map_by_length(
-                lambda some: get_probabilities(tokenizer(some)), text, len(labels)
+                lambda some: get_outputs(tokenizer(some)), text, model.num_classes
             )
         )
 
@@ -151,13 +154,39 @@ def _write_saved_model(
         archive.add_endpoint("serving_default", classify, input_signature=[texts])
         archive.add_endpoint("tokens", classify_tokens, input_signature=[ids])
         archive.add_endpoint("embed", embed, input_signature=[texts])
-        archive.add_endpoint("labels", name_labels, input_signature=[indices])
+        if labels:
+            archive.add_endpoint("labels", name_labels, input_signature=[indices])
         archive.write_out(path, verbose=False)
+
+
+def _name_one(names: Any, probabilities: Any) -> dict[str, Any]:
+    label = tf.gather(names, tf.argmax(probabilities, axis=-1))
+    return {"label": label, "probabilities": probabilities}
+
+
+def _name_all(names: Any, probabilities: Any) -> dict[str, Any]:
+    classes = tf.broadcast_to(names, tf.shape(probabilities))
+    return {"classes": classes, "probabilities": probabilities}
+
+
+def _name_value(names: Any, numbers: Any) -> dict[str, Any]:
+    return {"value": numbers[:, 0]}
+
+
+_NAME_OUTPUTS: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
+    "single_label": _name_one,
+    "multi_label": _name_all,
+    "regression": _name_value,
+}
+
+
+def _problem(model: keras.Model) -> str:
+    # Any model from ids to probabilities with an `embedder` can be exported.
+    return getattr(model, "problem", "single_label")
 
 
 def _without_idle_encoder(model: PerformerTextClassifier) -> keras.Model:
     """The same probabilities, where the encoder has no power without computing it."""
-    # Any model from ids to probabilities with an `embedder` can be exported.
     experts = getattr(model, "experts", None)
     if experts is None or experts.powers.numpy()[1] != 0:
         return model
@@ -207,11 +236,11 @@ def _write_extra(path: pathlib.Path) -> None:
     path.write_text(json.dumps({"max_group_bytes": MAX_GROUP_BYTES}) + "\n")
 
 
-def _list_warm_up_requests() -> list[Request]:
+def _list_warm_up_requests(has_labels: bool) -> list[Request]:
     requests: list[Request] = [
         (signature, {"text": [("Ten bytes " * length)[:length]]})
         for signature in ("serving_default", "embed")
         for length in WARM_UP_LENGTHS
     ]
     requests += [("tokens", {"token_ids": [[1] * length]}) for length in WARM_UP_IDS]
-    return [*requests, ("labels", {"index": [0]})]
+    return [*requests, ("labels", {"index": [0]})] if has_labels else requests

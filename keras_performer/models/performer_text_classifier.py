@@ -1,4 +1,4 @@
-"""`PerformerTextClassifier`: one label for a document of any length."""
+"""`PerformerTextClassifier`: labels, or a number, for a document of any length."""
 
 from typing import Any
 
@@ -7,15 +7,14 @@ from keras import ops
 
 from keras_performer.layers import HashedNgrams, MaskedAveragePooling
 from keras_performer.models.backbone_task import BackboneTask
+from keras_performer.models.problems import get_problem
 from keras_performer.renamed import also_registered_as
-
-SMALLEST_PROBABILITY = 1e-30  # below it a logarithm may be of zero
 
 
 @also_registered_as("DocumentClassifier")
 @keras.saving.register_keras_serializable(package="keras_performer")
 class PerformerTextClassifier(BackboneTask):
-    """Classifies documents: a backbone, masked pooling, and a softmax layer.
+    """Classifies documents: a backbone, masked pooling, and a dense layer.
 
     With `ngrams` it is a wide and deep model (arXiv 1606.07792): a linear classifier of
     words and pairs of words stands beside the backbone. For many classes of documents
@@ -24,24 +23,37 @@ class PerformerTextClassifier(BackboneTask):
     each counts: the probabilities are proportional to the product of theirs, each to
     the power of its weight. `train_classifier` finds the weights on documents held out.
 
+    | `problem` | outputs | loss |
+    |---|---|---|
+    | `"single_label"` | softmax: probabilities that add up to 1 | cross-entropy |
+    | `"multi_label"` | sigmoid: a probability of each label | binary cross-entropy |
+    | `"regression"` | a number, in the units of the targets | squared error |
+
+    For several labels the product is that of each label, yes or no. For a number the
+    experts' numbers are added, each times its weight; `units` keeps the mean and the
+    standard deviation of the targets.
+
     Args:
         backbone: A model from token ids (B, T) to hidden states (B, T, F), such as
             `PerformerBackbone`.
-        num_classes: Number of classes, at least 2.
+        num_classes: Number of classes, at least 2; of several labels their number, at
+            least 1; of a number 1.
         dropout: Dropout rate before the last layer.
         seed: Integer that seeds the last layer and dropout, or `None`.
         ngrams: A `keras_performer.layers.HashedNgrams`, or `None` for the backbone
             alone.
+        problem: `"single_label"`, `"multi_label"` or `"regression"`.
         **kwargs: Arguments of `keras.Model`, such as `name`.
 
     Call arguments:
         token_ids: Integer tensor of shape (B, T), 0 where there is padding.
 
     Returns:
-        Probabilities, float32 tensor of shape (B, num_classes).
+        Probabilities, or numbers, float32 tensor of shape (B, num_classes).
 
     Raises:
-        ValueError: If there are fewer than two classes.
+        ValueError: If there are too few classes for the problem, or there is no such
+            problem.
 
     Attributes:
         embedder: Model from token ids to what the backbone's hidden states are on
@@ -50,7 +62,9 @@ class PerformerTextClassifier(BackboneTask):
             or `None` where there are no n-grams.
         ngram_classifier: Model from token ids to probabilities by the n-grams alone, or
             `None`.
-        experts: The `ProductOfExperts` of the two, or `None`.
+        experts: The layer that joins the two, such as `ProductOfExperts`, or `None`.
+        units: Of a number, the layer with mean and variance of the targets (its `adapt`
+            takes them), or `None`.
 
     Example:
 
@@ -72,11 +86,18 @@ class PerformerTextClassifier(BackboneTask):
         dropout: float = 0.0,
         seed: int | None = None,
         ngrams: HashedNgrams | None = None,
+        problem: str = "single_label",
         **kwargs: Any,
     ) -> None:
-        if not isinstance(num_classes, int) or num_classes < 2:
+        kind = get_problem(problem)
+        most = kind.most_classes or num_classes
+        if (
+            not isinstance(num_classes, int)
+            or not kind.least_classes <= num_classes <= most
+        ):
             raise ValueError(
-                "`num_classes` must be an integer of at least 2. Received: "
+                f"`num_classes` must be an integer of at least {kind.least_classes} "
+                f"with problem={problem!r}, and 1 for a number. Received: "
                 f"num_classes={num_classes!r}"
             )
         # === Layers ===
@@ -86,19 +107,24 @@ class PerformerTextClassifier(BackboneTask):
         )
         probabilities = keras.layers.Dense(
             num_classes,
-            activation="softmax",
+            activation=kind.activation,
             kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
             dtype="float32",
             name="probabilities",
         )
 
+        units = kind.units()
+
         # === Functional model ===
         token_ids = backbone.input
         pooled = pooling(backbone(token_ids))
-        outputs = by_encoder = probabilities(pooled_dropout(pooled))
+        by_encoder = probabilities(pooled_dropout(pooled))
+        if units is not None:
+            by_encoder = units(by_encoder)
+        outputs = by_encoder
         experts = by_ngrams = None
         if ngrams is not None:
-            experts = ProductOfExperts(name="experts")
+            experts = kind.experts(name="experts")
             ngram_logits = keras.layers.Embedding(
                 ngrams.num_buckets,
                 num_classes,
@@ -108,12 +134,15 @@ class PerformerTextClassifier(BackboneTask):
             )
             buckets, weights = ngrams(token_ids)
             logits = ops.matmul(weights[:, None], ngram_logits(buckets))[:, 0]
-            by_ngrams = ops.softmax(logits)
+            by_ngrams = keras.activations.get(kind.activation)(logits)
+            if units is not None:
+                by_ngrams = units(by_ngrams)
             outputs = experts([by_ngrams, by_encoder])
         super().__init__(inputs=token_ids, outputs=outputs, **kwargs)
 
         self.embedder = keras.Model(token_ids, pooled, name="embedder")
         self.experts: Any = experts
+        self.units: Any = units
         self.encoder_classifier: Any = None
         self.ngram_classifier: Any = None
         if ngrams is not None:
@@ -126,7 +155,12 @@ class PerformerTextClassifier(BackboneTask):
 
         # === Config ===
         self._set_arguments(
-            backbone, num_classes=num_classes, dropout=dropout, seed=seed, ngrams=ngrams
+            backbone,
+            num_classes=num_classes,
+            dropout=dropout,
+            seed=seed,
+            ngrams=ngrams,
+            problem=problem,
         )
 
     def get_config(self) -> dict[str, Any]:
@@ -141,41 +175,3 @@ class PerformerTextClassifier(BackboneTask):
         if isinstance(ngrams, dict):
             ngrams = keras.saving.deserialize_keras_object(ngrams)
         return super().from_config({**config, "ngrams": ngrams}, custom_objects)
-
-
-@keras.saving.register_keras_serializable(package="keras_performer")
-class ProductOfExperts(keras.layers.Layer):
-    """Joins the probabilities of classifiers: their product, each to a power.
-
-    The powers are its weight `powers`, all 1 at the start. They are not trained with
-    the experts: of training documents these are more certain than of others.
-
-    Call arguments:
-        probabilities: List of n tensors of shape (B, classes).
-
-    Returns:
-        Probabilities of shape (B, classes).
-
-    Example:
-
-    >>> import numpy as np
-    >>> layer = ProductOfExperts()
-    >>> experts = [np.array([[0.5, 0.5]]), np.array([[0.8, 0.2]])]
-    >>> [round(float(p), 3) for p in layer(experts)[0]]
-    [0.8, 0.2]
-    """
-
-    def build(self, shapes: list[tuple[int | None, ...]]) -> None:
-        self.powers = self.add_weight(
-            name="powers", shape=(len(shapes),), initializer="ones", trainable=False
-        )
-
-    def call(self, probabilities: list[Any]) -> Any:
-        stacked = ops.stack(probabilities, axis=-1)  # (B, classes, n)
-        logs = ops.log(ops.maximum(stacked, SMALLEST_PROBABILITY))
-        return ops.softmax(ops.matmul(logs, self.powers), axis=-1)
-
-    def compute_output_shape(
-        self, shapes: list[tuple[int | None, ...]]
-    ) -> tuple[int | None, ...]:
-        return shapes[0]

@@ -2,7 +2,6 @@
 
 import bisect
 import functools
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +42,8 @@ class DocumentBatches(StepBatches):
 
     Args:
         documents: The `TokenArrays` of the documents, such as `tokenize_each` gives.
-        label_ids: Integers, the label of each document.
+        label_ids: Integers, the label of each document; or, of several labels and of
+            numbers, `Documents.targets`, whose rows become float32.
         context_length: Length of the longest window, in ids; at most 2**30.
         tokens_per_batch: Largest number of ids in a batch, padding counted; sets how
             many windows a batch of each width has. A batch has one window at least.
@@ -69,7 +69,7 @@ class DocumentBatches(StepBatches):
     def __init__(
         self,
         documents: TokenArrays,
-        label_ids: Sequence[int],
+        label_ids: npt.ArrayLike,
         context_length: int,
         tokens_per_batch: int,
         seed: int | None = None,
@@ -84,7 +84,8 @@ class DocumentBatches(StepBatches):
         if seed is not None and not documents.lengths.any():
             raise ValueError("No document has ids. Expected documents with text.")
         self.documents = documents
-        self._label_ids = np.asarray(label_ids, np.int32)
+        self.targets = np.asarray(label_ids)
+        self._target_dtype = np.int32 if self.targets.ndim == 1 else np.float32
         if class_weights is not None:
             class_weights = np.asarray(class_weights, np.float32)
         self._class_weights = class_weights
@@ -138,7 +139,7 @@ class DocumentBatches(StepBatches):
             length = lengths[member]
             row[:length] = self.documents.token_ids[first : first + length]
         indices = owners[members].astype(np.int32)
-        labels = self._label_ids[indices]
+        labels = self.targets[indices].astype(self._target_dtype)
         if self.seed is None:
             return ids, labels, indices
         if self._class_weights is None:
@@ -147,13 +148,13 @@ class DocumentBatches(StepBatches):
 
     @property
     def element_spec(self) -> tuple[tf.TensorSpec, ...]:
-        column = tf.TensorSpec((None,), tf.int32)
         ids = tf.TensorSpec((None, None), tf.int32)
+        labels = tf.TensorSpec((None, *self.targets.shape[1:]), self._target_dtype)
         if self.seed is None:
-            return ids, column, column
+            return ids, labels, tf.TensorSpec((None,), tf.int32)
         if self._class_weights is None:
-            return ids, column
-        return ids, column, tf.TensorSpec((None,), tf.float32)
+            return ids, labels
+        return ids, labels, tf.TensorSpec((None,), tf.float32)
 
     def _plan(
         self, number: int
@@ -187,7 +188,7 @@ class DocumentBatches(StepBatches):
 
 
 def balanced_class_weights(
-    documents: TokenArrays, label_ids: Sequence[int], context_length: int
+    documents: TokenArrays, label_ids: npt.ArrayLike, context_length: int
 ) -> np.ndarray:
     """Weights with which all classes have the same share of the loss.
 
@@ -232,7 +233,7 @@ def training_batches(
 
     The documents are tokenized first. For several epochs, and to go on in the middle
     of one, tokenize them once: `DocumentBatches(tokenize_each(documents, tokenizer),
-    documents.label_ids, context_length, tokens_per_batch, seed)`.
+    documents.targets, context_length, tokens_per_batch, seed)`.
 
     Args:
         documents: `Documents` to train on.
@@ -266,7 +267,7 @@ def training_batches(
     epoch = check_integer("epoch", epoch, 0)
     batches = DocumentBatches(
         tokenize_each(documents, tokenizer),
-        documents.label_ids,
+        documents.targets,
         context_length,
         tokens_per_batch,
         check_integer("seed", seed, 0),
@@ -303,7 +304,7 @@ def evaluation_batches(
     """
     return DocumentBatches(
         tokenize_each(documents, tokenizer),
-        documents.label_ids,
+        documents.targets,
         context_length,
         tokens_per_batch,
     ).dataset()

@@ -1,12 +1,14 @@
 """Documents of a folder or a table: found, checked, held out, streamed."""
 
 import collections
+import functools
 import hashlib
 import itertools
 import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,9 +20,11 @@ from keras_performer.text.readers.table_texts import (
 )
 from keras_performer.text.readers.text_files import TextFiles, find_files
 from keras_performer.text.readers.text_reader import FoundTexts, TextReader
+from keras_performer.text.targets import SingleLabel, get_targets
 
 MAX_BYTES = 64 * 2**20
 _HALVES = ("train", "test")
+_NUMBERS = ("none", "one", "two")
 # A folder or a table; of a table in parts, as train-00000-of-00002, each part.
 _HALF = re.compile(r"(?P<half>train|test)(?P<part>[-_.]\d.*)?")
 _BLOCK_BYTES, _BLOCK_TEXTS = 2**20, 64
@@ -32,8 +36,10 @@ class Documents:
     Args:
         paths: Paths of files, a document each, or a `TextReader` that knows where the
             texts are.
-        label_ids: Index into `labels` of each document.
-        labels: Names of the classes.
+        label_ids: Index into `labels` of each document; with `problem="multi_label"` a
+            tuple of such, with `"regression"` a number.
+        labels: Names of the classes; for numbers none.
+        problem: `"single_label"`, `"multi_label"` or `"regression"`.
 
     Example:
 
@@ -48,14 +54,17 @@ class Documents:
     def __init__(
         self,
         paths: Sequence[str] | TextReader,
-        label_ids: Sequence[int],
+        label_ids: Sequence[Any],
         labels: Sequence[str],
+        problem: str = "single_label",
     ) -> None:
+        self._targets = get_targets(problem)
         if not isinstance(paths, TextReader):
             paths = TextFiles(tuple(paths))
         self._texts = paths
         self._label_ids = tuple(label_ids)
         self._labels = tuple(labels)
+        self._problem = problem
 
     @property
     def texts(self) -> TextReader:
@@ -63,8 +72,8 @@ class Documents:
         return self._texts
 
     @property
-    def label_ids(self) -> tuple[int, ...]:
-        """Index into `labels` of each document."""
+    def label_ids(self) -> tuple[Any, ...]:
+        """Index into `labels` of each document, or a tuple of such, or a number."""
         return self._label_ids
 
     @property
@@ -73,9 +82,33 @@ class Documents:
         return self._labels
 
     @property
+    def problem(self) -> str:
+        """Whether a document has one label, several, or a number."""
+        return self._problem
+
+    @functools.cached_property
+    def targets(self) -> np.ndarray:
+        """What a model learns: a row a document.
+
+        Of one label its index, int32 of shape (N,); of several 1 for each that a
+        document has and 0 for others, uint8 of shape (N, K); of a number float32 of
+        shape (N, 1).
+        """
+        return self._targets.array(self.label_ids, len(self.labels))
+
+    @functools.cached_property
+    def strata(self) -> np.ndarray:
+        """The group of each document, of which the same share is held out: (N,)."""
+        return self._targets.strata(self.label_ids)
+
+    @property
     def paths(self) -> tuple[str, ...]:
         """Where each document is; see `name`."""
         return tuple(self.name(index) for index in range(len(self)))
+
+    def stratum_name(self, stratum: int) -> str:
+        """How errors call one of the groups in `strata`."""
+        return self._targets.stratum_name(stratum, self.labels)
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -127,15 +160,19 @@ class Documents:
 
         Returns:
             `tf.data.Dataset` of pairs of a text, a scalar string as `read` gives it,
-            and the index of its label, a scalar int32. A document larger than a
-            mebibyte is in memory as a whole.
+            and its row of `targets`: of one label the index, a scalar int32. A document
+            larger than a mebibyte is in memory as a whole.
         """
-        signature = tuple(tf.TensorSpec((None,), t) for t in (tf.string, tf.int32))
+        targets = self.targets
+        signature = (
+            tf.TensorSpec((None,), tf.string),
+            tf.TensorSpec((None, *targets.shape[1:]), targets.dtype),
+        )
         return tf.data.Dataset.from_generator(
             self._blocks, output_signature=signature
         ).unbatch()
 
-    def _blocks(self) -> Iterator[tuple[np.ndarray, tuple[int, ...]]]:
+    def _blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Some documents at a time: a call from TensorFlow to Python is slow."""
         texts: list[bytes] = []
         num_bytes = 0
@@ -145,7 +182,7 @@ class Documents:
             is_last = index == len(self) - 1
             if is_last or num_bytes >= _BLOCK_BYTES or len(texts) == _BLOCK_TEXTS:
                 first = index + 1 - len(texts)
-                yield np.array(texts, object), self.label_ids[first : index + 1]
+                yield np.array(texts, object), self.targets[first : index + 1]
                 texts, num_bytes = [], 0
 
 
@@ -155,6 +192,8 @@ def find_documents(
     max_bytes: int = MAX_BYTES,
     text_column: str = "text",
     label_column: str = "label",
+    problem: str = "single_label",
+    label_separator: str | None = None,
 ) -> Documents:
     """Finds the documents of a folder that has one subfolder a class, or of a table.
 
@@ -191,6 +230,11 @@ def find_documents(
         max_bytes: Largest size of a document.
         text_column: Column of the texts of a table.
         label_column: Column of its labels.
+        problem: What a document of a table is labelled with: `"single_label"`, one
+            class; `"multi_label"`, a list of any number of classes; `"regression"`, a
+            number. The files of a folder have one class each.
+        label_separator: What stands between several labels where they are a string, as
+            in CSV; such as `"|"`.
 
     Returns:
         `Documents`, sorted by class and path, or in the order of the table.
@@ -218,9 +262,8 @@ def find_documents(
     >>> documents.labels, documents.read(0), documents.name(0)
     (('prose', 'verse'), b'a b', 'lines.csv:2')
     """
-    found = _find([os.fspath(directory)], max_bytes, text_column, label_column)
-    _warn_of_empty(found)
-    return _with_label_ids(found, labels)
+    find = _Finder(max_bytes, text_column, label_column, problem, label_separator)
+    return find.with_label_ids(find([os.fspath(directory)]), labels)
 
 
 def train_test_split(
@@ -231,7 +274,8 @@ def train_test_split(
     Which documents are held out follows from a hash of their paths inside their
     common folder, or of the texts of a table: it is the same wherever the folder lies
     and in whichever order its files were found, and few change sides when one is
-    added. A text that a table has twice in a class is on one side.
+    added. A text that a table has twice in a class is on one side. Documents with
+    several labels or a number are split without regard to these.
 
     Args:
         documents: `Documents` to split.
@@ -259,15 +303,15 @@ def train_test_split(
         np.uint64,
         len(documents),
     )
-    label_ids = np.array(documents.label_ids)
+    strata = documents.strata
     is_held: np.ndarray = np.zeros(len(documents), bool)
-    for label_id in np.unique(label_ids):
-        members = np.flatnonzero(label_ids == label_id)
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
         distinct, counts = np.unique(ranks[members], return_counts=True)
         if len(distinct) < 2:
             again = "" if len(members) == 1 else f", {len(members)} times"
             raise ValueError(
-                f"The class {documents.labels[label_id]!r} has one document, "
+                f"{documents.stratum_name(stratum)} has one document, "
                 f"{documents.name(int(members[0]))}{again}. Holding out needs two: add "
                 "documents, or keep those to test on in a folder or file of their own."
             )
@@ -286,6 +330,8 @@ def find_train_test(
     max_bytes: int = MAX_BYTES,
     text_column: str = "text",
     label_column: str = "label",
+    problem: str = "single_label",
+    label_separator: str | None = None,
 ) -> tuple[Documents, Documents]:
     """Finds the documents to train on and those to test on.
 
@@ -304,6 +350,11 @@ def find_train_test(
         max_bytes: Largest size of a document.
         text_column: Column of the texts of a table.
         label_column: Column of its labels.
+        problem: What a document of a table is labelled with: `"single_label"`, one
+            class; `"multi_label"`, a list of any number of classes; `"regression"`, a
+            number. The files of a folder have one class each.
+        label_separator: What stands between several labels where they are a string, as
+            in CSV; such as `"|"`.
 
     Returns:
         Pair of `Documents`: to train on and to test on, with the same labels.
@@ -314,33 +365,83 @@ def find_train_test(
             `find_documents` and `train_test_split` do.
     """
     directory = os.fspath(directory)
-    columns = (text_column, label_column)
+    find = _Finder(max_bytes, text_column, label_column, problem, label_separator)
     halves = _find_halves(directory)
     if halves:
-        train, test = (_find(halves[half], max_bytes, *columns) for half in _HALVES)
-        _warn_of_empty(train)
-        _warn_of_empty(test)
+        train, test = (find(halves[half]) for half in _HALVES)
     else:
-        found = _find([directory], max_bytes, *columns)
-        _warn_of_empty(found)
+        found = find([directory])
         if not found.splits:
-            return train_test_split(_with_label_ids(found), fraction, seed)
+            return train_test_split(find.with_label_ids(found), fraction, seed)
         train, test = _split_by_column(found)
-    documents = _with_label_ids(train)
-    return documents, _with_label_ids(test, documents.labels)
+    documents = find.with_label_ids(train)
+    return documents, find.with_label_ids(test, documents.labels)
 
 
-def _find(
-    paths: list[str], max_bytes: int, text_column: str, label_column: str
-) -> FoundTexts:
+class _Finder:
     """Finds the texts of a folder or a file, or of several files."""
-    if max_bytes < 1:
-        raise ValueError(f"max_bytes={max_bytes!r} was passed. Expected at least 1.")
-    if os.path.isdir(paths[0]):
-        paths = _tables_in(paths[0]) or paths
-    if os.path.isfile(paths[0]):
-        return find_rows(paths, text_column, label_column, max_bytes)
-    return find_files(paths[0], max_bytes)
+
+    def __init__(
+        self,
+        max_bytes: int,
+        text_column: str,
+        label_column: str,
+        problem: str,
+        label_separator: str | None,
+    ) -> None:
+        if max_bytes < 1:
+            raise ValueError(
+                f"max_bytes={max_bytes!r} was passed. Expected at least 1."
+            )
+        self.max_bytes = max_bytes
+        self.columns = (text_column, label_column)
+        self.problem = problem
+        self.targets = get_targets(problem, label_separator)
+
+    def __call__(self, paths: list[str]) -> FoundTexts:
+        """Finds them, and warns of those without text."""
+        if os.path.isdir(paths[0]):
+            paths = _tables_in(paths[0]) or paths
+        if os.path.isfile(paths[0]):
+            found = find_rows(paths, *self.columns, self.max_bytes, self.targets)
+        elif isinstance(self.targets, SingleLabel):
+            found = find_files(paths[0], self.max_bytes)
+        else:
+            raise ValueError(
+                f"problem={self.problem!r} was passed, and {paths[0]} is no table. A "
+                "folder of class folders gives each document one class: expected a "
+                "table, such as JSON lines, with a column of labels, or the problem "
+                "'single_label'."
+            )
+        _warn_of_empty(found)
+        return found
+
+    def with_label_ids(
+        self, found: FoundTexts, labels: Sequence[str] | None = None
+    ) -> Documents:
+        """The `Documents` of what was found, with these names of the classes."""
+        kind = "class folder" if found.unit == "files" else "label"
+        classes = self.targets.names(found.labels)
+        if labels is None:
+            labels = classes
+            if len(labels) < self.targets.least_labels:
+                shown = f"one {kind}, {labels[0]!r}" if labels else "no labels"
+                raise ValueError(
+                    f"{found.where} has {shown}. Expected at least "
+                    f"{_NUMBERS[self.targets.least_labels]}: a classifier needs a "
+                    "choice. If a folder has the folders of the classes in it, pass "
+                    "that folder instead."
+                )
+        unknown = sorted(set(classes) - set(labels))
+        if unknown:
+            raise ValueError(
+                f"{found.where} has the {kind}s {unknown!r}, which are none of the "
+                f"known labels {list(labels)!r}. Rename or remove them, or train with "
+                "them."
+            )
+        ids = {label: label_id for label_id, label in enumerate(labels)}
+        label_ids = self.targets.encode(found.labels, ids)
+        return Documents(found.reader, label_ids, labels, self.problem)
 
 
 def _tables_in(directory: str) -> list[str]:
@@ -352,36 +453,13 @@ def _tables_in(directory: str) -> list[str]:
     return [path for path in paths if table_stem(path)]
 
 
-def _with_label_ids(
-    found: FoundTexts, labels: Sequence[str] | None = None
-) -> Documents:
-    kind = "class folder" if found.unit == "files" else "label"
-    classes = sorted(set(found.labels))
-    if labels is None:
-        labels = classes
-        if len(labels) < 2:
-            raise ValueError(
-                f"{found.where} has one {kind}, {labels[0]!r}. Expected at least two: "
-                "a classifier needs a choice. If a folder has the folders of the "
-                "classes in it, pass that folder instead."
-            )
-    unknown = sorted(set(classes) - set(labels))
-    if unknown:
-        raise ValueError(
-            f"{found.where} has the {kind}s {unknown!r}, which are none of the known "
-            f"labels {list(labels)!r}. Rename or remove them, or train with them."
-        )
-    ids = {label: label_id for label_id, label in enumerate(labels)}
-    return Documents(found.reader, [ids[label] for label in found.labels], labels)
-
-
 def _warn_of_empty(found: FoundTexts) -> None:
     if found.num_empty:
         more = ", ..." if found.num_empty > len(found.empty) else ""
         warnings.warn(
             f"{found.num_empty} {found.unit} in {found.where} have no text and are "
             f"left out: {', '.join(found.empty)}{more}",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -444,7 +522,7 @@ def _split_by_column(found: FoundTexts) -> tuple[FoundTexts, FoundTexts]:
 
 def _select(documents: Documents, mask: np.ndarray) -> Documents:
     indices = np.flatnonzero(mask)
-    label_ids = np.array(documents.label_ids)[indices]
+    label_ids = [documents.label_ids[index] for index in indices.tolist()]
     return Documents(
-        documents.texts.select(indices), label_ids.tolist(), documents.labels
+        documents.texts.select(indices), label_ids, documents.labels, documents.problem
     )

@@ -1,5 +1,6 @@
 """Training by steps and of classifiers, evaluation, and the baselines."""
 
+from keras_performer.training.build_classifier import build_classifier
 from keras_performer.training.classifier_settings import ClassifierSettings
 from keras_performer.training.evaluation import (
     Evaluation,
@@ -16,7 +17,7 @@ from keras_performer.training.text_baselines import (
     compressed_bits_per_byte,
     unigram_bits,
 )
-from keras_performer.training.train_classifier import build_classifier, train_classifier
+from keras_performer.training.train_classifier import train_classifier
 from keras_performer.training.train_steps import train_steps
 
 __all__ = [

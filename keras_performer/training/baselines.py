@@ -117,7 +117,7 @@ def evaluate_baselines(
     predict, owners = fit_tfidf(train, window_bytes, max_bytes)
     majority_window = _majority(train, owners)
 
-    every = -(-_num_bytes(test) // max_bytes)
+    every = -(-count_bytes(test) // max_bytes)
     sample = range(0, len(test), every)
     truth = np.array(test.label_ids)
     by_document: list[np.ndarray] = []
@@ -157,12 +157,8 @@ def fit_tfidf(
     Raises:
         ImportError: If scikit-learn is not installed.
     """
-    vectorizer, classifier = _estimators()
-    owners: list[int] = []
-    every = -(-_num_bytes(train) // max_bytes)
-    features = vectorizer.fit_transform(
-        _windows(train, window_bytes, every, owners.append)
-    )
+    vectorizer, classifier = estimators()
+    features, owners = tfidf_features(vectorizer, train, window_bytes, max_bytes)
     classifier.fit(features, np.take(train.label_ids, owners))
 
     def predict(windows: list[str]) -> np.ndarray:
@@ -173,6 +169,26 @@ def fit_tfidf(
         return probabilities
 
     return predict, owners
+
+
+def tfidf_features(
+    vectorizer: Any, train: Documents, window_bytes: int, max_bytes: int
+) -> tuple[Any, list[int]]:
+    """Fits a vectorizer to windows of documents.
+
+    Args:
+        vectorizer: The first of `estimators()`.
+        train: `Documents` to train on.
+        window_bytes: Largest length of a window, in bytes of UTF-8.
+        max_bytes: Largest number of bytes to train on; of more, a sample is taken.
+
+    Returns:
+        A sparse matrix (windows, features), and the index of each window's document.
+    """
+    owners: list[int] = []
+    every = -(-count_bytes(train) // max_bytes)
+    windows = _windows(train, window_bytes, every, owners.append)
+    return vectorizer.fit_transform(windows), owners
 
 
 def utf8_windows(text: bytes, window_bytes: int) -> list[bytes]:
@@ -207,7 +223,8 @@ def _is_continuation(byte: int) -> bool:
     return byte & 0b1100_0000 == 0b1000_0000
 
 
-def _num_bytes(documents: Documents) -> int:
+def count_bytes(documents: Documents) -> int:
+    """Returns the number of bytes of documents, 1 at least."""
     return max(1, sum(map(documents.size, range(len(documents)))))
 
 
@@ -248,7 +265,8 @@ def _share(predicted: Any, truth: np.ndarray) -> float:
     return float(np.mean(predicted == truth))
 
 
-def _estimators() -> tuple[Any, Any]:
+def estimators() -> tuple[Any, Any]:
+    """Returns the vectorizer of TF-IDF features, and a logistic regression."""
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression

@@ -6,6 +6,7 @@ import json
 from keras_performer.models.block_stack import BLOCKS
 from keras_performer.text import Documents, find_train_test
 from keras_performer.text.documents import MAX_BYTES
+from keras_performer.text.targets import get_targets
 
 TOKENIZERS = ("wordpiece", "bytes")
 MONITORS = ("accuracy", "loss")
@@ -41,7 +42,8 @@ class ClassifierSettings:
         validation_fraction: Share of the training documents that is held out to choose
             the best weights; 0 to choose by what the training itself measures.
         monitor: `"accuracy"`, to keep the weights of the epoch of highest accuracy, and
-            of equal ones that of the lowest loss; or `"loss"`, the lowest alone.
+            of equal ones that of the lowest loss; or `"loss"`, the lowest alone. Of
+            several labels the accuracy is micro F1; of a number it is the loss.
         ngram_buckets: Buckets of hashed words and pairs of words, a linear classifier
             beside the encoder; 0 for the encoder alone.
         ngram_epochs: Passes of the n-grams over the training documents.
@@ -55,6 +57,10 @@ class ClassifierSettings:
             training ends; 0 for never.
         mixed_precision: Whether the layers of the backbone compute in bfloat16; their
             weights stay float32.
+        problem: `"single_label"`; `"multi_label"`, any number of labels a document; or
+            `"regression"`, a number. The last two need a table.
+        label_separator: What stands between several labels in a string, such as `"|"`;
+            `None` where the column has lists.
 
     Raises:
         ValueError: If a setting is out of its range.
@@ -94,6 +100,8 @@ class ClassifierSettings:
     class_weight: str | None = None
     early_stopping: int = 0
     mixed_precision: bool = False
+    problem: str = "single_label"
+    label_separator: str | None = None
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -107,6 +115,13 @@ class ClassifierSettings:
                 raise ValueError(
                     f"`{name}` must be one of {known}. Received: {name}={value!r}"
                 )
+        get_targets(self.problem, self.label_separator)  # raises
+        if self.class_weight is not None and self.problem != "single_label":
+            raise ValueError(
+                "`class_weight` needs one class a document. Leave it out, or pass "
+                f"problem='single_label'. Received: class_weight={self.class_weight!r},"
+                f" problem={self.problem!r}"
+            )
         for name in (
             "vocabulary_size",
             "context_length",
@@ -164,6 +179,8 @@ class ClassifierSettings:
             max_bytes=self.max_bytes,
             text_column=self.text_column,
             label_column=self.label_column,
+            problem=self.problem,
+            label_separator=self.label_separator,
         )
 
     def to_json(self) -> str:

@@ -35,7 +35,7 @@ class RunFolder:
     |---|---|
     | `settings.json` | the `ClassifierSettings` |
     | `documents.json` | a fingerprint of the documents it trains on |
-    | `labels.json` | the names of the classes |
+    | `labels.json` | the names of the classes; for numbers none |
     | `vocabulary.txt` | the learnt vocabulary, a token a line (word pieces) |
     | `history.csv` | losses and accuracies, a row an epoch |
     | `ngrams/` | the same files of the n-grams, of which a training has two |
@@ -241,7 +241,7 @@ def fingerprint(documents: Documents) -> dict[str, Any]:
     digest = hashlib.sha256("\n".join(documents.labels).encode())
     for index, key in enumerate(documents.texts.keys()):
         size, label_id = documents.size(index), documents.label_ids[index]
-        digest.update(b"\n%b %d %d" % (key, size, label_id))
+        digest.update(b"\n%b %d %b" % (key, size, str(label_id).encode()))
     return {"files": len(documents), "sha256": digest.hexdigest()}
 
 

@@ -5,15 +5,14 @@ import os
 import pathlib
 import time
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_performer.callbacks import RedrawProjections
-from keras_performer.layers import HashedNgrams
-from keras_performer.models import PerformerBackbone, PerformerTextClassifier
+from keras_performer.models import PerformerTextClassifier
+from keras_performer.models.problems import get_problem
 from keras_performer.text import (
     DocumentBatches,
     Documents,
@@ -25,16 +24,17 @@ from keras_performer.text import (
 )
 from keras_performer.text.document_batches import balanced_class_weights
 from keras_performer.text.vocabulary import import_tensorflow_text
+from keras_performer.training.build_classifier import build_classifier
 from keras_performer.training.checkpoints.best_weights import BestWeights
 from keras_performer.training.classifier_settings import ClassifierSettings
 from keras_performer.training.evaluation.classifier import (
     predict_windows,
     side_by_side,
 )
-from keras_performer.training.expert_powers import fit_expert_powers
+from keras_performer.training.expert_powers import fit_experts
 from keras_performer.training.history_file import HistoryFile
 from keras_performer.training.run_folder import RunFolder
-from keras_performer.training.train_ngrams import BATCH_FACTOR, RATE, train_ngrams
+from keras_performer.training.train_ngrams import BATCH_FACTOR, train_ngrams
 from keras_performer.training.train_steps import train_steps
 
 UNKNOWN_SHARE = 0.02  # of the bytes of words; above, `train_classifier` warns
@@ -57,10 +57,12 @@ def train_classifier(
     of an uninterrupted training. Called again on a complete training, it returns the
     model. Keras's global random seed is set from the settings.
 
+    The labels are one class, several, or a number, as `settings.problem` says.
+
     The n-grams come first, then the encoder, both on the documents that are not held
     out; those that are say which weights the features of the n-grams have (TF-IDF, or
     supervised ones, see `HashedNgrams.adapt`), and how much n-grams and encoder count
-    (`fit_expert_powers`). Then the n-grams are trained once more on all documents.
+    (`fit_experts`). Then the n-grams are trained once more on all documents.
     Without documents held out both count alike, and the weights are TF-IDF.
 
     An epoch is a number of steps, the same for each: as many as a pass over the
@@ -87,7 +89,11 @@ def train_classifier(
     everything, _ = settings.find_train_test()
     train, validation = _hold_out(settings, everything)
     # Before anything is written: raises what is wrong with settings and documents.
-    build_classifier(settings, vocabulary_size=2, num_classes=2, token_kinds=(0, 1))
+    num_classes = len(train.labels) or 1
+    build_classifier(
+        settings, vocabulary_size=2, num_classes=num_classes, token_kinds=(0, 1)
+    )
+    get_problem(settings.problem).compile_arguments(train.targets)
     folder.check(settings, train)
     vocabulary = _vocabulary(settings, folder, train, verbose)
     folder.open(settings, train)
@@ -101,8 +107,10 @@ def train_classifier(
 
     keras.utils.set_random_seed(settings.seed)
     model = build_classifier(
-        settings, tokenizer.vocabulary_size, len(train.labels), tokenizer.token_kinds
+        settings, tokenizer.vocabulary_size, num_classes, tokenizer.token_kinds
     )
+    if model.units is not None:
+        model.units.adapt(everything.targets)
     training = _Training(settings, folder, model, verbose, tensorboard)
     train_tokens = _TokenizedDocuments(train, tokenizer)
     validation_data = None
@@ -127,11 +135,11 @@ class _TokenizedDocuments:
     """Documents, and their ids on disk."""
 
     def __init__(self, documents: Documents, tokenizer: Tokenizer) -> None:
-        self.label_ids = documents.label_ids
+        self.targets = documents.targets
         self.token_arrays = tokenize_each(documents, tokenizer)
 
     def __len__(self) -> int:
-        return len(self.label_ids)
+        return len(self.targets)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +160,9 @@ class _Training:
         Returns:
             Whether those are the supervised ones.
         """
+        if not get_problem(self.model).has_supervised_weights:
+            self.train_ngrams(documents, False, validation_data)
+            return False
         epochs = min(CHOOSING_EPOCHS, self.settings.ngram_epochs)
         losses = {}
         for supervised in (False, True):
@@ -192,12 +203,14 @@ class _Training:
             self.settings.monitor,
             supervised,
         )
+        names = get_problem(self.model).monitors.values()
+        shown = [f"{name} {row[prefix + name]:.4f}" for name in dict.fromkeys(names)]
         _say(
             self.verbose,
             f"N-grams, {'supervised' if supervised else 'TF-IDF'} weights, "
-            f"{len(documents)} documents: accuracy {row[f'{prefix}accuracy']:.4f} "
-            f"{'in training' if part == 'final' else 'on held-out'}, loss "
-            f"{row[f'{prefix}loss']:.4f}, {time.monotonic() - start:.0f} s",
+            f"{len(documents)} documents, "
+            f"{'in training' if part == 'final' else 'on held-out'}: "
+            f"{', '.join(shown)}, {time.monotonic() - start:.0f} s",
         )
 
     def _ngrams_folder(self, part: str, supervised: bool) -> pathlib.Path:
@@ -214,11 +227,14 @@ class _Training:
         batches = self.batches(documents, settings.seed)
         steps_per_epoch = _steps_per_epoch(settings, folder, batches)
         num_steps = steps_per_epoch * settings.epochs
-        _compile(encoder, settings, num_steps)
+        problem = get_problem(self.model)
+        _compile(
+            encoder, settings, num_steps, problem.compile_arguments(documents.targets)
+        )
         callbacks = []
         if settings.redraw_interval and self.model.backbone.redraws:
             callbacks.append(RedrawProjections(settings.redraw_interval, settings.seed))
-        monitor = settings.monitor
+        monitor = problem.monitors[settings.monitor]
         if validation_data is not None:
             monitor = f"val_{monitor}"
         history = train_steps(
@@ -239,7 +255,7 @@ class _Training:
             _say(
                 self.verbose,
                 f"Ended after epoch {history[-1]['epoch'] + 1} of {settings.epochs}: "
-                f"{settings.early_stopping} without a better {settings.monitor}",
+                f"{settings.early_stopping} without a better {monitor}",
             )
         BestWeights(folder.best_weights_path).load(encoder)
 
@@ -252,10 +268,14 @@ class _Training:
             self.settings.context_length,
             self.settings.tokens_per_batch,
         )
-        powers = fit_expert_powers(
-            np.split(windows, 2, axis=-1), np.take(held_out.label_ids, owners), owners
+        weights = fit_experts(
+            self.settings.problem,
+            np.split(windows, 2, axis=-1),
+            held_out.targets[owners],
+            owners,
         )
-        model.experts.powers.assign(powers)
+        model.experts.set_weights([np.asarray(weight) for weight in weights])
+        powers = model.experts.powers.numpy()
         line = f"Powers: n-grams {powers[0]:.2f}, encoder {powers[1]:.2f}"
         if not powers[1]:
             line += ": on documents held out it adds nothing to the n-grams"
@@ -269,11 +289,11 @@ class _Training:
         class_weights = None
         if settings.class_weight == "balanced":
             class_weights = balanced_class_weights(
-                documents.token_arrays, documents.label_ids, settings.context_length
+                documents.token_arrays, documents.targets, settings.context_length
             )
         return DocumentBatches(
             documents.token_arrays,
-            documents.label_ids,
+            documents.targets,
             settings.context_length,
             settings.tokens_per_batch * factor,
             seed,
@@ -281,64 +301,13 @@ class _Training:
         )
 
 
-def build_classifier(
-    settings: ClassifierSettings,
-    vocabulary_size: int,
-    num_classes: int,
-    token_kinds: Sequence[int] | None = None,
-) -> PerformerTextClassifier:
-    """Builds the model of some settings.
-
-    Args:
-        settings: A `ClassifierSettings`.
-        vocabulary_size: Number of token ids.
-        num_classes: Number of classes.
-        token_kinds: The `token_kinds` of the tokenizer, for the n-grams; `None` for a
-            model without them.
-
-    Returns:
-        A `PerformerTextClassifier`, not compiled.
-    """
-    backbone = PerformerBackbone(
-        vocabulary_size=vocabulary_size,
-        num_layers=settings.num_layers,
-        num_heads=settings.num_heads,
-        hidden_dim=settings.hidden_dim,
-        intermediate_dim=settings.intermediate_dim,
-        dropout=settings.dropout,
-        # Whole periods within the trained windows: later positions bring nothing new.
-        max_wavelength=max(1, settings.context_length // 7),
-        block=settings.block,
-        feature_map=settings.feature_map,
-        num_features=settings.num_features,
-        seed=settings.seed,
-        dtype="mixed_bfloat16" if settings.mixed_precision else None,
-    )
-    ngrams = None
-    if token_kinds is not None and settings.ngram_buckets:
-        ngrams = HashedNgrams(
-            settings.ngram_buckets,
-            token_kinds,
-            rate=RATE,
-            seed=settings.seed,
-            name="ngrams",
-        )
-    return PerformerTextClassifier(
-        backbone,
-        num_classes,
-        dropout=settings.dropout,
-        ngrams=ngrams,
-        seed=settings.seed,
-    )
-
-
 def _hold_out(
     settings: ClassifierSettings, documents: Documents
 ) -> tuple[Documents, Documents | None]:
     if not settings.validation_fraction:
         return documents, None
-    smallest = min(map(documents.label_ids.count, range(len(documents.labels))))
-    if smallest < 2:
+    _, sizes = np.unique(documents.strata, return_counts=True)
+    if sizes.min() < 2:
         raise ValueError(
             "A class has one training document only, so none can be held out for "
             "validation: add documents, or set `validation_fraction` to 0 to choose "
@@ -397,7 +366,10 @@ def _say(verbose: int | str, line: str) -> None:
 
 
 def _compile(
-    model: PerformerTextClassifier, settings: ClassifierSettings, steps: int
+    model: PerformerTextClassifier,
+    settings: ClassifierSettings,
+    steps: int,
+    arguments: dict[str, Any],
 ) -> None:
     warm_up = max(1, steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -412,8 +384,7 @@ def _compile(
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(
         optimizer,
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+        **arguments,
         # XLA would compile anew for every length of a bucket, and gains nothing on CPU.
         jit_compile=False,
     )

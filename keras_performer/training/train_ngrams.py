@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_performer.models import PerformerTextClassifier
+from keras_performer.models.problems import get_problem
 from keras_performer.text import DocumentBatches
 from keras_performer.training.checkpoints.best_weights import BestWeights
 from keras_performer.training.train_steps import train_steps
@@ -70,15 +71,16 @@ def train_ngrams(
         folder: Folder of the checkpoints.
         validation_data: Batches to choose the best epoch by; without them the last one
             is taken.
-        monitor: `"accuracy"` or `"loss"` of the validation.
+        monitor: `"accuracy"` or `"loss"` of the validation; of several labels the
+            former is micro F1, of a number the loss too.
         supervised: Whether features are weighted by what they tell of the classes
             too, as `HashedNgrams.adapt` does with classes.
 
     Returns:
-        The row of the history whose weights the model has: with `"val_loss"` and
-        `"val_accuracy"` if there are validation data.
+        The row of the history whose weights the model has: with `"val_loss"` and such
+        as `"val_accuracy"` if there are validation data.
     """
-    classifier = model.ngram_classifier
+    classifier, problem = model.ngram_classifier, get_problem(model)
     if supervised:
         pairs = ((ids, labels) for ids, labels, _ in windows.dataset())
         model.ngrams.adapt(pairs, num_classes=classifier.output_shape[-1])
@@ -88,8 +90,7 @@ def train_ngrams(
     table.assign(keras.ops.zeros_like(table))
     classifier.compile(
         RowAdagrad(LEARNING_RATE),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+        **problem.compile_arguments(batches.targets),
         jit_compile=False,  # XLA has no sparse gradients of the embedding
     )
     history = train_steps(
@@ -100,7 +101,7 @@ def train_ngrams(
         checkpoint_every=steps_per_epoch,
         steps_per_epoch=steps_per_epoch,
         validation_data=validation_data,
-        monitor=f"val_{monitor}",
+        monitor=f"val_{problem.monitors[monitor]}",
         verbose=0,
     )
     if validation_data is None:

@@ -118,9 +118,11 @@ def test_every_setting_has_a_flag_that_acts():
     values |= {"block": "plain", "class_weight": "balanced"}
     values |= {"mixed_precision": True}
     arguments = ["train", "--data", "d", "--run", "r"]
-    expected = {"data": None}
+    # Class weights are for a single label alone, which has no separator.
+    labels = {"problem": "multi_label", "label_separator": "|"}
+    expected = {"data": None, "problem": "single_label", "label_separator": None}
     for field in dataclasses.fields(ClassifierSettings):
-        if field.name == "data":
+        if field.name in expected:
             continue
         value = values.get(field.name)
         if value is None:
@@ -135,7 +137,10 @@ def test_every_setting_has_a_flag_that_acts():
     assert {**made, "data": None} == expected
     defaults = dataclasses.asdict(ClassifierSettings(data="d"))
     same = [name for name in made if made[name] == defaults[name]]
-    assert same == []
+    assert same == list(labels)
+    flags = ["--problem", "multi_label", "--label-separator", "|"]
+    made = dataclasses.asdict(train.settings(parse(*arguments[:5], *flags), "d"))
+    assert {name: made[name] for name in labels} == labels
 
 
 def test_serve_takes_the_flags_of_the_options():

@@ -109,6 +109,7 @@ def test_round_trip_of_every_argument():
         "num_classes": CLASSES,
         "dropout": 0.25,
         "ngrams": HashedNgrams(8, [0, 1], name="other_ngrams"),
+        "problem": "multi_label",
         "seed": 3,
         "name": "other_name",
         "trainable": False,

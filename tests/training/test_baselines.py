@@ -106,7 +106,7 @@ def test_a_bounded_sample_of_every_class_is_measured(write):
 def test_one_test_document_is_in_memory_at_a_time(write, monkeypatch):
     train = write(["red a " * 50] * 9, ["blue b " * 50] * 9)
     largest = []
-    real = baselines._estimators
+    real = baselines.estimators
 
     def estimators():
         vectorizer, classifier = real()
@@ -116,7 +116,7 @@ def test_one_test_document_is_in_memory_at_a_time(write, monkeypatch):
         )
         return vectorizer, classifier
 
-    monkeypatch.setattr(baselines, "_estimators", estimators)
+    monkeypatch.setattr(baselines, "estimators", estimators)
     evaluate_baselines(train, train, window_bytes=30)
     assert max(largest) == 12
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_performer.training.expert_powers import fit_expert_powers
+from keras_performer.training.expert_powers import fit_expert_powers, fit_experts
 
 
 def made(sizes, windows=400, documents=80, classes=3, seed=0):
@@ -61,3 +61,29 @@ def test_experts_that_are_always_right_have_finite_powers():
     sure = np.eye(2)[label_ids]
     powers = fit_expert_powers([sure, sure], label_ids, owners)
     assert np.all(np.isfinite(powers))
+
+
+def test_powers_of_two_labels_are_those_of_two_classes():
+    experts, label_ids, owners = made([2.0, 1.0], classes=2)
+    targets = np.eye(2)[label_ids]
+    [powers] = fit_experts("multi_label", experts, targets, owners)
+    expected = fit_expert_powers(experts, label_ids, owners)
+    np.testing.assert_allclose(powers, expected, rtol=1e-3)
+
+
+def test_weights_of_a_sum_are_those_of_least_squares():
+    random = np.random.default_rng(0)
+    truth = random.normal(1900, 30, (200, 1))
+    numbers = truth + random.normal(0, [[[20.0]], [[10.0]]], (2, 200, 1))
+    powers, center = fit_experts("regression", numbers, truth, np.arange(200))
+    x, y = (numbers[..., 0] - truth.mean()).T, truth[:, 0] - truth.mean()
+    expected, *_ = np.linalg.lstsq(x, y, rcond=None)
+    np.testing.assert_allclose(powers, expected, rtol=0.01)
+    assert center == truth.mean()
+
+    useless = random.normal(1900, 30, (200, 1))
+    powers, _ = fit_experts(
+        "regression", [numbers[1], useless], truth, np.arange(200) // 20
+    )
+    assert powers[0] > 0.8
+    assert abs(powers[1]) < 0.1

@@ -18,7 +18,9 @@ def add_parser(commands: Commands, summary: str) -> None:
         "by window, by document (the mean of its windows' log probabilities) and of "
         "documents read whole, as `predict` and a server read them; precision, recall "
         "and F1 of each class and their means; the confusion matrix; the expected "
-        "calibration error; and the worst errors.",
+        "calibration error; and the worst errors. Of several labels a document: micro "
+        "and macro F1, exact match, and the scores of each label; of a number: R², and "
+        "root mean squared and mean absolute error.",
         epilog="example: keras-performer evaluate --run runs/books --png confusion.png",
         formatter_class=HelpFormatter,
     )
@@ -37,6 +39,10 @@ def add_parser(commands: Commands, summary: str) -> None:
             help=f"column of the {name}s, where DATA is a table (default: the "
             "training's)",
         )
+    parser.add_argument(
+        "--label-separator",
+        help="what stands between several labels in a string (default: the training's)",
+    )
     parser.add_argument(
         "--by",
         choices=READINGS,

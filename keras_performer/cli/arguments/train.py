@@ -74,7 +74,7 @@ SETTINGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
         "accuracy",
         (
             "what chooses the best epoch: 'accuracy' (of equal ones the lowest "
-            "loss) or 'loss'"
+            "loss; of several labels micro F1, of a number the loss) or 'loss'"
         ),
     ),
     "ngram_buckets": (
@@ -104,6 +104,23 @@ SETTINGS: dict[str, tuple[Callable[[str], Any], Any, str]] = {
         "epochs without a better --monitor after which training ends; 0: never",
     ),
     "mixed_precision": (bool, False, "compute in bfloat16, with weights in float32"),
+    "problem": (
+        str,
+        "single_label",
+        (
+            "what the labels are: 'single_label', one class a document; 'multi_label', "
+            "a list of any number of classes; 'regression', a number; the last two "
+            "need a table"
+        ),
+    ),
+    "label_separator": (
+        str,
+        None,
+        (
+            "what stands between several labels in a string, such as '|' (default: "
+            "none, the column has lists)"
+        ),
+    ),
 }
 
 
@@ -115,7 +132,8 @@ def add_parser(commands: Commands, summary: str) -> None:
         description="Trains a linear-time classifier on a folder of text files, "
         "DATA/CLASS/..., or DATA/train/CLASS/... and DATA/test/CLASS/... (without "
         "these two, a fifth of the files is held out as test), or on a table: JSON "
-        "Lines, CSV, TSV, Parquet. Documents may be of any "
+        "Lines, CSV, TSV, Parquet, whose labels may also be several a document, or a "
+        "number (--problem). Documents may be of any "
         "length and are read as a stream. Run the same command again after an "
         "interruption and it goes on after the last checkpoint. At the end it "
         "prints accuracy on the test documents, beside the majority class and TF-IDF "

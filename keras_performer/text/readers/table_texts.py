@@ -2,7 +2,6 @@
 
 import array
 import hashlib
-import math
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from keras_performer.text.readers.table import (
     whole_text,
 )
 from keras_performer.text.readers.text_reader import FoundTexts, TextReader
+from keras_performer.text.targets import Targets
 
 SPLIT_COLUMN = "split"
 FORMATS: dict[str, type[Table]] = {
@@ -100,7 +100,11 @@ def table_stem(name: str) -> str | None:
 
 
 def find_rows(
-    paths: Sequence[str], text_column: str, label_column: str, max_bytes: int
+    paths: Sequence[str],
+    text_column: str,
+    label_column: str,
+    max_bytes: int,
+    targets: Targets,
 ) -> FoundTexts:
     """Finds the documents of tables, a row each, and checks them.
 
@@ -110,6 +114,7 @@ def find_rows(
         text_column: Name of the column of the texts.
         label_column: Name of the column of the labels.
         max_bytes: Largest size of a text.
+        targets: `Targets` that says what the column of labels holds.
 
     Returns:
         `FoundTexts`, in the order of the tables.
@@ -124,9 +129,9 @@ def find_rows(
     tables = [_open_table(path, columns, max_bytes) for path in paths]
     where = paths[0] if len(paths) == 1 else os.path.dirname(paths[0])
     rows = array.array("q")
-    labels: list[str] = []
+    labels: list[Any] = []
     splits: list[str] = []
-    names: dict[str, str] = {}  # each label and split once, however many rows have it
+    names: dict[Any, Any] = {}  # each label and split once, however many rows have it
     empty: list[str] = []
     num_empty = 0
     for number, table, row in _rows_of(tables):
@@ -143,7 +148,7 @@ def find_rows(
                 f"max_bytes={max_bytes}. A document is held in memory as a whole: "
                 "split it, or raise max_bytes."
             )
-        label = _label(table, row.line, row.values, label_column)
+        label = _label(table, row, label_column, targets)
         key = hashlib.blake2b(data, digest_size=8).digest()
         rows.extend((number, row.line, row.start, row.stop, len(data)))
         rows.append(int.from_bytes(key, "little", signed=True))
@@ -227,28 +232,15 @@ def _text(table: Table, line: int, values: Any, column: str) -> str:
     return text
 
 
-def _label(table: Table, line: int, values: Any, column: str) -> str:
-    """The name of a class: what is not a string becomes one."""
-    if column not in values:
-        raise missing_column(table.where(line), column, list(values))
-    value = values[column]
-    if isinstance(value, bool):
-        return str(value).lower()
+def _label(table: Table, row: Row, column: str, targets: Targets) -> Any:
+    where = table.where(row.line)
+    if column not in row.values:
+        raise missing_column(where, column, list(row.values))
+    return targets.read(_whole(row.values[column]), where, column)
+
+
+def _whole(value: Any) -> Any:
+    """A cell whose strings are as `whole_text` makes them."""
     if isinstance(value, str):
-        value = value.strip()
-    elif isinstance(value, float) and value.is_integer():
-        value = str(int(value))
-    elif isinstance(value, (int, float)) and not math.isnan(value):
-        value = str(value)
-    elif value is not None and not isinstance(value, float):
-        raise ValueError(
-            f"{table.where(line)}: {column!r} is {str(value)[:40]!r}, of type "
-            f"{type(value).__name__}. Expected the name of one class: a string, an "
-            "integer or a boolean."
-        )
-    if not value or not isinstance(value, str):
-        raise ValueError(
-            f"{table.where(line)} has no label in {column!r}. Add one or remove the "
-            "row."
-        )
-    return whole_text(value).decode("utf-8")
+        return whole_text(value).decode("utf-8")
+    return [_whole(each) for each in value] if isinstance(value, list) else value

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class FoundTexts(NamedTuple):
 
     Attributes:
         reader: `TextReader` of the texts that are not empty.
-        labels: Name of the class of each text.
+        labels: What `Targets.read` gave for each text, such as the name of its class.
         splits: What the column `split` of a table has for each, or nothing.
         num_empty: Number of texts that were left out because they are empty.
         empty: Names of the first three of them.
@@ -49,7 +49,7 @@ class FoundTexts(NamedTuple):
     """
 
     reader: TextReader
-    labels: list[str]
+    labels: list[Any]
     splits: list[str]
     num_empty: int
     empty: list[str]

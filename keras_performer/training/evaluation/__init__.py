@@ -18,6 +18,7 @@ from keras_performer.training.evaluation.classifier import (
 from keras_performer.training.evaluation.confusion_matrix import (
     ClassScores,
     ConfusionMatrix,
+    label_scores,
 )
 from keras_performer.training.evaluation.language_model import (
     LanguageModelEvaluation,
@@ -49,6 +50,7 @@ __all__ = [
     "evaluate_language_model",
     "evaluate_masked_language_model",
     "explain_by_occlusion",
+    "label_scores",
     "mean_log_probabilities",
     "predict_classifier",
     "predict_experts",

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_performer.models import PerformerTextClassifier
-from keras_performer.models.performer_text_classifier import SMALLEST_PROBABILITY
+from keras_performer.models.experts import SMALLEST_PROBABILITY
+from keras_performer.models.problems import get_problem, mean_of_documents
 from keras_performer.text import (
     DocumentBatches,
     Documents,
@@ -46,11 +47,14 @@ class Evaluation:
 class ClassifierPredictions:
     """Probabilities that a classifier gives to documents, in three ways.
 
+    Of several labels they are those of each label; of a number they are numbers.
+
     Attributes:
         windows: Of each window alone, of shape (windows, classes).
         owners: Index of each window's document, of shape (windows,).
         documents: Of each document by the mean of its windows' log probabilities, of
-            shape (documents, classes); rows add up to 1.
+            shape (documents, classes); rows add up to 1. Of several labels by the mean
+            of log-odds, of a number by the mean.
         whole: Of each document read in one piece, of shape (documents, classes).
     """
 
@@ -73,6 +77,27 @@ class ClassifierPredictions:
             num_windows=len(self.owners),
             num_documents=len(truth),
         )
+
+    def measures(
+        self, problem: str, targets: np.ndarray
+    ) -> dict[str, dict[str, float]]:
+        """Returns how good these answers are, by the measures of a problem.
+
+        Args:
+            problem: Its name.
+            targets: `Documents.targets`.
+
+        Returns:
+            Dictionary of `"windows"`, `"documents"` and `"whole"`: of each a dictionary
+            such as `{"micro_f1": 0.9, "macro_f1": 0.8, "exact_match": 0.7}`, or of
+            `"r2"`, `"rmse"` and `"mae"`.
+        """
+        measure = get_problem(problem).measures
+        return {
+            "windows": measure(self.windows, targets[self.owners]),
+            "documents": measure(self.documents, targets),
+            "whole": measure(self.whole, targets),
+        }
 
     def gain_over(
         self, other: "ClassifierPredictions", label_ids: npt.ArrayLike
@@ -197,6 +222,7 @@ def _predict_all(
     tokens_per_batch: int,
 ) -> list[ClassifierPredictions]:
     """The answers of so many classifiers, whose outputs stand side by side."""
+    problem = get_problem(documents.problem)
     arrays = tokenize_each(documents, tokenizer)
     windows, owners = predict_windows(model, arrays, context_length, tokens_per_batch)
     whole, whole_owners = predict_windows(model, arrays, WHOLE, tokens_per_batch)
@@ -207,9 +233,7 @@ def _predict_all(
         np.split(whole, number, axis=-1),
         strict=True,
     ):
-        logs = mean_log_probabilities(of_windows, owners, len(documents))
-        by_document = np.exp(logs - logs.max(-1, keepdims=True))
-        by_document /= by_document.sum(-1, keepdims=True)
+        by_document = problem.join_windows(of_windows, owners, len(documents))
         found.append(ClassifierPredictions(of_windows, owners, by_document, of_whole))
     return found
 
@@ -319,21 +343,26 @@ def mean_log_probabilities(
     [0, 1]
     """
     logs = np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
-    sums = np.zeros((number, logs.shape[1]))
-    np.add.at(sums, owners, logs)
-    counts = np.bincount(owners, minlength=number)
-    return sums / np.maximum(counts, 1)[:, None]
+    return mean_of_documents(logs, owners, number)
 
 
 def worst_errors(
-    probabilities: npt.ArrayLike, label_ids: npt.ArrayLike, number: int = 10
+    probabilities: npt.ArrayLike,
+    label_ids: npt.ArrayLike,
+    number: int = 10,
+    problem: str = "single_label",
 ) -> list[int]:
     """Finds the wrong answers that gave the true class the least.
 
+    Of several labels those whose wrong ones have the largest cross-entropy, and of
+    numbers those of the largest error.
+
     Args:
-        probabilities: Probabilities of shape (documents, classes).
-        label_ids: True class of each document, integers of shape (documents,).
+        probabilities: Probabilities of shape (documents, classes), or numbers.
+        label_ids: True class of each document, integers of shape (documents,); or
+            `Documents.targets`.
         number: Largest number of errors.
+        problem: Whether it is one label, several, or a number.
 
     Returns:
         Indices of documents, the worst error first.
@@ -344,8 +373,9 @@ def worst_errors(
     >>> worst_errors(p, [0, 1, 0, 0])
     [3, 2, 1]
     """
-    probabilities, label_ids = np.asarray(probabilities), np.asarray(label_ids)
-    of_truth = np.take_along_axis(probabilities, label_ids[:, None], -1)[:, 0]
-    wrong = np.flatnonzero(probabilities.argmax(-1) != label_ids)
-    order = np.argsort(of_truth[wrong], kind="stable")
+    losses = get_problem(problem).losses(
+        np.asarray(probabilities), np.asarray(label_ids)
+    )
+    wrong = np.flatnonzero(losses > 0)
+    order = np.argsort(-losses[wrong], kind="stable")
     return wrong[order][:number].tolist()

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_performer.extras import pip_line
+from keras_performer.models.problems import is_label
 
 _MOST_NUMBERS = 30  # classes; of more, the picture has no numbers in its cells
 
@@ -167,6 +168,34 @@ class ConfusionMatrix:
                 color = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, count, ha="center", va="center", color=color)
         figure.savefig(path, dpi=150, format="png", facecolor="white")
+
+
+def label_scores(
+    targets: npt.ArrayLike, probabilities: npt.ArrayLike, labels: Sequence[str]
+) -> dict[str, ClassScores]:
+    """Precision, recall and F1 of each of several labels, given from a half on.
+
+    Args:
+        targets: 1 for each label that a document has, 0 for others, (N, K).
+        probabilities: Probability of each label, (N, K).
+        labels: Names of the K labels.
+
+    Returns:
+        `ClassScores` by label.
+
+    Example:
+
+    >>> label_scores([[1], [1], [0]], [[0.9], [0.2], [0.1]], ["sea"])["sea"]
+    ClassScores(precision=1.0, recall=0.5, f1=0.66..., support=2)
+    """
+    true = np.asarray(targets, int)
+    predicted: np.ndarray = is_label(np.asarray(probabilities)).astype(int)
+    return {
+        label: ConfusionMatrix(of_true, of_predicted, ("no", "yes")).scores()["yes"]
+        for label, of_true, of_predicted in zip(
+            labels, true.T, predicted.T, strict=True
+        )
+    }
 
 
 def figure_class() -> Any:

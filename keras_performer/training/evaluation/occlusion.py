@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from keras_performer.layers.validation import check_size
-from keras_performer.models.performer_text_classifier import SMALLEST_PROBABILITY
+from keras_performer.models.experts import SMALLEST_PROBABILITY
 
 # Where a passage may end, the best places first.
 _BREAKS = [re.compile(pattern) for pattern in (r"\n\s*\n", r"\n", r"[.!?]\s+", r"\s+")]
