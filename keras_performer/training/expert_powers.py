@@ -22,7 +22,7 @@ def fit_expert_powers(
     The powers have the lowest mean of `-log p(label)`, with `p` proportional to
     `p1**a * p2**b`: a convex problem of two numbers. The second expert has to earn its
     place: its power is 0, and the first one's fitted alone, unless it lowers the loss
-    of a document by more than the standard error of that difference.
+    of a document by more than two standard errors of that difference.
 
     Args:
         probabilities: Probabilities of both experts, of shape (2, windows, classes).
@@ -138,13 +138,13 @@ def fit_experts(
 def _choose(
     alone: np.ndarray, both: np.ndarray, gains: np.ndarray, owners: np.ndarray
 ) -> tuple[float, float]:
-    """The powers of both experts, if these gain more than a standard error."""
+    """The powers of both experts, if these gain more than two standard errors."""
     if both.min() <= 0:
         return float(alone[0]), 0.0
     count = np.bincount(owners)
     by_document = np.bincount(owners, gains)[count > 0] / count[count > 0]
     error = by_document.std(ddof=1) / np.sqrt(len(by_document))
-    powers = both if by_document.mean() > error else alone
+    powers = both if by_document.mean() > 2 * error else alone
     return float(powers[0]), float(powers[1])
 
 
