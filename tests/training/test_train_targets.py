@@ -109,6 +109,7 @@ def test_an_export_of_several_labels(of_labels, tmp_path, capsys):
     )
 
 
+@pytest.mark.slow  # the export of a single label is always tested
 def test_an_export_of_a_number(of_numbers, tmp_path, capsys):
     ours, exported, signatures = answers(of_numbers, tmp_path, capsys)
     values = [our["value"] for our in ours]
