@@ -16,12 +16,6 @@ from keras_performer.training.checkpoints.atomic_write import atomic_write_text
 from keras_performer.training.evaluation import ClassifierPredictions, predict_experts
 from keras_performer.training.target_baselines import evaluate_target_baselines
 
-_JOINED = {
-    "single_label": "the mean of its windows' log probabilities",
-    "multi_label": "the mean of its windows' log-odds",
-    "regression": "the mean of its windows",
-}
-
 
 def evaluate(
     run_folder: str | os.PathLike[str], baselines: bool = True
@@ -112,21 +106,21 @@ def _bytes_per_token(documents: Documents, tokenizer: Tokenizer) -> float:
 
 def _print(measured: dict[str, Any]) -> None:
     performer = measured["performer"]
-    problem = measured.get("problem", "single_label")
-    what = "Accuracy on" if problem == "single_label" else "On"
+    problem = get_problem(measured.get("problem", "single_label"))
+    what = "Accuracy on" if problem.name == "single_label" else "On"
     print()
     print(
         f"{what} {performer['num_documents']} unseen documents, "
         f"{performer['num_windows']} windows of {measured['context_length']} tokens:"
     )
-    formats, rows = get_problem(problem).formats, _rows(measured)
+    formats, rows = problem.formats, _rows(measured)
     for name, form in formats.items():
         title = TITLES[name] if len(formats) > 1 else ""
         print(f"{title:<34}{'window':>10}{'document':>10}{'whole':>10}")
         for of_row, readings in rows.items():
             figures = (format(x[name], form) for x in readings)
             print(f"{of_row:<34}" + "".join(f"{figure:>10}" for figure in figures))
-    print(f"(document: {_JOINED[problem]}; whole: the document read in one piece)\n")
+    print(f"(document: {problem.joined}; whole: the document read in one piece)\n")
     if "gain_over_ngrams" in measured:
         gains = (
             f"{x:+.1%} ± {e:.1%}" for x, e in measured["gain_over_ngrams"].values()

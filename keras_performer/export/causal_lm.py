@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_performer.export.stream_reader import Reading, StreamReader
 from keras_performer.export.version_folder import check_name, write_version
-from keras_performer.export.warm_up import Request, write_warm_up
+from keras_performer.export.warm_up import Request, warm_up_text, write_warm_up
 from keras_performer.models import PerformerCausalLM
 from keras_performer.ops.backend import without_gradients
 from keras_performer.text import ByteTokenizer
@@ -140,7 +140,7 @@ class _Signatures:
         for length in WARM_UP_LENGTHS:
             tokens: dict[str, Any] = {"token_ids": np.ones((1, length), "int32")}
             if self._tokenizer is not None:
-                tokens = {"text": [("Ten bytes " * length)[:length]]}
+                tokens = {"text": warm_up_text(length)}
             requests += [("serving_default", tokens), ("begin", tokens)]
             requests += [("step", {**tokens, "state_bytes": state})]
         choice = {

@@ -11,8 +11,9 @@ import keras
 import tensorflow as tf
 
 from keras_performer.export.version_folder import check_name, write_version
-from keras_performer.export.warm_up import Request, write_warm_up
+from keras_performer.export.warm_up import Request, warm_up_text, write_warm_up
 from keras_performer.models import PerformerTextClassifier
+from keras_performer.models.problems import get_problem
 from keras_performer.ops.backend import without_gradients
 from keras_performer.text import Tokenizer
 
@@ -91,7 +92,7 @@ def _check(
     labels: Sequence[str],
     name: str,
 ) -> None:
-    number = 0 if _problem(model) == "regression" else model.num_classes
+    number = 0 if get_problem(model).name == "regression" else model.num_classes
     if len(labels) != number:
         raise ValueError(
             f"`labels` must name the model's {number} classes. Received "
@@ -117,7 +118,7 @@ def _write_saved_model(
     ids = tf.TensorSpec([None, None], tf.int32, name="token_ids")
     indices = tf.TensorSpec([None], tf.int32, name="index")
 
-    name_outputs = functools.partial(_NAME_OUTPUTS[_problem(model)], names)
+    name_outputs = functools.partial(_NAME_OUTPUTS[get_problem(model).name], names)
 
     def get_outputs(token_ids: Any) -> Any:
         return tf.cast(classifier(token_ids, training=False), tf.float32)
@@ -180,11 +181,6 @@ _NAME_OUTPUTS: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
 }
 
 
-def _problem(model: keras.Model) -> str:
-    # Any model from ids to probabilities with an `embedder` can be exported.
-    return getattr(model, "problem", "single_label")
-
-
 def _without_idle_encoder(model: PerformerTextClassifier) -> keras.Model:
     """The same probabilities, where the encoder has no power without computing it."""
     experts = getattr(model, "experts", None)
@@ -238,7 +234,7 @@ def _write_extra(path: pathlib.Path) -> None:
 
 def _list_warm_up_requests(has_labels: bool) -> list[Request]:
     requests: list[Request] = [
-        (signature, {"text": [("Ten bytes " * length)[:length]]})
+        (signature, {"text": warm_up_text(length)})
         for signature in ("serving_default", "embed")
         for length in WARM_UP_LENGTHS
     ]

@@ -14,6 +14,11 @@ WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
 Request = tuple[str, Mapping[str, Any]]  # name of a signature, and its inputs
 
 
+def warm_up_text(length: int) -> list[str]:
+    """A batch of one text of so many bytes."""
+    return [("Ten bytes " * length)[:length]]
+
+
 def write_warm_up(path: pathlib.Path, name: str, requests: Iterable[Request]) -> None:
     """Writes requests where TensorFlow Serving looks for them.
 

@@ -23,6 +23,8 @@ class Problem(abc.ABC):
     """What the outputs of a model mean.
 
     Attributes:
+        name: Its name in settings and models.
+        joined: What `join_windows` takes of the windows of a document.
         activation: Name of the last activation.
         experts: Class of the layer that joins n-grams and encoder.
         least_classes: Smallest number of outputs.
@@ -31,6 +33,8 @@ class Problem(abc.ABC):
         formats: Dictionary from each measure to how it is printed.
     """
 
+    name: str
+    joined: str
     activation: str
     experts: type[ProductOfExperts] = ProductOfExperts
     least_classes = 1
@@ -76,6 +80,8 @@ class Problem(abc.ABC):
 class SingleLabel(Problem):
     """One class: probabilities that add up to 1; targets are integers (N,)."""
 
+    name = "single_label"
+    joined = "the mean of its windows' log probabilities"
     activation = "softmax"
     least_classes = 2
     has_supervised_weights = True
@@ -89,8 +95,7 @@ class SingleLabel(Problem):
         self, outputs: np.ndarray, owners: np.ndarray, number: int
     ) -> np.ndarray:
         """By the mean of log probabilities."""
-        logs = np.log(np.maximum(outputs, SMALLEST_PROBABILITY))
-        logs = mean_of_documents(logs, owners, number)
+        logs = mean_log_probabilities(outputs, owners, number)
         joint = np.exp(logs - logs.max(-1, keepdims=True))
         return joint / joint.sum(-1, keepdims=True)
 
@@ -107,6 +112,8 @@ class SingleLabel(Problem):
 class MultiLabel(Problem):
     """Any number of labels: a probability of each; targets are 0 or 1, (N, K)."""
 
+    name = "multi_label"
+    joined = "the mean of its windows' log-odds"
     activation = "sigmoid"
     experts = ProductOfLabelExperts
     ngram_scale = 40.0  # at 20 too few labels reach a half: see docs/decisions
@@ -159,6 +166,8 @@ class Regression(Problem):
     the targets makes numbers in their units of them.
     """
 
+    name = "regression"
+    joined = "the mean of its windows"
     activation = "linear"
     experts = SumOfExperts
     most_classes = 1
@@ -204,9 +213,7 @@ class Regression(Problem):
 
 
 PROBLEMS: dict[str, Problem] = {
-    "single_label": SingleLabel(),
-    "multi_label": MultiLabel(),
-    "regression": Regression(),
+    problem.name: problem for problem in (SingleLabel(), MultiLabel(), Regression())
 }
 
 
@@ -258,3 +265,27 @@ def mean_of_documents(
     np.add.at(sums, owners, values)
     counts = np.bincount(owners, minlength=number)
     return sums / np.maximum(counts, 1)[:, None]
+
+
+def mean_log_probabilities(
+    probabilities: np.ndarray, owners: np.ndarray, number: int
+) -> np.ndarray:
+    """Averages log probabilities of windows by the document they belong to.
+
+    Args:
+        probabilities: Array of shape (windows, classes).
+        owners: Index of each window's document, of shape (windows,).
+        number: Number of documents.
+
+    Returns:
+        Array of shape (documents, classes).
+
+    Example:
+
+    >>> import numpy as np
+    >>> p = np.array([[0.5, 0.5], [0.9, 0.1], [0.2, 0.8]])
+    >>> mean_log_probabilities(p, np.array([0, 0, 1]), 2).argmax(-1).tolist()
+    [0, 1]
+    """
+    logs = np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
+    return mean_of_documents(logs, owners, number)

@@ -127,10 +127,7 @@ class RestHandler:
             cannot make names up, and one of `"predict"`, `"classify"`, `"regress"`, or
             `""` for what is asked by GET.
         """
-        try:
-            target = _parse_target(method, path)
-        except ServingError:
-            target = None
+        target = _find_target(method, path)
         if target is None or not self._repository.has_model(target.name):
             return "", ""
         return target.name, target.action if method == "POST" else ""
@@ -142,10 +139,7 @@ class RestHandler:
             method: HTTP method in capitals.
             path: `bytes` of the path as sent, with the query string.
         """
-        try:
-            target = _parse_target(method, path)
-        except ServingError:
-            return ""
+        target = _find_target(method, path)
         return target.action if target else ""
 
     def open_document(self, method: str, path: bytes) -> DocumentStream:
@@ -180,10 +174,7 @@ class RestHandler:
             method: HTTP method in capitals.
             path: `bytes` of the path as sent, with the query string.
         """
-        try:
-            target = _parse_target(method, path)
-        except ServingError:
-            return False
+        target = _find_target(method, path)
         return target is not None and (method, target.action) == ("GET", "")
 
     def read(
@@ -297,6 +288,14 @@ def _malformed(method: str, path: bytes) -> ServingError:
     known = _ANY_TARGET.fullmatch(path)
     code = "INVALID_ARGUMENT" if known else "NOT_FOUND"
     return ServingError(code, f"Malformed request: {request}")
+
+
+def _find_target(method: str, path: bytes) -> _Target | None:
+    """What `_parse_target` gives, and `None` for what it refuses."""
+    try:
+        return _parse_target(method, path)
+    except ServingError:
+        return None
 
 
 def _parse_target(method: str, path: bytes) -> _Target | None:

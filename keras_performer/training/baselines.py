@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_performer.extras import pip_line
+from keras_performer.models.problems import mean_log_probabilities
 from keras_performer.text import Documents
-from keras_performer.training.evaluation.classifier import mean_log_probabilities
 
 # Words, identifiers and numbers, and each mark: for prose and program code alike.
 _TOKEN = r"\w+|[^\w\s]"

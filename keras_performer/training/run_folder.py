@@ -38,7 +38,7 @@ class RunFolder:
     | `labels.json` | the names of the classes; for numbers none |
     | `vocabulary.txt` | the learnt vocabulary, a token a line (word pieces) |
     | `history.csv` | losses and accuracies, a row an epoch |
-    | `ngrams/` | the same files of the n-grams, of which a training has two |
+    | `ngrams/` | the same files of the n-grams, of each training of them |
     | `checkpoints/` | where a killed training goes on, or one with more epochs |
     | `best.weights.h5`, `best.json` | the best weights so far, and their epoch |
     | `model.keras` | the model with the best weights: the training is complete |

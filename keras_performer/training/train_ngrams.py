@@ -23,7 +23,7 @@ BATCH_FACTOR = 4  # a batch has as many times the tokens of one of the encoder
 class RowAdagrad(keras.optimizers.Adagrad):
     """Adagrad that touches no more of a table than the rows that a batch used.
 
-    Keras's computes with all rows of a table in each step, which for half a million
+    Keras's computes with all rows of a table in each step, which for a million
     buckets takes longer than the batch. Of a feature that several texts of a batch
     have, each text makes a step of its own.
     """

@@ -5,7 +5,7 @@ import pytest
 
 from keras_performer.text import ByteTokenizer, find_documents
 from keras_performer.training import evaluate_classifier
-from keras_performer.training.evaluation.classifier import mean_log_probabilities
+from keras_performer.training.evaluation import mean_log_probabilities
 
 
 class CountsLetters:

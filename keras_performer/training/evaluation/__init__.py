@@ -1,5 +1,6 @@
 """What a model makes of texts that training did not see, one file a kind of model."""
 
+from keras_performer.models.problems import mean_log_probabilities
 from keras_performer.training.evaluation.calibration_error import (
     Calibration,
     CalibrationBin,
@@ -9,7 +10,6 @@ from keras_performer.training.evaluation.classifier import (
     ClassifierPredictions,
     Evaluation,
     evaluate_classifier,
-    mean_log_probabilities,
     predict_classifier,
     predict_experts,
     predict_texts,

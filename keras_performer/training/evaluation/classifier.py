@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_performer.models import PerformerTextClassifier
-from keras_performer.models.experts import SMALLEST_PROBABILITY
-from keras_performer.models.problems import get_problem, mean_of_documents
+from keras_performer.models.problems import get_problem
 from keras_performer.text import (
     DocumentBatches,
     Documents,
@@ -320,30 +319,6 @@ def evaluate_classifier(
         model, tokenizer, documents, context_length, tokens_per_batch
     )
     return predictions.accuracy(documents.label_ids)
-
-
-def mean_log_probabilities(
-    probabilities: np.ndarray, owners: np.ndarray, number: int
-) -> np.ndarray:
-    """Averages log probabilities of windows by the document they belong to.
-
-    Args:
-        probabilities: Array of shape (windows, classes).
-        owners: Index of each window's document, of shape (windows,).
-        number: Number of documents.
-
-    Returns:
-        Array of shape (documents, classes).
-
-    Example:
-
-    >>> import numpy as np
-    >>> p = np.array([[0.5, 0.5], [0.9, 0.1], [0.2, 0.8]])
-    >>> mean_log_probabilities(p, np.array([0, 0, 1]), 2).argmax(-1).tolist()
-    [0, 1]
-    """
-    logs = np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
-    return mean_of_documents(logs, owners, number)
 
 
 def worst_errors(
