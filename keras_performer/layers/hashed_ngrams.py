@@ -1,9 +1,11 @@
 """`HashedNgrams`: words and pairs of words in token ids, hashed, weighted by TF-IDF."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_performer.layers.validation import check_seed, check_size
+from keras_performer.ops.backend import compile_function
 
 # What a token is to the words of a text.
 BLANK = 0  # part of no word, and parts those beside it, as a space does
@@ -139,32 +141,36 @@ class HashedNgrams(keras.layers.Layer):
             batches: Iterable of token ids of shape (B, T); with `num_classes`, of pairs
                 of token ids and labels, integers of shape (B,).
             num_classes: Number of classes, or `None`.
+
+        Raises:
+            ValueError: If a label is not that of a class.
         """
         width = num_classes or 1
-        # Of each bucket and class, in how many sequences the bucket is.
-        found = ops.zeros((self.num_buckets, width), "float32")
-        sizes = ops.zeros((width,), "float32")
+        # Of each bucket and class, in how many sequences the bucket is. On the host:
+        # a tensor of this size for each batch would take longer than what it counts.
+        found = np.zeros((self.num_buckets, width), "int32")
+        sizes = np.zeros(width, "int64")
+        count = compile_function(self._count, self)
         for batch in batches:
             token_ids, labels = (batch, None) if num_classes is None else batch
             token_ids = ops.convert_to_tensor(token_ids)
             if not self.built:
                 self.build(token_ids.shape)
-            if labels is None:
-                labels = ops.zeros(ops.shape(token_ids)[:1], "int32")
-            classes = ops.one_hot(labels, width, dtype="float32")  # (B, C)
-            buckets, counts = self._count(token_ids)
-            is_there = ops.cast(counts > 0, "float32")[..., None] * classes[:, None]
-            found += ops.segment_sum(
-                ops.reshape(is_there, (-1, width)),
-                ops.reshape(buckets, (-1,)),
-                num_segments=self.num_buckets,
-            )
-            sizes += ops.sum(classes, axis=0)
-        number, frequencies = ops.sum(sizes), ops.sum(found, axis=1)
-        weights = ops.log((1.0 + number) / (1.0 + frequencies)) + 1.0
+            buckets, counts = map(ops.convert_to_numpy, count(token_ids))
+            classes = np.zeros(len(buckets), "int32")
+            if labels is not None:
+                classes = ops.convert_to_numpy(labels).astype("int32")
+                _check_labels(classes, width)
+            rows, places = np.nonzero(counts)
+            indices = buckets[rows, places].astype("int64") * width + classes[rows]
+            np.add.at(found.reshape(-1), indices, np.ones(len(indices), "int32"))
+            sizes += np.bincount(classes, minlength=width)
+        number, frequencies = sizes.sum(), found.sum(axis=1)
+        weights = np.log((1.0 + number) / (1.0 + frequencies)) + 1.0
         if num_classes is not None:
-            spread = ops.std(ops.log((found + 1.0) / (sizes + 2.0)), axis=1)
-            weights = weights * ops.sqrt(spread)
+            shares = (found + 1) / (sizes + 2).astype("float32")
+            spread = np.log(shares).std(axis=1)
+            weights = weights * np.sqrt(spread)
         self.feature_weights.assign(weights)
 
     def _count(self, token_ids):
@@ -235,6 +241,15 @@ class HashedNgrams(keras.layers.Layer):
             "scale": self.scale,
             "seed": self.seed,
         }
+
+
+def _check_labels(labels, num_classes):
+    if not ((labels >= 0) & (labels < num_classes)).all():
+        raise ValueError(
+            f"Labels must be from 0 to {num_classes - 1}, with "
+            f"num_classes={num_classes}. Received: labels from {labels.min()} to "
+            f"{labels.max()}"
+        )
 
 
 def _sum_in_rows(values, segments):

@@ -88,6 +88,9 @@ def test_with_classes_features_weigh_what_they_tell_of_them():
         expected = ops.take(plain.feature_weights, buckets) * spread**0.5
         assert_close(ops.take(layer.feature_weights, buckets), expected, "float32")
     assert not any(row_weights(layer, [2])[0].values()), "of both classes alike"
+    for label in (-1, 2):
+        with pytest.raises(ValueError, match=rf"from 0 to 1.*labels from {label}"):
+            layer.adapt([(batch[:1], [label])], num_classes=2)
 
 
 @pytest.mark.backends
