@@ -10,11 +10,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_performer.export.saved_model import Signature, trace, write_saved_model
 from keras_performer.export.version_folder import check_name, write_version
 from keras_performer.export.warm_up import Request, warm_up_text, write_warm_up
 from keras_performer.models import PerformerTextClassifier
 from keras_performer.models.problems import get_problem
-from keras_performer.ops.backend import without_gradients
 from keras_performer.text import Tokenizer
 
 WARM_UP_LENGTHS = (0, 100, 1_000, 10_000)  # bytes of the texts of warm-up requests
@@ -131,19 +131,19 @@ def _write_saved_model(
         return tf.cast(model.embedder(token_ids, training=False), tf.float32)
 
     def classify_tokens(token_ids: Any) -> dict[str, Any]:
-        return name_outputs(get_outputs(token_ids))
+        return name_outputs(outputs_of(token_ids))
 
     def classify(text: Any) -> dict[str, Any]:
         return name_outputs(
             _map_by_length(
-                lambda some: get_outputs(tokenizer(some)), text, model.num_classes
+                lambda some: outputs_of(tokenizer(some)), text, model.num_classes
             )
         )
 
     def embed(text: Any) -> dict[str, Any]:
         width = model.embedder.compute_output_shape((1, 1))[-1]
         embedding = _map_by_length(
-            lambda some: get_embedding(tokenizer(some)), text, width
+            lambda some: embedding_of(tokenizer(some)), text, width
         )
         return {"embedding": embedding}
 
@@ -151,17 +151,18 @@ def _write_saved_model(
         return {"label": tf.gather(names, index)}
 
     classifier = _without_idle_encoder(model)
+    # Once, and not for each signature and loop that calls them.
+    outputs_of = trace(get_outputs, ids)
+    embedding_of = trace(get_embedding, ids)
+    signatures: dict[str, Signature] = {
+        "serving_default": (classify, [texts]),
+        "tokens": (classify_tokens, [ids]),
+        "embed": (embed, [texts]),
+    }
+    if labels:
+        signatures["labels"] = (name_labels, [indices])
     tokenizer(tf.constant([""]))  # only layers that were called can be tracked
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.track(tokenizer)
-    with without_gradients():
-        archive.add_endpoint("serving_default", classify, input_signature=[texts])
-        archive.add_endpoint("tokens", classify_tokens, input_signature=[ids])
-        archive.add_endpoint("embed", embed, input_signature=[texts])
-        if labels:
-            archive.add_endpoint("labels", name_labels, input_signature=[indices])
-        archive.write_out(path, verbose=False)
+    write_saved_model(path, signatures, [tokenizer])
 
 
 def _name_one(names: Any, probabilities: Any) -> dict[str, Any]:
