@@ -8,7 +8,7 @@ DEMO_FLAGS ?=
 PYTEST_FLAGS ?= -n 2 --dist worksteal
 # How many cases of each parametrized test `make test` takes, where the test does not name
 # them (`pytest.mark.cases`); test-rest takes the others.
-CASES ?= 2
+CASES ?= 1
 # TensorFlow keeps its notices to itself, and that there is no GPU.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 

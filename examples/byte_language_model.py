@@ -177,7 +177,7 @@ def train(windows, attention, arguments):
         callbacks=callbacks,
         verbose=0,
     )
-    return model, budget.steps
+    return model, budget
 
 
 def batch_size(arguments):
@@ -244,14 +244,13 @@ def main(arguments=None):
     for attention in arguments.attention:
         name = describe(attention, arguments)
         print(f"Training: {name}", flush=True)
-        model, steps = train(windows, attention, arguments)
+        model, budget = train(windows, attention, arguments)
         measured = evaluate_language_model(
             model, test_ids, arguments.context, batch_size=batch_size(arguments)
         )
         results[name] = measured.bits_per_token
         lines[name] = (
-            f"{measured.bits_per_token:.3f} ± {measured.standard_error:.3f}, "
-            f"{steps} steps"
+            f"{measured.bits_per_token:.3f} ± {measured.standard_error:.3f}, {budget}"
         )
         if "exact" not in attention:  # whose state would grow
             performer = model

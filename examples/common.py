@@ -1,7 +1,10 @@
 """What the examples share: flags, backbones, a compute budget for each training."""
 
 import argparse
+import gc
 import math
+import pathlib
+import re
 import time
 
 import keras
@@ -12,6 +15,7 @@ from keras_performer.models import PerformerBackbone, presets
 from keras_performer.models.block_stack import BLOCKS
 
 WARM_UP = 0.05  # of the budget
+PROCESS = pathlib.Path("/proc/self")  # what Linux tells of it
 REPORTS = 4  # lines that a training prints
 CLOCKS = {"cpu_minutes": time.process_time, "minutes": time.monotonic}
 
@@ -21,7 +25,8 @@ class TrainingBudget(keras.callbacks.Callback):
 
     The learning rate is a function of the share that is spent, of steps or of time: a
     linear warm-up from 0, then a cosine decay to 0. Time begins after the first step,
-    in which TensorFlow builds the graph.
+    in which TensorFlow builds the graph. As text it is what the training took: steps,
+    processor seconds and, where Linux tells it, the most memory that the process held.
 
     Args:
         learning_rate: The highest.
@@ -51,6 +56,7 @@ class TrainingBudget(keras.callbacks.Callback):
         self.learning_rate = learning_rate
         self.steps = 0
         self._start = None
+        self._first_step = self._seconds = self._peak = 0
         self._share = 0.0  # that is spent
         self._reports = 0
 
@@ -59,6 +65,21 @@ class TrainingBudget(keras.callbacks.Callback):
         """Whether nothing is left."""
         return self._share >= 1
 
+    def __str__(self):
+        memory = f", {self._peak / 2**20:,.0f} MiB" if self._peak else ""
+        return f"{self.steps} steps, {self._seconds:.0f} s{memory}"
+
+    def on_train_begin(self, logs=None):
+        gc.collect()
+        if PROCESS.exists():
+            (PROCESS / "clear_refs").write_text("5")  # the peak begins anew
+
+    def on_train_end(self, logs=None):
+        self._seconds = time.process_time() - self._first_step
+        if PROCESS.exists():
+            [peak] = re.findall(r"VmHWM:\s+(\d+)", (PROCESS / "status").read_text())
+            self._peak = int(peak) * 2**10
+
     def on_train_batch_begin(self, batch, logs=None):
         rate = self.learning_rate * min(self._share / WARM_UP, 1.0)
         rate *= (1 + math.cos(math.pi * min(self._share, 1.0))) / 2
@@ -66,6 +87,8 @@ class TrainingBudget(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.steps += 1
+        if self.steps == 1:
+            self._first_step = time.process_time()
         self._share = self._spent() / self.amount
         if self._share * REPORTS >= self._reports + 1:
             self._reports = int(self._share * REPORTS)

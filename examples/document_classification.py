@@ -122,7 +122,7 @@ def train(documents, tokenizer, attention, arguments):
         callbacks=callbacks,
         verbose=0,
     )
-    return model, budget.steps
+    return model, budget
 
 
 # === Evaluation ===
@@ -176,9 +176,9 @@ def measure(documents, unseen, tokenizer, arguments):
     for attention in arguments.attention:
         name = common.label(attention)
         print(f"Training: {name}", flush=True)
-        model, steps = train(documents, tokenizer, attention, arguments)
+        model, budget = train(documents, tokenizer, attention, arguments)
         results[name] = accuracy(model, tokenizer, unseen, arguments)
-        lines[name] = f"{results[name]:.1%}, {steps} steps"
+        lines[name] = f"{results[name]:.1%}, {budget}"
     common.print_table("Accuracy of unseen documents:", lines)
     return results
 

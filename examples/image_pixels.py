@@ -193,7 +193,7 @@ def train(pixels, num_levels, attention, arguments):
         callbacks=callbacks,
         verbose=0,
     )
-    return model, budget.steps
+    return model, budget
 
 
 def batch_size(length, arguments):
@@ -274,7 +274,7 @@ def main(arguments=None):
     for attention in arguments.attention:
         name = common.label(attention)
         print(f"Training: {name}", flush=True)
-        model, steps = train(pixels, num_levels, attention, arguments)
+        model, budget = train(pixels, num_levels, attention, arguments)
         nats = model.evaluate(
             test.inputs,
             test.targets,
@@ -282,7 +282,7 @@ def main(arguments=None):
             verbose=0,
         )
         results[name] = nats / math.log(2)
-        lines[name] = f"{results[name]:.3f}, {steps} steps"
+        lines[name] = f"{results[name]:.3f}, {budget}"
         if "exact" not in attention:  # whose state would grow
             performer = model
     common.print_table("Bits per dimension of unseen images:", lines)

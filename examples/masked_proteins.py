@@ -180,7 +180,7 @@ def train(rows, attention, arguments):
         callbacks=callbacks,
         verbose=0,
     )
-    return model, budget.steps
+    return model, budget
 
 
 def batch_size(arguments):
@@ -227,14 +227,14 @@ def main(arguments=None):
     for attention in arguments.attention:
         name = common.label(attention)
         print(f"Training: {name}", flush=True)
-        model, steps = train(rows, attention, arguments)
+        model, budget = train(rows, attention, arguments)
         measured = evaluate_masked_language_model(model, test_batches, counts)
         results[name] = measured
         lines["frequencies"] = columns(
             measured.unigram_accuracy, measured.unigram_perplexity
         )
         lines[name] = columns(measured.accuracy, measured.perplexity)
-        lines[name] += f", {steps} steps"
+        lines[name] += f", {budget}"
     common.print_table("Hidden amino acids of unseen organisms:", lines)
     return results
 

@@ -4,18 +4,18 @@ import hashlib
 import math
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_performer.export.saved_model import Signature, write_saved_model
 from keras_performer.export.stream_reader import Reading, StreamReader
 from keras_performer.export.version_folder import check_name, write_version
 from keras_performer.export.warm_up import Request, warm_up_text, write_warm_up
 from keras_performer.models import PerformerCausalLM
-from keras_performer.ops.backend import without_gradients
 from keras_performer.text import ByteTokenizer
 
 WARM_UP_LENGTHS = (0, 1, 100, 10_000)  # bytes of the texts of warm-up requests
@@ -72,12 +72,7 @@ def export_causal_lm(
 
     def write(path: pathlib.Path) -> None:
         signatures = _Signatures(model, tokenizer)
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        with without_gradients():
-            for signature, (function, specs) in signatures.list_functions().items():
-                archive.add_endpoint(signature, function, input_signature=specs)
-            archive.write_out(path, verbose=False)
+        write_saved_model(path, signatures.list_functions())
         write_warm_up(path, name, signatures.list_warm_up_requests())
 
     return write_version(directory, name, write)
@@ -115,7 +110,7 @@ class _Signatures:
         self._reader = StreamReader(model.backbone, _digest(model))
         self._tokenizer = tokenizer
 
-    def list_functions(self) -> Mapping[str, tuple[Callable[..., Outputs], list[Any]]]:
+    def list_functions(self) -> Mapping[str, Signature]:
         """The functions, and the specifications of what they take."""
         tokens = tf.TensorSpec([None, None], tf.int32, name="token_ids")
         if self._tokenizer is not None:

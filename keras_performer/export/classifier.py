@@ -10,11 +10,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_performer.export.saved_model import Signature, trace, write_saved_model
 from keras_performer.export.version_folder import check_name, write_version
 from keras_performer.export.warm_up import Request, warm_up_text, write_warm_up
 from keras_performer.models import PerformerTextClassifier
 from keras_performer.models.problems import get_problem
-from keras_performer.ops.backend import without_gradients
 from keras_performer.text import Tokenizer
 
 WARM_UP_LENGTHS = (0, 100, 1_000, 10_000)  # bytes of the texts of warm-up requests
@@ -120,26 +120,30 @@ def _write_saved_model(
 
     name_outputs = functools.partial(_NAME_OUTPUTS[get_problem(model).name], names)
 
+    # Functions of their own, so that signatures share them: what a server does once for
+    # each signature takes time by the size of all.
+    @tf.function(input_signature=[ids])
     def get_outputs(token_ids: Any) -> Any:
         return tf.cast(classifier(token_ids, training=False), tf.float32)
 
+    @tf.function(input_signature=[ids])
     def get_embedding(token_ids: Any) -> Any:
         return tf.cast(model.embedder(token_ids, training=False), tf.float32)
 
     def classify_tokens(token_ids: Any) -> dict[str, Any]:
-        return name_outputs(get_outputs(token_ids))
+        return name_outputs(outputs_of(token_ids))
 
     def classify(text: Any) -> dict[str, Any]:
         return name_outputs(
             _map_by_length(
-                lambda some: get_outputs(tokenizer(some)), text, model.num_classes
+                lambda some: outputs_of(tokenizer(some)), text, model.num_classes
             )
         )
 
     def embed(text: Any) -> dict[str, Any]:
         width = model.embedder.compute_output_shape((1, 1))[-1]
         embedding = _map_by_length(
-            lambda some: get_embedding(tokenizer(some)), text, width
+            lambda some: embedding_of(tokenizer(some)), text, width
         )
         return {"embedding": embedding}
 
@@ -147,17 +151,18 @@ def _write_saved_model(
         return {"label": tf.gather(names, index)}
 
     classifier = _without_idle_encoder(model)
+    # Once, and not for each signature and loop that calls them.
+    outputs_of = trace(get_outputs, ids)
+    embedding_of = trace(get_embedding, ids)
+    signatures: dict[str, Signature] = {
+        "serving_default": (classify, [texts]),
+        "tokens": (classify_tokens, [ids]),
+        "embed": (embed, [texts]),
+    }
+    if labels:
+        signatures["labels"] = (name_labels, [indices])
     tokenizer(tf.constant([""]))  # only layers that were called can be tracked
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.track(tokenizer)
-    with without_gradients():
-        archive.add_endpoint("serving_default", classify, input_signature=[texts])
-        archive.add_endpoint("tokens", classify_tokens, input_signature=[ids])
-        archive.add_endpoint("embed", embed, input_signature=[texts])
-        if labels:
-            archive.add_endpoint("labels", name_labels, input_signature=[indices])
-        archive.write_out(path, verbose=False)
+    write_saved_model(path, signatures, [tokenizer])
 
 
 def _name_one(names: Any, probabilities: Any) -> dict[str, Any]:

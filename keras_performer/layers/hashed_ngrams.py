@@ -1,9 +1,13 @@
 """`HashedNgrams`: words and pairs of words in token ids, hashed, weighted by TF-IDF."""
 
+from typing import NamedTuple
+
 import keras
+import numpy as np
 from keras import ops
 
 from keras_performer.layers.validation import check_seed, check_size
+from keras_performer.ops.backend import compile_function
 
 # What a token is to the words of a text.
 BLANK = 0  # part of no word, and parts those beside it, as a space does
@@ -14,6 +18,18 @@ LETTER = 3  # belongs to the word of the token before if that is a letter too
 _MULTIPLIERS = (0x7FEB352D, 0x846CA68B - 2**32)  # of "lowbias32", as int32
 _POSITION = 0x9E3779B1 - 2**32
 _KINDS = 3  # of features: tokens, words, pairs of words
+
+
+class FeatureCounts(NamedTuple):
+    """In how many sequences features are: see `HashedNgrams.count`.
+
+    Attributes:
+        found: Of each bucket and class, in how many sequences the bucket is.
+        sizes: Number of sequences of each class.
+    """
+
+    found: np.ndarray
+    sizes: np.ndarray
 
 
 @keras.saving.register_keras_serializable(package="keras_performer")
@@ -139,32 +155,65 @@ class HashedNgrams(keras.layers.Layer):
             batches: Iterable of token ids of shape (B, T); with `num_classes`, of pairs
                 of token ids and labels, integers of shape (B,).
             num_classes: Number of classes, or `None`.
+
+        Raises:
+            ValueError: If a label is not that of a class.
+        """
+        counts = self.count(batches, num_classes)
+        self.weigh(counts, supervised=num_classes is not None)
+
+    def count(self, batches, num_classes=None, counts=None):
+        """Counts in how many sequences each feature is, as the first half of `adapt`.
+
+        Args:
+            batches: As of `adapt`.
+            num_classes: Number of classes, or `None`.
+            counts: `FeatureCounts` of other sequences, to which these are added.
+
+        Returns:
+            `FeatureCounts`: integer arrays of shape (num_buckets, C) and (C,), with C
+            the number of classes, or 1.
+
+        Raises:
+            ValueError: If a label is not that of a class.
         """
         width = num_classes or 1
-        # Of each bucket and class, in how many sequences the bucket is.
-        found = ops.zeros((self.num_buckets, width), "float32")
-        sizes = ops.zeros((width,), "float32")
+        if counts is None:
+            found = np.zeros((self.num_buckets, width), "int32")
+            sizes = np.zeros(width, "int64")
+        else:
+            found, sizes = (x.copy() for x in counts)
+        count = compile_function(self._count, self)
         for batch in batches:
             token_ids, labels = (batch, None) if num_classes is None else batch
             token_ids = ops.convert_to_tensor(token_ids)
             if not self.built:
                 self.build(token_ids.shape)
-            if labels is None:
-                labels = ops.zeros(ops.shape(token_ids)[:1], "int32")
-            classes = ops.one_hot(labels, width, dtype="float32")  # (B, C)
-            buckets, counts = self._count(token_ids)
-            is_there = ops.cast(counts > 0, "float32")[..., None] * classes[:, None]
-            found += ops.segment_sum(
-                ops.reshape(is_there, (-1, width)),
-                ops.reshape(buckets, (-1,)),
-                num_segments=self.num_buckets,
-            )
-            sizes += ops.sum(classes, axis=0)
-        number, frequencies = ops.sum(sizes), ops.sum(found, axis=1)
-        weights = ops.log((1.0 + number) / (1.0 + frequencies)) + 1.0
-        if num_classes is not None:
-            spread = ops.std(ops.log((found + 1.0) / (sizes + 2.0)), axis=1)
-            weights = weights * ops.sqrt(spread)
+            # Added up on the host: a tensor of all buckets for each batch would take
+            # longer than the features.
+            buckets, repeats = map(ops.convert_to_numpy, count(token_ids))
+            classes = np.zeros(len(buckets), "int32")
+            if labels is not None:
+                classes = ops.convert_to_numpy(labels).astype("int32")
+                _check_labels(classes, width)
+            rows, places = np.nonzero(repeats)
+            indices = buckets[rows, places].astype("int64") * width + classes[rows]
+            np.add.at(found.reshape(-1), indices, np.ones(len(indices), "int32"))
+            sizes += np.bincount(classes, minlength=width)
+        return FeatureCounts(found, sizes)
+
+    def weigh(self, counts, supervised=False):
+        """Sets the weights of features by counts, as the second half of `adapt`.
+
+        Args:
+            counts: `FeatureCounts`.
+            supervised: Whether the weights are those of `adapt` with classes.
+        """
+        found, sizes = counts
+        weights = np.log((1.0 + sizes.sum()) / (1.0 + found.sum(axis=1))) + 1.0
+        if supervised:
+            shares = (found + 1) / (sizes + 2).astype("float32")
+            weights = weights * np.sqrt(np.log(shares).std(axis=1))
         self.feature_weights.assign(weights)
 
     def _count(self, token_ids):
@@ -235,6 +284,15 @@ class HashedNgrams(keras.layers.Layer):
             "scale": self.scale,
             "seed": self.seed,
         }
+
+
+def _check_labels(labels, num_classes):
+    if not ((labels >= 0) & (labels < num_classes)).all():
+        raise ValueError(
+            f"Labels must be from 0 to {num_classes - 1}, with "
+            f"num_classes={num_classes}. Received: labels from {labels.min()} to "
+            f"{labels.max()}"
+        )
 
 
 def _sum_in_rows(values, segments):

@@ -8,7 +8,17 @@ from keras import ops
 from keras_performer.layers import HashedNgrams, MaskedAveragePooling
 from keras_performer.models.backbone_task import BackboneTask
 from keras_performer.models.problems import get_problem
+from keras_performer.ops.backend import take_rows
 from keras_performer.renamed import also_registered_as
+
+
+class _LargeEmbedding(keras.layers.Embedding):
+    """An embedding of so many rows that a step should not read the whole table."""
+
+    def call(self, inputs: Any) -> Any:
+        if self.lora_enabled:
+            return super().call(inputs)
+        return take_rows(self.embeddings, inputs)
 
 
 @also_registered_as("DocumentClassifier")
@@ -125,7 +135,7 @@ class PerformerTextClassifier(BackboneTask):
         experts = by_ngrams = None
         if ngrams is not None:
             experts = kind.experts(name="experts")
-            ngram_logits = keras.layers.Embedding(
+            ngram_logits = _LargeEmbedding(
                 ngrams.num_buckets,
                 num_classes,
                 embeddings_initializer="zeros",

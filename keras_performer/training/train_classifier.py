@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_performer.callbacks import RedrawProjections
+from keras_performer.layers.hashed_ngrams import FeatureCounts
 from keras_performer.models import PerformerTextClassifier
 from keras_performer.models.problems import get_problem
 from keras_performer.text import (
@@ -118,15 +119,20 @@ def train_classifier(
         held_out = _TokenizedDocuments(validation, tokenizer)
         validation_data = training.batches(held_out, seed=None).dataset()
         validation_data = validation_data.map(lambda ids, labels, owners: (ids, labels))
-    if model.ngrams is not None and validation is None:
-        training.train_ngrams(train_tokens)
-    elif model.ngrams is not None:
-        supervised = training.choose_ngrams(train_tokens, validation_data)
+    supervised, counts = False, None
+    if model.ngrams is not None:
+        counts = training.count_features(train_tokens)
+        if validation is None:
+            training.train_ngrams(train_tokens, counts)
+        else:
+            supervised = training.choose_ngrams(train_tokens, counts, validation_data)
     training.train_encoder(train_tokens, validation_data)
-    if model.ngrams is not None and validation is not None:
+    if counts is not None and validation is not None:
         training.fit_powers(held_out)
         # They have not seen the documents that were held out, and it takes seconds.
-        training.train_ngrams(_TokenizedDocuments(everything, tokenizer), supervised)
+        counts = training.count_features(held_out, counts)
+        all_tokens = _TokenizedDocuments(everything, tokenizer)
+        training.train_ngrams(all_tokens, counts, supervised)
     folder.save_model(model)
     return model
 
@@ -152,8 +158,18 @@ class _Training:
     verbose: int | str
     tensorboard: bool
 
+    def count_features(
+        self, documents: _TokenizedDocuments, counts: FeatureCounts | None = None
+    ) -> FeatureCounts:
+        """Counts the features of windows, and adds others counted before."""
+        windows = self.batches(documents, None, BATCH_FACTOR).dataset()
+        if not get_problem(self.model).has_supervised_weights:
+            return self.model.ngrams.count((ids for ids, *_ in windows), counts=counts)
+        pairs = ((ids, labels) for ids, labels, _ in windows)
+        return self.model.ngrams.count(pairs, self.model.output_shape[-1], counts)
+
     def choose_ngrams(
-        self, documents: _TokenizedDocuments, validation_data: Any
+        self, documents: _TokenizedDocuments, counts: FeatureCounts, validation: Any
     ) -> bool:
         """Trains n-grams with both weights of features, and goes on with the better.
 
@@ -161,7 +177,7 @@ class _Training:
             Whether those are the supervised ones.
         """
         if not get_problem(self.model).has_supervised_weights:
-            self.train_ngrams(documents, False, validation_data)
+            self.train_ngrams(documents, counts, False, validation)
             return False
         epochs = min(CHOOSING_EPOCHS, self.settings.ngram_epochs)
         losses = {}
@@ -169,15 +185,16 @@ class _Training:
             path = self._ngrams_folder("held_out", supervised) / "history.csv"
             # More epochs are there where this training went on, and was killed.
             if len(HistoryFile(path).rows()) < epochs:
-                self.train_ngrams(documents, supervised, validation_data, epochs)
+                self.train_ngrams(documents, counts, supervised, validation, epochs)
             losses[supervised] = HistoryFile(path).rows()[epochs - 1]["val_loss"]
         supervised = losses[True] < losses[False]
-        self.train_ngrams(documents, supervised, validation_data)
+        self.train_ngrams(documents, counts, supervised, validation)
         return supervised
 
     def train_ngrams(
         self,
         documents: _TokenizedDocuments,
+        counts: FeatureCounts,
         supervised: bool = False,
         validation_data: Any = None,
         epochs: int | None = None,
@@ -192,16 +209,15 @@ class _Training:
         )
         start = time.monotonic()
         batches = self.batches(documents, self.settings.seed, BATCH_FACTOR)
+        self.model.ngrams.weigh(counts, supervised)
         row = train_ngrams(
             self.model,
             batches,
-            self.batches(documents, None, BATCH_FACTOR),
             batches.steps_per_pass(self.settings.ngram_epochs),
             epochs or self.settings.ngram_epochs,
             self._ngrams_folder(part, supervised),
             validation_data,
             self.settings.monitor,
-            supervised,
         )
         names = get_problem(self.model).monitors.values()
         shown = [f"{name} {row[prefix + name]:.4f}" for name in dict.fromkeys(names)]

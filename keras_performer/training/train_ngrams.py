@@ -28,6 +28,13 @@ class RowAdagrad(keras.optimizers.Adagrad):
     have, each text makes a step of its own.
     """
 
+    def reset(self) -> None:
+        """Forgets all steps, for another training by what was compiled once."""
+        self.iterations.assign(0)
+        for accumulator in self._accumulators:
+            start = keras.ops.full_like(accumulator, self.initial_accumulator_value)
+            accumulator.assign(start)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates a variable, of TensorFlow's where the backend is, by its gradient."""
         if not isinstance(gradient, tf.IndexedSlices):
@@ -48,24 +55,22 @@ class RowAdagrad(keras.optimizers.Adagrad):
 def train_ngrams(
     model: PerformerTextClassifier,
     batches: DocumentBatches,
-    windows: DocumentBatches,
     steps_per_epoch: int,
     epochs: int,
     folder: str | os.PathLike[str],
     validation_data: Any = None,
     monitor: str = "accuracy",
-    supervised: bool = False,
 ) -> dict[str, Any]:
     """Trains the `ngram_classifier` of a model by Adagrad, from weights of zero.
 
     Adagrad gives rare features, which few batches have, larger steps than frequent
-    ones. Called again after a kill it goes on as `train_steps` does.
+    ones. The weights of the features are those that the model has, by
+    `model.ngrams.adapt`. Called again after a kill it goes on as `train_steps` does.
 
     Args:
-        model: A `PerformerTextClassifier` with n-grams.
+        model: A `PerformerTextClassifier` with n-grams. Its `ngram_classifier` is
+            compiled in the first call, and not anew in others.
         batches: `DocumentBatches` to train on, with a seed.
-        windows: `DocumentBatches` of the same documents without a seed, in which
-            features are counted.
         steps_per_epoch: Steps of an epoch, such as a pass over the documents has.
         epochs: Number of epochs. With more than before it goes on.
         folder: Folder of the checkpoints.
@@ -73,26 +78,24 @@ def train_ngrams(
             is taken.
         monitor: `"accuracy"` or `"loss"` of the validation; of several labels the
             former is micro F1, of a number the loss too.
-        supervised: Whether features are weighted by what they tell of the classes
-            too, as `HashedNgrams.adapt` does with classes.
 
     Returns:
         The row of the history whose weights the model has: with `"val_loss"` and such
         as `"val_accuracy"` if there are validation data.
     """
     classifier, problem = model.ngram_classifier, get_problem(model)
-    if supervised:
-        pairs = ((ids, labels) for ids, labels, _ in windows.dataset())
-        model.ngrams.adapt(pairs, num_classes=classifier.output_shape[-1])
-    else:
-        model.ngrams.adapt(ids for ids, *_ in windows.dataset())
     table = classifier.get_layer("ngram_logits").embeddings
     table.assign(keras.ops.zeros_like(table))
-    classifier.compile(
-        RowAdagrad(LEARNING_RATE),
-        **problem.compile_arguments(batches.targets),
-        jit_compile=False,  # XLA has no sparse gradients of the embedding
-    )
+    if classifier.compiled:
+        classifier.optimizer.reset()
+    else:
+        optimizer = RowAdagrad(LEARNING_RATE)
+        optimizer.build(classifier.trainable_variables)
+        classifier.compile(
+            optimizer,
+            **problem.compile_arguments(batches.targets),
+            jit_compile=False,  # XLA has no sparse gradients of the embedding
+        )
     history = train_steps(
         classifier,
         batches.dataset,

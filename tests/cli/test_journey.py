@@ -27,9 +27,10 @@ def write_corpus(directory):
 
 def test_the_whole_way(tmp_path, capsys):
     write_corpus(tmp_path / "data")
-    small = "--tokenizer bytes --context-length 128 --tokens-per-batch 1024 --epochs 4"
+    small = "--tokenizer bytes --context-length 128 --tokens-per-batch 1024 --epochs 2"
     small += " --num-layers 1 --num-heads 2 --hidden-dim 16 --intermediate-dim 16"
     small += " --learning-rate 0.01 --feature-map softmax --num-features 8"
+    small += " --ngram-buckets 4096 --ngram-epochs 3"
     run, models = str(tmp_path / "run"), str(tmp_path / "saved_models")
     data = str(tmp_path / "data")
     train = ["train", "--data", data, "--run", run, *small.split()]

@@ -148,6 +148,10 @@ def test_byte_language_model(load, tmp_path, capsys):
     for name, bits in results.items():
         assert 0 < bits < 10
         assert printed[name][0] == pytest.approx(bits, abs=1e-3)
+    costs = re.findall(r", 2 steps, \d+ s(?:, ([\d,]+) MiB)?$", output, re.MULTILINE)
+    assert len(costs) == 2
+    if sys.platform == "linux":  # TensorFlow alone has some hundred
+        assert all(int(cost.replace(",", "")) > 100 for cost in costs)
     assert "the last Performer writes:" in output
 
 

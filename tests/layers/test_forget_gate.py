@@ -12,8 +12,6 @@ from keras_performer.ops import (
     kernel_attention_scores,
 )
 
-pytestmark = pytest.mark.backends
-
 GATED = {
     "forget_gate": True,
     "normalize_heads": True,
@@ -41,6 +39,7 @@ def rms_normalized(x):
     return x / np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True) + 1e-5)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("causal", [True, False])
 @KINDS
 def test_the_output_by_the_formula(kind, causal):
@@ -149,6 +148,7 @@ def test_states_of_the_layer_without_are_refused():
             layer.prefill(x, other.initial_state(B))
 
 
+@pytest.mark.backends
 def test_half_precision_sums_in_float32():
     layer = make(FastAttention, forget_gate=True, dtype="mixed_bfloat16")
     state = layer.initial_state(B)

@@ -74,7 +74,6 @@ def test_weights_are_tf_idf_of_norm_scale():
         assert bias == pytest.approx(1.0)
 
 
-@pytest.mark.backends
 def test_with_classes_features_weigh_what_they_tell_of_them():
     texts, classes = [[1], [1, 2], [2, 1], [3]], [0, 0, 1, 1]
     batch = np.array([ids + [0] * (2 - len(ids)) for ids in texts])
@@ -88,9 +87,11 @@ def test_with_classes_features_weigh_what_they_tell_of_them():
         expected = ops.take(plain.feature_weights, buckets) * spread**0.5
         assert_close(ops.take(layer.feature_weights, buckets), expected, "float32")
     assert not any(row_weights(layer, [2])[0].values()), "of both classes alike"
+    for label in (-1, 2):
+        with pytest.raises(ValueError, match=rf"from 0 to 1.*labels from {label}"):
+            layer.adapt([(batch[:1], [label])], num_classes=2)
 
 
-@pytest.mark.backends
 def test_the_same_features_have_the_same_buckets_anywhere():
     layer = made()
     found = {}

@@ -60,6 +60,7 @@ def test_interior_padding_takes_no_position():
     assert_close(padded[:, mask[0]], expected)
 
 
+@pytest.mark.cases(f"{WINDOW}-True-False", f"{GATED}-True-True")
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("arguments", [{}, ROTARY, WINDOW, BOTH, GATED], ids=str)

@@ -11,6 +11,7 @@ from keras_performer.ops import initial_state, step
 from keras_performer.ops.accumulation import accumulation_dtype, kahan_add
 
 
+@pytest.mark.cases("float16-float32", "float64-float64")
 @pytest.mark.parametrize(
     ("dtype", "expected"),
     [

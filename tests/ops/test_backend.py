@@ -16,6 +16,7 @@ from keras_performer.ops.backend import (
     portable,
     remat,
     softmax_with_constant_sum,
+    take_rows,
     without_gradients,
 )
 
@@ -220,3 +221,26 @@ def test_a_graph_without_gradients_has_none_and_the_same_values():
     for a, b in zip(found, expected, strict=True):
         assert np.array_equal(a, b)
     assert traced()[0] >= 4  # as before
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="a graph of TensorFlow")
+def test_rows_of_a_table_are_taken_without_reading_the_whole():
+    import tensorflow as tf
+
+    table = keras.Variable(np.arange(12.0).reshape(6, 2), dtype="float32")
+    indices = np.array([[4, 0], [4, 5]], "int32")
+
+    @tf.function(autograph=False)
+    def rows_and_gradient(indices):
+        with tf.GradientTape() as tape:
+            rows = take_rows(table, indices)
+            loss = tf.reduce_sum(rows * rows)
+        return rows, tape.gradient(loss, table.value)
+
+    rows, gradient = rows_and_gradient(indices)
+    assert np.array_equal(rows, table.numpy()[indices])
+    expected = np.zeros((6, 2))
+    np.add.at(expected, indices, 2 * table.numpy()[indices])
+    assert np.array_equal(tf.convert_to_tensor(gradient), expected)
+    graph = rows_and_gradient.get_concrete_function(indices).graph
+    assert "ReadVariableOp" not in {op.type for op in graph.get_operations()}

@@ -17,8 +17,6 @@ from keras_performer.ops.packed import packed_attention
 from keras_performer.ops.reference import causal_mask
 from keras_performer.ops.windowed import windowed_attention
 
-pytestmark = pytest.mark.backends
-
 IDS = np.array([[5] * T, [3, 1, 1, 1, 1, 1, 3, 3, 3, 4, 4, 4, 9]])
 SMALL = {"chunk_size": 2, "outer_chunk_size": 4}
 kernel_attention = on_arrays(ops.kernel_attention)
@@ -83,6 +81,7 @@ def visible(ids, causal, key_mask):
     return (mask & to_numpy(causal_mask(T)) if causal else mask)[:, None]
 
 
+@pytest.mark.backends
 @pytest.mark.cases(
     "causal-softmax-1",
     "bidirectional-relu-3",
@@ -140,6 +139,7 @@ def test_the_weights_by_the_formula():
     assert factors[0, 0, 4, 4] == 1
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("window", [None, 1, 4])
 @pytest.mark.parametrize("cuts", [(0, 13), (0, 1, 2, 13), (0, 5, 6, 12, 13)], ids=str)
 def test_any_cut_gives_the_whole(cuts, window):
@@ -180,6 +180,7 @@ def test_a_state_knows_what_its_past_has_become():
     assert_close(joined, to_numpy(whole.sums), "float64")
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("form", FORMS)
 def test_what_is_hidden_neither_adds_nor_forgets(form):
     function = FORMS[form][0]
@@ -193,6 +194,7 @@ def test_what_is_hidden_neither_adds_nor_forgets(form):
     assert np.array_equal(before, after)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("form", [x for x in FORMS if FORMS[x][2]])
 @pytest.mark.parametrize("value", [-3.0, np.nan], ids=str)
 def test_no_output_depends_on_a_later_decay(form, value):
@@ -210,6 +212,7 @@ def test_no_output_depends_on_a_later_decay(form, value):
     assert np.isnan(after[0, 6]).all() == np.isnan(value)
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("steep", [-1e4, -np.inf], ids=str)
 def test_a_steep_decay_forgets_all_before_and_no_digits(steep):
     inputs, maps = draw("float32"), draw_map("relu", "float32")

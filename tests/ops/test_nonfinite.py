@@ -76,6 +76,7 @@ def with_nonfinite(inputs, which, value):
     return inputs
 
 
+@pytest.mark.cases("causal-key-nan", "windowed-value-nan")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("which", [1, 2], ids=["key", "value"])
 @pytest.mark.parametrize("name", CAUSAL)

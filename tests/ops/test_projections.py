@@ -84,6 +84,7 @@ def test_rows_are_uniform_on_the_orthogonal_group(draw, size):
     assert_mean(np.linalg.det(matrices), 0)
 
 
+@pytest.mark.cases("orthogonal", "givens")
 @pytest.mark.parametrize("draw", HAAR)
 def test_haar_moments_do_not_depend_on_the_basis(draw):
     size = 3

@@ -36,6 +36,7 @@ def visible(form, key_mask, ids):
     return mask & to_numpy(causal_mask(T)) if form == "causal" else mask
 
 
+@pytest.mark.cases("bidirectional-learned-3-all", "causal-softmax-5-masked and packed")
 @pytest.mark.backends
 @pytest.mark.parametrize(
     ("key_mask", "ids"),

@@ -21,6 +21,7 @@ custom_gradient = backend.custom_gradient
 remat = backend.remat
 running_sums = backend.running_sums
 softmax_with_constant_sum = backend.softmax_with_constant_sum
+take_rows = backend.take_rows
 without_gradients = backend.without_gradients
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "remat",
     "running_sums",
     "softmax_with_constant_sum",
+    "take_rows",
     "without_gradients",
 ]

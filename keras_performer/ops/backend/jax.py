@@ -44,6 +44,7 @@ def custom_gradient(function):
 
 running_sums = portable.running_sums
 without_gradients = portable.without_gradients
+take_rows = portable.take_rows
 
 # Not by `jax.custom_jvp`: what a checkpoint computes again forgets its rule.
 softmax_with_constant_sum = portable.softmax_with_constant_sum

@@ -143,3 +143,16 @@ def softmax_with_constant_sum(logits):
     highest = ops.max(logits, axis=-1, keepdims=True, initial=float("-inf"))
     values = ops.exp(logits - ops.stop_gradient(highest))
     return values / ops.stop_gradient(ops.sum(values, axis=-1, keepdims=True))
+
+
+def take_rows(table, indices):
+    """Takes rows of a table, without a copy of the table where the backend can.
+
+    Args:
+        table: `keras.Variable` of shape (N, D).
+        indices: Integer tensor, each from 0 to N - 1.
+
+    Returns:
+        Tensor of shape `(*indices.shape, D)`, in the table's dtype.
+    """
+    return ops.take(table, indices, axis=0)

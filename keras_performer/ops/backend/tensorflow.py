@@ -119,6 +119,15 @@ def compile_function(function, model, sampler=None):
     return call
 
 
+def take_rows(table, indices):
+    """Takes rows of a table; see `portable.take_rows`.
+
+    A variable that an optimizer has updated by rows is copied whenever it is read
+    whole.
+    """
+    return tf.nn.embedding_lookup(table.value, indices)
+
+
 def _with_gradient(function):
     """`tf.custom_gradient`, and the plain function where gradients are left out."""
     with_gradient = tf.custom_gradient(function)

@@ -41,6 +41,7 @@ def softmax_with_constant_sum(logits):
 
 
 without_gradients = portable.without_gradients
+take_rows = portable.take_rows
 
 
 def compile_function(function, model, sampler=None):

@@ -15,6 +15,7 @@ from keras_performer.server.json.writer import (
 from keras_performer.server.serving_error import ServingError
 
 
+@pytest.mark.cases("9000000-9e+06", "-inf--Infinity")
 @pytest.mark.parametrize(
     ("value", "text"),
     [
