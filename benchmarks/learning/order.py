@@ -7,7 +7,7 @@
 document is made of a passage of either of `--classes`, each in text of other classes:
 2,200 bytes each, 2,600 at least between them, 14,000 in all, which are about 4,000 word
 pieces. The same is there with the two passages swapped; the class is which comes first.
-So both orders have the same words, and no window of 512 tokens sees both passages: what
+So both orders have the same words, and hardly a window of 512 tokens sees both. What
 counts words, or averages what it finds in windows, is right half of the time.
 
 The encoder has the sizes of `keras-performer train`: two gated blocks of 64 features,
