@@ -120,9 +120,13 @@ def _write_saved_model(
 
     name_outputs = functools.partial(_NAME_OUTPUTS[get_problem(model).name], names)
 
+    # Functions of their own, so that signatures share them: what a server does once for
+    # each signature takes time by the size of all.
+    @tf.function(input_signature=[ids])
     def get_outputs(token_ids: Any) -> Any:
         return tf.cast(classifier(token_ids, training=False), tf.float32)
 
+    @tf.function(input_signature=[ids])
     def get_embedding(token_ids: Any) -> Any:
         return tf.cast(model.embedder(token_ids, training=False), tf.float32)
 

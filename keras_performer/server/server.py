@@ -184,7 +184,6 @@ def _rare_garbage_collection() -> Iterator[None]:
     have, and are looked for by themselves.
     """
     thresholds = gc.get_threshold()
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 10, 1_000)
     try:

@@ -55,11 +55,12 @@ def make_session_config(
     config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=intra_op_parallelism)
     config.session_inter_op_thread_pool.add(num_threads=inter_op_parallelism)
     _add_long_pool(config, inter_op_parallelism)
-    # The graph of each signature is optimized at its first run, for a second or more; a
-    # second pass over it takes some of that and made nothing faster that was measured.
-    config.graph_options.rewrite_options.meta_optimizer_iterations = (
-        rewriter_config_pb2.RewriterConfig.ONE
-    )
+    # The graph of each signature is optimized at its first run, for a second or more.
+    # A second pass over it, and the passes in MLIR, take a third of that, and made
+    # nothing faster that was measured.
+    rewriting = config.graph_options.rewrite_options
+    rewriting.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
+    rewriting.disable_tfg_optimizer = True
     return config
 
 

@@ -118,13 +118,23 @@ def test_the_other_signatures_answer(exported, loaded):
     assert names == [b"poem", b"log"]
 
 
-def test_no_signature_is_compiled_by_xla(exported):
+def read_functions(exported):
     from tensorflow.core.protobuf import saved_model_pb2
 
     graph = saved_model_pb2.SavedModel.FromString(
         (exported[2] / "saved_model.pb").read_bytes()
     )
-    functions = graph.meta_graphs[0].graph_def.library.function
+    return graph.meta_graphs[0].graph_def.library.function
+
+
+def test_signatures_share_what_computes(exported):
+    sizes = [len(function.node_def) for function in read_functions(exported)]
+    # The classifier is there once for text and for ids, and the embedder.
+    assert sum(size > max(sizes) / 2 for size in sizes) == 2
+
+
+def test_no_signature_is_compiled_by_xla(exported):
+    functions = read_functions(exported)
     assert len(functions) > 4
     for function in functions:
         attributes = [function.attr, *(node.attr for node in function.node_def)]

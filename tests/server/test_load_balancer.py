@@ -1,6 +1,8 @@
 """`serving/nginx.conf`: several servers behind one address."""
 
 import contextlib
+import io
+import json
 import re
 import shutil
 import socket
@@ -12,10 +14,16 @@ import grpc
 import pytest
 from free_port import find_free_port
 from running_app import ask, read_answer, running, send, wait_for
+from served_models import save_streams
 from test_grpc_server import serving
 
+from keras_performer.server.access_log import AccessLog
 from keras_performer.server.metrics import Metrics
+from keras_performer.server.model_config import ModelConfig
 from keras_performer.server.model_repository import ModelRepository
+from keras_performer.server.request_body import BodyPieces
+from keras_performer.server.rest_handler import RestHandler
+from keras_performer.server.servable import Servable
 
 CONFIG = Path(__file__).resolve().parents[2] / "serving" / "nginx.conf"
 
@@ -97,6 +105,56 @@ def test_requests_go_to_all_and_past_those_that_are_gone(tmp_path):
         for connection in slow:
             with connection:
                 assert read_answer(connection)[0] == 200
+
+
+def test_documents_and_texts_go_through_as_they_come(tmp_path, monkeypatch):
+    save_streams(tmp_path / "m")
+    config = ModelConfig("m", tmp_path / "m")
+    repository = ModelRepository([config], Servable, poll_wait_seconds=0)
+    arrived = keep_what_arrives(monkeypatch)
+    nowhere = dict.fromkeys((8511, 8512, 8520, 8521, 8522), find_free_port())
+    log = io.StringIO()
+
+    def read_statuses():
+        return [json.loads(line)["status"] for line in log.getvalue().splitlines()]
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(repository.close)
+        repository.start()
+        handler, access_log = RestHandler(repository, 0), AccessLog("json", log)
+        server = stack.enter_context(running(handler=handler, access_log=access_log))
+        ports = stack.enter_context(balancing(tmp_path, nowhere | {8510: server[0]}))
+        port = ports[LISTENING]
+        # The server has the beginning of a document whose end was not sent, and which
+        # is longer than any other body may be.
+        text = b"It was a dark and stormy night. " * 10_000
+        with send(port, "/v1/models/m:score", text, Content_Length=2**40):
+            wait_for(lambda: arrived and arrived[0].num_bytes == len(text))
+        wait_for(lambda: read_statuses() == [499])
+        status, _, body = ask(port, "/v1/models/m:score", text)
+        assert (status, json.loads(body)["num_tokens"]) == (200, len(text))
+
+        # The client has the first events of an endless text, which ends without it.
+        request = json.dumps({"prompt": "a", "max_new_tokens": 10**9}).encode()
+        connection = stack.enter_context(send(port, "/v1/models/m:generate", request))
+        with connection, connection.makefile("rb") as lines:
+            events = (line for line in lines if b"data" in line)
+            first = [next(events) for _ in range(5)]
+        assert all(b"token_id" in event for event in first)
+        wait_for(lambda: read_statuses() == [499, 200, 499])
+
+
+def keep_what_arrives(monkeypatch):
+    """The bodies that are read from now on as they come."""
+    bodies = []
+    create = BodyPieces.__init__
+
+    def keep(self, *arguments):
+        create(self, *arguments)
+        bodies.append(self)
+
+    monkeypatch.setattr(BodyPieces, "__init__", keep)
+    return bodies
 
 
 def test_grpc_goes_to_those_that_are_there(tmp_path):
