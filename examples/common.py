@@ -122,7 +122,7 @@ def add_flags(parser, attention, preset, steps, learning_rate):
         type=attention_name,
         default=attention,
         help="one model each: names of feature maps, such as relu and softmax, or "
-        "exact; relu+exact for exact attention in every fourth block and the last; "
+        "exact; relu+exact for exact attention in the first of every four blocks; "
         "with /plain behind it, in the Transformer's plain blocks "
         f"(default: {' '.join(attention)})",
     )
@@ -192,9 +192,8 @@ def backbone(arguments, attention, **options):
     else:
         size["feature_map"] = feature_map
     if exact:
-        last = size["num_layers"] - 1
         size["attention"] = [
-            "exact" if index % 4 == 3 or index == last else "linear"
+            "exact" if index % 4 == 0 else "linear"
             for index in range(size["num_layers"])
         ]
     return PerformerBackbone(**size)

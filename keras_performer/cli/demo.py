@@ -23,7 +23,7 @@ from keras_performer.training.run_folder import fingerprint
 
 MODEL_NAME = "documents"
 NUM_NEIGHBOURS = 3
-DEMO_FILES: dict[str, Any] = {"max_train_files": 150, "max_test_files": 30}
+DEMO_FILES: dict[str, Any] = {"max_train_files": 100, "max_test_files": 30}
 TIMEOUT = 600.0  # seconds for one request, of whole books on a small machine
 
 
@@ -42,7 +42,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     work = pathlib.Path(arguments.work_dir)
     data = arguments.data
     if data is None:
-        print("About seven minutes of two processor cores that nothing else uses.")
+        print("About five minutes of two processor cores that nothing else uses.")
         data = work / "corpus"
         corpus = build_python_corpus(data, **DEMO_FILES)
         print(f"1. Documents: Python sources in {data}, held out by module")
