@@ -120,13 +120,9 @@ def _write_saved_model(
 
     name_outputs = functools.partial(_NAME_OUTPUTS[get_problem(model).name], names)
 
-    # Functions of their own, so that signatures share them: what a server does once for
-    # each signature takes time by the size of all.
-    @tf.function(input_signature=[ids])
     def get_outputs(token_ids: Any) -> Any:
         return tf.cast(classifier(token_ids, training=False), tf.float32)
 
-    @tf.function(input_signature=[ids])
     def get_embedding(token_ids: Any) -> Any:
         return tf.cast(model.embedder(token_ids, training=False), tf.float32)
 
@@ -151,7 +147,8 @@ def _write_saved_model(
         return {"label": tf.gather(names, index)}
 
     classifier = _without_idle_encoder(model)
-    # Once, and not for each signature and loop that calls them.
+    # Functions of their own, which signatures share: an export, and what a server does
+    # once for each signature, take time by the size of all.
     outputs_of = trace(get_outputs, ids)
     embedding_of = trace(get_embedding, ids)
     signatures: dict[str, Signature] = {
