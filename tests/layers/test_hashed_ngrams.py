@@ -53,7 +53,6 @@ def row_weights(layer, ids, **call):
     return sums, sums.pop(0)
 
 
-@pytest.mark.backends
 def test_weights_are_tf_idf_of_norm_scale():
     longest = max(map(len, TEXTS))
     batch = np.array([ids + [0] * (longest - len(ids)) for ids in TEXTS])

@@ -139,7 +139,6 @@ def test_the_weights_by_the_formula():
     assert factors[0, 0, 4, 4] == 1
 
 
-@pytest.mark.backends
 @pytest.mark.parametrize("window", [None, 1, 4])
 @pytest.mark.parametrize("cuts", [(0, 13), (0, 1, 2, 13), (0, 5, 6, 12, 13)], ids=str)
 def test_any_cut_gives_the_whole(cuts, window):

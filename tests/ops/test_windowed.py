@@ -37,7 +37,6 @@ def visible(form, key_mask, ids):
 
 
 @pytest.mark.cases("bidirectional-learned-3-all", "causal-softmax-5-masked and packed")
-@pytest.mark.backends
 @pytest.mark.parametrize(
     ("key_mask", "ids"),
     [(None, None), (draw_mask(T), IDS)],

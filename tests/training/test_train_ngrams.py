@@ -35,6 +35,7 @@ def complete(settings, tmp_path_factory):
     return RunFolder(path)
 
 
+@pytest.mark.slow
 def test_words_tell_the_classes_after_three_epochs(complete, settings):
     _, test = find_train_test(settings.data)
     model, tokenizer = complete.model(), complete.tokenizer()
@@ -45,6 +46,7 @@ def test_words_tell_the_classes_after_three_epochs(complete, settings):
     assert model.experts.powers.numpy()[0] > 0
 
 
+@pytest.mark.slow
 def test_both_weights_are_tried_and_the_better_trained_on_all_documents(complete):
     histories = {
         weights: HistoryFile(
