@@ -7,6 +7,10 @@ and both on the test half; TF-IDF with logistic regression, words and pairs, rea
 windows of as many bytes. Printed are accuracies by window and by document, the mean
 over seeds, and what they are above TF-IDF, with the standard error between documents.
 The settings are never chosen by these figures. A rerun goes on.
+
+With `--truncated-epochs` there is besides what long documents are mostly given to: an
+encoder of the same size with exact attention, which reads the first 512 tokens of each;
+its windows are these.
 """
 
 import argparse
@@ -14,12 +18,22 @@ import json
 import pathlib
 import time
 
+import keras
 import numpy as np
 
-from keras_performer.training import ClassifierSettings, RunFolder, train_classifier
+from keras_performer.models import PerformerBackbone, PerformerTextClassifier
+from keras_performer.text import tokenize_each
+from keras_performer.training import (
+    ClassifierSettings,
+    RunFolder,
+    performer_optimizer,
+    train_classifier,
+)
 from keras_performer.training.baselines import fit_tfidf, read_windows
 from keras_performer.training.checkpoints.atomic_write import atomic_write_text
 from keras_performer.training.evaluation import mean_log_probabilities, predict_experts
+
+TRUNCATED = 512  # tokens
 
 
 def main(arguments=None):
@@ -42,6 +56,12 @@ def main(arguments=None):
             measured |= performer_shares(folder, settings)
             atomic_write_text(path, json.dumps(measured) + "\n")
         measured = json.loads(path.read_text())
+        if arguments.truncated_epochs:
+            path = folder.path / f"truncated-{arguments.truncated_epochs}.json"
+            if not path.exists():
+                part = truncated_shares(folder, settings, arguments.truncated_epochs)
+                atomic_write_text(path, json.dumps(part) + "\n")
+            measured["truncated"] = json.loads(path.read_text())
         print(f"seed {seed}: {measured.pop('processor seconds'):.0f} processor seconds")
         for name, values in measured.items():
             shares.setdefault(name, []).append(values)
@@ -74,6 +94,52 @@ def performer_shares(folder, settings):
         ]
         shares[name] = np.stack(columns).astype(float).tolist()
     return shares
+
+
+def truncated_shares(folder, settings, epochs):
+    """The same of exact attention on the first tokens of each document."""
+    tokenizer = folder.tokenizer()
+    (x, y), (test_x, truth) = (
+        (first_tokens(documents, tokenizer), np.asarray(documents.label_ids))
+        for documents in settings.find_train_test()
+    )
+    keras.utils.set_random_seed(settings.seed)
+    backbone = PerformerBackbone(
+        tokenizer.vocabulary_size,
+        settings.num_layers,
+        settings.num_heads,
+        settings.hidden_dim,
+        settings.intermediate_dim,
+        dropout=settings.dropout,
+        max_wavelength=TRUNCATED // 7,
+        attention="exact",
+        seed=settings.seed,
+    )
+    model = PerformerTextClassifier(backbone, int(y.max()) + 1, dropout=0.1, seed=0)
+    batch_size = settings.tokens_per_batch // TRUNCATED
+    steps = -(-len(x) // batch_size) * epochs
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        decay_steps=steps - steps // 10,
+        warmup_target=settings.learning_rate,
+        warmup_steps=max(steps // 10, 1),
+    )
+    optimizer = performer_optimizer(schedule, weight_decay=settings.weight_decay)
+    model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
+    model.fit(x, y, batch_size=batch_size, epochs=epochs, verbose=2)
+    answers = model.predict(test_x, batch_size=batch_size, verbose=0)
+    right = answers.argmax(-1) == truth
+    return np.stack([np.ones_like(truth), right, right]).astype(float).tolist()
+
+
+def first_tokens(documents, tokenizer):
+    """Ids of the beginning of each document, padded with 0: (N, T)."""
+    arrays = tokenize_each(documents, tokenizer)
+    rows = np.zeros((len(arrays), TRUNCATED), np.int32)
+    for index, row in enumerate(rows):
+        ids = arrays[index][:TRUNCATED]
+        row[: len(ids)] = ids
+    return rows
 
 
 def tfidf_shares(train, test, window_bytes):
@@ -118,6 +184,12 @@ def parse(arguments):
     parser.add_argument("--runs", type=pathlib.Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument(
+        "--truncated-epochs",
+        type=int,
+        default=0,
+        help="of exact attention on 512 tokens",
+    )
     parser.add_argument(
         "--settings",
         nargs="*",

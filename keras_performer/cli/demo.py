@@ -23,7 +23,7 @@ from keras_performer.training.run_folder import fingerprint
 
 MODEL_NAME = "documents"
 NUM_NEIGHBOURS = 3
-DEMO_FILES: dict[str, Any] = {"max_train_files": 100, "max_test_files": 30}
+DEMO_FILES: dict[str, Any] = {"max_train_files": 90, "max_test_files": 30}
 TIMEOUT = 600.0  # seconds for one request, of whole books on a small machine
 
 
