@@ -40,7 +40,7 @@ help:
 	@echo 'make test       lint, then the tests: test-tensorflow and test-jax-forms'
 	@echo 'make test-tensorflow  on TensorFlow (PYTEST_FLAGS="-n 0 tests/ops" for some)'
 	@echo 'make test-jax   those that run on every backend (BACKEND_TESTS=tests/ops for some),'
-	@echo '                in ten minutes; test-jax-forms: the attention forms and training'
+	@echo '                in ten minutes; test-jax-forms: the attention forms'
 	@echo 'make test-torch the same on PyTorch, in .venv-torch: a download of 200 MB for a'
 	@echo '                processor, of gigabytes for what the package index has by default'
 	@echo 'make test-all   all that a machine without an accelerator can run, with coverage: make'

@@ -9,8 +9,6 @@ from tolerances import assert_close
 from keras_performer.callbacks import RedrawProjections
 from keras_performer.layers import FastAttention
 
-pytestmark = pytest.mark.backends
-
 B, T, F, H, D, M = 4, 11, 6, 3, 5, 13
 BATCHES, EPOCHS = 2, 3
 
