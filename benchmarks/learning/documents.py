@@ -9,8 +9,8 @@ over seeds, and what they are above TF-IDF, with the standard error between docu
 The settings are never chosen by these figures. A rerun goes on.
 
 With `--truncated-epochs` there is besides what long documents are mostly given to: an
-encoder of the same size with exact attention, which reads the first 512 tokens of each;
-its windows are these.
+encoder of the default size with exact attention, which reads the first 512 tokens of
+each; its windows are these.
 """
 
 import argparse
@@ -104,18 +104,19 @@ def truncated_shares(folder, settings, epochs):
         for documents in settings.find_train_test()
     )
     keras.utils.set_random_seed(settings.seed)
+    default = ClassifierSettings(data=settings.data)
     backbone = PerformerBackbone(
         tokenizer.vocabulary_size,
-        settings.num_layers,
-        settings.num_heads,
-        settings.hidden_dim,
-        settings.intermediate_dim,
-        dropout=settings.dropout,
+        default.num_layers,
+        default.num_heads,
+        default.hidden_dim,
+        default.intermediate_dim,
+        dropout=default.dropout,
         max_wavelength=TRUNCATED // 7,
         attention="exact",
         seed=settings.seed,
     )
-    model = PerformerTextClassifier(backbone, int(y.max()) + 1, dropout=0.1, seed=0)
+    model = PerformerTextClassifier(backbone, int(y.max()) + 1, seed=settings.seed)
     batch_size = settings.tokens_per_batch // TRUNCATED
     steps = -(-len(x) // batch_size) * epochs
     schedule = keras.optimizers.schedules.CosineDecay(
