@@ -32,6 +32,7 @@ from keras_performer.training import (
 from keras_performer.training.baselines import fit_tfidf, read_windows
 from keras_performer.training.checkpoints.atomic_write import atomic_write_text
 from keras_performer.training.evaluation import mean_log_probabilities, predict_experts
+from keras_performer.training.performer_optimizer import warm_up_and_decay
 
 TRUNCATED = 512  # tokens
 
@@ -119,12 +120,7 @@ def truncated_shares(folder, settings, epochs):
     model = PerformerTextClassifier(backbone, int(y.max()) + 1, seed=settings.seed)
     batch_size = settings.tokens_per_batch // TRUNCATED
     steps = -(-len(x) // batch_size) * epochs
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        decay_steps=steps - steps // 10,
-        warmup_target=settings.learning_rate,
-        warmup_steps=max(steps // 10, 1),
-    )
+    schedule = warm_up_and_decay(settings.learning_rate, steps)
     optimizer = performer_optimizer(schedule, weight_decay=settings.weight_decay)
     model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
     model.fit(x, y, batch_size=batch_size, epochs=epochs, verbose=2)

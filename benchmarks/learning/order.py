@@ -42,6 +42,7 @@ from keras_performer.training import performer_optimizer
 from keras_performer.training.baselines import fit_tfidf
 from keras_performer.training.checkpoints.atomic_write import atomic_write_text
 from keras_performer.training.evaluation.classifier import WHOLE, predict_windows
+from keras_performer.training.performer_optimizer import warm_up_and_decay
 
 NUM_BYTES, PASSAGE_BYTES, GAP_BYTES = 14_000, 2_200, 2_600
 VOCABULARY_SIZE = 8192
@@ -224,12 +225,7 @@ def measure(name, seed, train, test, vocabulary_size, arguments):
     )
     model = PerformerTextClassifier(backbone, num_classes=2, seed=seed)
     steps = arguments.steps
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        decay_steps=steps - steps // 10,
-        warmup_target=arguments.learning_rate,
-        warmup_steps=steps // 10,
-    )
+    schedule = warm_up_and_decay(arguments.learning_rate, steps)
     model.compile(
         performer_optimizer(schedule, weight_decay=0.05),
         "sparse_categorical_crossentropy",

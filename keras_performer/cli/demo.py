@@ -42,7 +42,10 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     work = pathlib.Path(arguments.work_dir)
     data = arguments.data
     if data is None:
-        print("About four minutes of two processor cores that nothing else uses.")
+        print(
+            "About four minutes of two processor cores that nothing else uses.",
+            flush=True,
+        )
         data = work / "corpus"
         corpus = build_python_corpus(data, **DEMO_FILES)
         print(f"1. Documents: Python sources in {data}, held out by module")

@@ -7,6 +7,24 @@ import keras
 _NOT_DECAYED = ("bias", r"\bgamma", r"\bbeta", r"\bscale")
 
 
+def warm_up_and_decay(
+    learning_rate: float, num_steps: int
+) -> keras.optimizers.schedules.CosineDecay:
+    """A learning rate that rises for a tenth of the steps, then falls as a cosine.
+
+    Args:
+        learning_rate: The highest.
+        num_steps: Number of steps of the training.
+    """
+    warm_up = max(1, num_steps // 10)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=max(1, num_steps - warm_up),
+        warmup_target=learning_rate,
+        warmup_steps=warm_up,
+    )
+
+
 def performer_optimizer(
     learning_rate: Any = 1e-3,
     weight_decay: float = 0.1,

@@ -34,6 +34,7 @@ from keras_performer.training.evaluation.classifier import (
 )
 from keras_performer.training.expert_powers import fit_experts
 from keras_performer.training.history_file import HistoryFile
+from keras_performer.training.performer_optimizer import warm_up_and_decay
 from keras_performer.training.run_folder import RunFolder
 from keras_performer.training.train_ngrams import BATCH_FACTOR, train_ngrams
 from keras_performer.training.train_steps import train_steps
@@ -387,13 +388,7 @@ def _compile(
     steps: int,
     arguments: dict[str, Any],
 ) -> None:
-    warm_up = max(1, steps // 10)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        decay_steps=max(1, steps - warm_up),
-        warmup_target=settings.learning_rate,
-        warmup_steps=warm_up,
-    )
+    schedule = warm_up_and_decay(settings.learning_rate, steps)
     optimizer = keras.optimizers.AdamW(
         schedule, weight_decay=settings.weight_decay, global_clipnorm=1.0
     )
