@@ -13,7 +13,7 @@ from keras_performer.models import PerformerSeq2SeqBackbone, PerformerSeq2SeqLM
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TINY = [
     *("--longest", "4", "--symbols", "8", "--hidden-dim", "16", "--num-heads", "2"),
-    *("--num-features", "8", "--batch-size", "8", "--test-sequences", "8"),
+    *("--batch-size", "8", "--test-sequences", "8"),
 ]
 
 

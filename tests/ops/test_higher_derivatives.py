@@ -26,7 +26,7 @@ T, HEADS, KEY_HEADS, D, DV, M = 5, 2, 1, 2, 2, 3
 SEGMENTS = np.array([[0, 0, 0, 1, 1]])
 MASK = np.array([[True, True, False, True, True]])
 INNER = {"chunk_size": 2, "outer_chunk_size": 4}
-STEP = 1e-5
+STEP = 1e-6
 TOLERANCE = 1e-6
 
 
