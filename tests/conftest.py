@@ -111,7 +111,16 @@ def spread(cases, number):
 
 
 def pytest_collection_finish():
-    """Leaves the modules out of the searches for garbage, which tracing starts."""
+    leave_out_of_searches()
+
+
+def leave_out_of_searches():
+    """Leaves what there is out of later searches for garbage.
+
+    Tracing and Keras start many of them (`Layer.quantize` one for each weight that it
+    deletes), and TensorFlow never lets go of graphs with gradients of their own: after
+    some thousand tests a search would take seconds.
+    """
     gc.collect()
     gc.freeze()
 
@@ -129,6 +138,7 @@ def _few_executables():
     yield
     if os.environ["KERAS_BACKEND"] == "jax":
         sys.modules["jax"].clear_caches()
+    leave_out_of_searches()
 
 
 @pytest.fixture
