@@ -85,8 +85,12 @@ def _tensorflow(function, tensors, upstream):
 
 
 def _jax(function, tensors, upstream):
-    value, pull_back = jax.vjp(function, *tensors)
-    return value, pull_back(upstream)
+    @jax.jit
+    def both(tensors, upstream):
+        value, pull_back = jax.vjp(function, *tensors)
+        return value, pull_back(upstream)
+
+    return both(tensors, upstream)
 
 
 def _torch(function, tensors, upstream):

@@ -227,6 +227,7 @@ def test_versions_count_up_and_a_failure_leaves_nothing(tmp_path, monkeypatch):
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["7", "8", "notes"]
 
 
+@pytest.mark.slow
 def test_odd_names_of_classes_and_model_come_back(tmp_path):
     tokenizer = ByteTokenizer()
     model = classifier(tokenizer.vocabulary_size)

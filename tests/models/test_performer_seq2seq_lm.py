@@ -70,6 +70,7 @@ def test_padding_of_sources_and_prompts_is_left_out(model):
     assert np.array_equal(model.generate(sources, N, prompts), expected)
 
 
+@pytest.mark.slow
 def test_a_source_is_read_once_and_compiled_for_few_lengths(model, monkeypatch):
     if keras.backend.backend() == "torch":
         pytest.skip("nothing is compiled")
@@ -90,6 +91,7 @@ def test_a_source_is_read_once_and_compiled_for_few_lengths(model, monkeypatch):
     assert [tuple(shape) for shape in read] == [(3, 16)]
 
 
+@pytest.mark.slow
 def test_a_stream_yields_the_same_tokens_as_they_come(model):
     expected = model.generate(SOURCES, N, PROMPTS)
     steps = list(model.stream(SOURCES, N, PROMPTS))
@@ -215,6 +217,7 @@ def test_models_that_cannot_go_on(model):
         sinusoidal.generate(SOURCES, N, PROMPTS)
 
 
+@pytest.mark.slow
 def test_learned_positions_end():
     model = PerformerSeq2SeqLM(
         seq2seq_backbone(positions="learned", max_sequence_length=6, num_layers=1)

@@ -102,6 +102,7 @@ def test_what_changes_nothing_is_compiled_once(tmp_path):
     assert model._token_generator is generator
 
 
+@pytest.mark.slow
 def test_settings_of_a_sampler_are_heeded():
     model = language_model(num_layers=1)
     sampler = samplers.TopKSampler(k=1, seed=0)

@@ -43,10 +43,11 @@ def compare(name, dtype, length, chunks, key_mask=None):
             outer_chunk_size=chunks[1],
         )
 
+    mask = to_numpy(causal_mask(length))[None, None]
+    if key_mask is not None:
+        mask = mask & key_mask[:, None, None]
+
     def slow(query, key, value, *tensors):
-        mask = to_numpy(causal_mask(length))[None, None]
-        if key_mask is not None:
-            mask = mask & key_mask[:, None, None]
         parameters = fixed | dict(zip(names, tensors, strict=True))
         return kernel_attention(query, key, value, feature_map, parameters, mask)
 

@@ -407,6 +407,7 @@ def policy(request):
     keras.config.set_dtype_policy(before)
 
 
+@pytest.mark.slow
 @pytest.mark.cases("mixed_float16")
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"], indirect=True)
 def test_mixed_precision_trains_and_resumes(tmp_path, policy):
