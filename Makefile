@@ -9,6 +9,9 @@ PYTEST_FLAGS ?= -n 2 --dist worksteal
 # How many cases of each parametrized test `make test` takes, where the test does not name
 # them (`pytest.mark.cases`); test-rest takes the others.
 CASES ?= 1
+# The same of test-jax, which compiles each operation for each shape: the forms are the
+# same code as on TensorFlow, where test-rest takes all cases. 0 for all of them.
+JAX_CASES ?= 1
 # TensorFlow keeps its notices to itself, and that there is no GPU.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
@@ -39,8 +42,8 @@ help:
 	@echo '                DIR/{train,test}/CLASS/)'
 	@echo 'make test       lint, then the tests: test-tensorflow and test-jax-forms'
 	@echo 'make test-tensorflow  on TensorFlow (PYTEST_FLAGS="-n 0 tests/ops" for some)'
-	@echo 'make test-jax   those that run on every backend (BACKEND_TESTS=tests/ops for some),'
-	@echo '                in ten minutes; test-jax-forms: the attention forms'
+	@echo 'make test-jax   those that run on every backend (BACKEND_TESTS=tests/ops for some,'
+	@echo '                JAX_CASES=0 for all cases of each); test-jax-forms: what is its own'
 	@echo 'make test-torch the same on PyTorch, in .venv-torch: a download of 200 MB for a'
 	@echo '                processor, of gigabytes for what the package index has by default'
 	@echo 'make test-all   all that a machine without an accelerator can run, with coverage: make'
@@ -86,7 +89,8 @@ test-rest: $(INSTALLED)
 	  -m '' --other-cases=$(CASES)
 
 test-jax: $(INSTALLED)
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PYTEST_FLAGS) $(COVERAGE) $(BACKEND_TESTS)
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PYTEST_FLAGS) $(COVERAGE) \
+	  --cases=$(JAX_CASES) $(BACKEND_TESTS)
 
 test-mutants: $(INSTALLED)
 	KERAS_BACKEND=tensorflow $(BIN)/python tests/mutants.py
