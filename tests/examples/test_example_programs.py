@@ -310,8 +310,10 @@ def test_document_classification(load, tmp_path, capsys):
         + ["--vocabulary-size", "40", "--attention", "relu"]
     )
     printed = table(capsys.readouterr().out)
-    names = ["the largest class", "TF-IDF", "Performer, relu features"]
+    names = ["the largest class", "TF-IDF", "words and pairs of words"]
+    names.append("Performer, relu features")
     assert list(printed) == list(results) == names
+    assert printed["words and pairs of words"][0] == 100.0
     assert printed["the largest class"] == [50.0]
     assert printed["TF-IDF"] == [100.0]
     assert 0 <= results["Performer, relu features"] <= 1
