@@ -115,7 +115,6 @@ class PerformerTextEmbedder(BackboneTask):
         ...     "adam",
         ...     keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         ...     metrics=["sparse_categorical_accuracy"],
-        ...     jit_compile=False,
         ... )
         >>> ids = np.arange(1, 25, dtype="int32").reshape(4, 6)
         >>> pairs = {"first_token_ids": ids[:, :4], "second_token_ids": ids[:, 2:]}
