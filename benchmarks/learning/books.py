@@ -4,8 +4,9 @@
     python -m benchmarks.learning.books --data novels --task masked --output masked.json
 
 `--data` is a folder with `train/<author>/<book>.txt` and `test/<author>/<book>.txt`.
-Each model has two blocks of 128 features and two heads, and is trained for the same
-steps on the same windows. `next` asks a causal model for each next byte, `masked` a
+Each model has two blocks of 128 features and two heads, and is trained on the same
+windows, for the same steps or, with a number for each model in `--steps`, for steps
+that take the same time. `next` asks a causal model for each next byte, `masked` a
 bidirectional one for the 15 % that are hidden from it.
 
 Printed are bits per byte of the middle of each unseen book, the mean over seeds, and
@@ -64,18 +65,18 @@ def main(arguments=None):
     print(f"{len(train_ids):,} bytes to train on; bz2 of the test: {bz2:.3f}")
     path = arguments.output
     results = json.loads(path.read_text()) if path.exists() else {}
-    size = [arguments.task, arguments.context, arguments.batch, arguments.steps]
+    size = [arguments.task, arguments.context, arguments.batch]
+    measured = {name: [] for name in arguments.models}
     for seed in arguments.seeds:
-        for name in arguments.models:
-            key = json.dumps([*size, seed, name])
+        for name, steps in zip(arguments.models, arguments.steps, strict=True):
+            key = json.dumps([*size, steps, seed, name])
             if key not in results:
-                results[key] = measure(name, seed, train_ids, test_ids, arguments)
+                results[key] = measure(
+                    name, seed, steps, train_ids, test_ids, arguments
+                )
                 write(path, results)
                 print(f"seed {seed}, {name}: {np.mean(results[key]['bits']):.3f}")
-    measured = {
-        name: [results[json.dumps([*size, seed, name])] for seed in arguments.seeds]
-        for name in arguments.models
-    }
+            measured[name].append(results[key])
     first = arguments.models[0]
     print(f"{'bits per byte':<24}{'':>7}  above {first}")
     for name, seeds in measured.items():
@@ -92,11 +93,19 @@ def parse(arguments=None):
     add("--models", nargs="+", choices=MODELS, default=list(MODELS)[:5])
     add("--context", type=int, default=2048)
     add("--batch", type=int, default=1, help="windows of a batch")
-    add("--steps", type=int, default=250)
+    add("--steps", type=int, nargs="+", default=[250], help="of all, or of each model")
     add("--seeds", nargs="+", type=int, default=[0, 1])
     add("--learning-rate", type=float, default=3e-3)
     add("--test-bytes", type=int, default=100_000)
-    return parser.parse_args(arguments)
+    arguments = parser.parse_args(arguments)
+    if len(arguments.steps) == 1:
+        arguments.steps *= len(arguments.models)
+    if len(arguments.steps) != len(arguments.models):
+        parser.error(
+            f"--steps takes one number, or one for each of the {len(arguments.models)} "
+            f"models. Received: {arguments.steps}"
+        )
+    return arguments
 
 
 # === Data ===
@@ -136,7 +145,7 @@ class ProcessorTime(keras.callbacks.Callback):
         self.seconds = now - self.start
 
 
-def measure(name, seed, train_ids, test_ids, arguments):
+def measure(name, seed, steps, train_ids, test_ids, arguments):
     """Trains a model: mean bits of each window of the test, and processor seconds."""
     keras.utils.set_random_seed(seed)
     is_causal = arguments.task == "next"
@@ -150,7 +159,6 @@ def measure(name, seed, train_ids, test_ids, arguments):
         **MODELS[name],
     )
     model = (PerformerCausalLM if is_causal else PerformerMaskedLM)(backbone)
-    steps = arguments.steps
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
         decay_steps=steps - steps // 20,

@@ -1,6 +1,7 @@
 """The benchmark of books: what is read of them, and the differences in pairs."""
 
 import numpy as np
+import pytest
 
 from benchmarks.learning import books
 
@@ -23,3 +24,11 @@ def test_the_same_bytes_are_hidden_from_each_model():
     one, other = (books.masking(7)(3, ids) for _ in range(2))
     assert np.array_equal(one[0], other[0])
     assert np.sum(one[2]) == 15
+
+
+def test_steps_are_of_all_models_or_of_each():
+    flags = ["--data", "novels", "--models", "relu", "exact", "--steps"]
+    assert books.parse([*flags, "5"]).steps == [5, 5]
+    assert books.parse([*flags, "5", "2"]).steps == [5, 2]
+    with pytest.raises(SystemExit):
+        books.parse([*flags, "5", "2", "3"])
