@@ -15,8 +15,9 @@ class RedrawProjections(keras.callbacks.Callback):
     Transformer (section 4.2 of arXiv 2009.14794). A sample is a function of the seed,
     the optimizer's step and the index of the layer in the model. So every replica has
     the same samples, and a training that resumes from a checkpoint has those of an
-    uninterrupted one. Nothing is resampled outside of training, nor in a layer that is
-    not `trainable`.
+    uninterrupted one. It is drawn when the next step begins, so that what is validated,
+    saved and used after training has the projections that it was trained with. Nothing
+    is resampled outside of training, nor in a layer that is not `trainable`.
 
     Args:
         interval: Steps of the optimizer between two samples.
@@ -54,7 +55,8 @@ class RedrawProjections(keras.callbacks.Callback):
         self._samples = 0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._samples = self._step() // self.interval
+        # As before the last step: a sample may be due with the first that comes.
+        self._samples = max(self._step() - self._updates(), 0) // self.interval
         if not self._layers():
             raise ValueError(
                 "The model has no `FastAttention` layer that draws a projection, so "
@@ -62,7 +64,7 @@ class RedrawProjections(keras.callbacks.Callback):
                 "`feature_map='relu'` needs none.)"
             )
 
-    def on_train_batch_end(
+    def on_train_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         step = self._step()
@@ -72,6 +74,11 @@ class RedrawProjections(keras.callbacks.Callback):
             for index, layer in enumerate(self._layers()):
                 if layer.trainable:
                     layer.redraw_projection((self.seed, step, index))
+
+    def _updates(self) -> int:
+        """Steps of the optimizer in one call of the compiled training step, or 1."""
+        batches = self.model.optimizer.gradient_accumulation_steps or 1
+        return max(self.model.steps_per_execution // batches, 1)
 
     def _step(self) -> int:
         # As a tensor first: under a strategy it is a variable of several devices.

@@ -17,12 +17,12 @@ def layers(number=2, **arguments):
     return [FastAttention(H, D, **arguments) for _ in range(number)]
 
 
-def model_of(layers, learning_rate=0.125):
+def model_of(layers, learning_rate=0.125, **options):
     outputs = inputs = keras.Input((None, F))
     for layer in layers:
         outputs = layer(outputs, outputs)
     model = keras.Model(inputs, outputs)
-    optimizer = keras.optimizers.SGD(learning_rate)
+    optimizer = keras.optimizers.SGD(learning_rate, **options)
     model.compile(optimizer, "mse", jit_compile=False)
     return model
 
@@ -44,8 +44,9 @@ def projection(layer):
     return keras.ops.convert_to_numpy(weight)
 
 
+@pytest.mark.cases("2-None", "3-2")
 @pytest.mark.parametrize(
-    ("steps", "last_draw"), [(1, None), (2, 2), (3, 2), (5, 4), (6, 6)]
+    ("steps", "last_draw"), [(1, None), (2, None), (3, 2), (5, 4), (6, 4)]
 )
 def test_the_draw_is_a_function_of_seed_step_and_place(steps, last_draw):
     first, second = layers()
@@ -77,12 +78,15 @@ def test_the_next_step_computes_with_the_new_projection():
     assert_close(np.array(history.history["loss"]), np.array([np.mean(expected)]))
 
 
-def test_a_training_that_goes_on_draws_what_the_whole_draws():
+@pytest.mark.cases("1")
+@pytest.mark.parametrize("batches", [1, 2])  # of an update
+def test_a_training_that_goes_on_draws_what_the_whole_draws(batches):
     results = []
-    for parts in ([5], [1, 3, 1], [2, 3]):
+    for parts in ([5 * batches], [1, 5 * batches - 2, 1], [2 * batches, 3 * batches]):
         keras.utils.set_random_seed(0)
         (layer,) = layers(1)
-        model = model_of([layer])
+        accumulated = batches if batches > 1 else None
+        model = model_of([layer], gradient_accumulation_steps=accumulated)
         for steps in parts:
             fit(model, steps, RedrawProjections(interval=2, seed=3))
         results.append([keras.ops.convert_to_numpy(w) for w in model.weights])
@@ -126,7 +130,7 @@ def test_a_frozen_layer_keeps_its_projection():
     model = model_of([first, second])
     first.trainable = False
     before = projection(first)
-    fit(model, 2, RedrawProjections(interval=2, seed=3))
+    fit(model, 3, RedrawProjections(interval=2, seed=3))
     assert np.array_equal(projection(first), before)
     # The place of the other one is what it was.
     expected = projections.orthogonal((3, 2, 1), M, D)
