@@ -24,12 +24,13 @@ The small run printed, on two cores, on 96 documents of 8 classes:
 
     Accuracy of unseen documents:
       the largest class            12.5%
-      TF-IDF                       84.4%
-      Performer, relu features     26.0%, 110 steps
-      Performer, softmax features  36.5%, 99 steps
-      exact attention              29.2%, 97 steps
+      TF-IDF                       83.3%
+      words and pairs of words     89.6%, 4 epochs
+      Performer, relu features     54.2%, 100 steps, 40 s, 1,345 MiB
+      Performer, softmax features  46.9%, 100 steps, 49 s, 1,605 MiB
+      exact attention              59.4%, 100 steps, 50 s, 1,647 MiB
 
-So few steps are far from enough beside TF-IDF: they show that the parts work.
+So few steps are far from enough for an encoder; words need no more.
 """
 
 import argparse

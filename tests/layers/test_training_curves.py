@@ -13,7 +13,7 @@ B, T, F, H, D, M = 4, 11, 6, 3, 5, 13
 BATCHES, EPOCHS = 2, 3
 
 # The mean squared error before each epoch and after the last, computed by TensorFlow in
-# float64. After every second step, with the next one, the projections are resampled where a
+# float64. With the step after every second one the projections are resampled, where a
 # map has any.
 CURVES = [
     ({"num_features": M}, [2.050824087, 1.987608002, 2.004108023, 2.069280061]),
