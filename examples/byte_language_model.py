@@ -41,7 +41,7 @@ The small run printed, on two cores:
       xz                             2.711
       xz that has read the training  1.827
       Performer, relu features       2.172 ± 0.072, 300 steps
-      Performer, softmax features    2.288 ± 0.076, 300 steps
+      Performer, softmax features    2.279 ± 0.076, 300 steps
       exact attention                2.155 ± 0.074, 300 steps
       exact attention, plain blocks  3.172 ± 0.100, 300 steps
 

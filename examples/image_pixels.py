@@ -24,9 +24,9 @@ The small run printed:
     Bits per dimension of unseen images:
       frequencies                  2.976
       frequencies at each place    2.424
-      Performer, relu features     1.952, 200 steps
-      Performer, softmax features  2.151, 200 steps
-      exact attention              1.935, 200 steps
+      Performer, relu features     1.953, 200 steps, 43 s, 1,090 MiB
+      Performer, softmax features  2.001, 200 steps, 66 s, 1,161 MiB
+      exact attention              1.935, 200 steps, 40 s, 1,364 MiB
 """
 
 import argparse
