@@ -18,14 +18,10 @@ import keras
 import numpy as np
 
 from benchmarks import processor, turns
-from keras_performer.models import (
-    PerformerBackbone,
-    PerformerCausalLM,
-    PerformerTextClassifier,
-)
+from benchmarks.regression import NUM_CLASSES, backbone, token_ids
+from keras_performer.models import PerformerCausalLM, PerformerTextClassifier
 from keras_performer.training import performer_optimizer
 
-VOCABULARY, NUM_CLASSES = 8192, 8
 CHECKED = 3  # steps
 TOLERANCE = 1e-3
 # Number of sequences, their length, and what is trained.
@@ -64,8 +60,7 @@ def parse(arguments):
 
 def measure(batch, length, kind, seconds):
     """Processor seconds of the first and of a later step, in the graph and by XLA."""
-    generator = np.random.default_rng(0)
-    ids = generator.integers(1, VOCABULARY, (batch, length)).astype("int32")
+    ids = token_ids(batch, length)
     targets = ids[:, 0] % NUM_CLASSES if kind == "classifier" else ids
     losses, first, steps = [], [], {}
     for jit_compile in (False, True):
@@ -92,18 +87,12 @@ def trained(kind, jit_compile):
     """A model of the size of `keras-performer train`, ready to be trained."""
     is_causal = kind != "classifier"
     attention = "exact" if kind == "exact" else "linear"
-    backbone = PerformerBackbone(
-        *(VOCABULARY, 2, 2, 64, 128),
-        causal=is_causal,
-        attention=attention,
-        dropout=0.0,
-        seed=0,
-    )
+    encoder = backbone(causal=is_causal, attention=attention, dropout=0.0)
     if is_causal:
-        model = PerformerCausalLM(backbone)
+        model = PerformerCausalLM(encoder)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     else:
-        model = PerformerTextClassifier(backbone, NUM_CLASSES, dropout=0.0, seed=0)
+        model = PerformerTextClassifier(encoder, NUM_CLASSES, seed=0)
         loss = "sparse_categorical_crossentropy"
     model.compile(performer_optimizer(), loss, jit_compile=jit_compile)
     # Otherwise the first step is traced twice, to make the optimizer's variables.

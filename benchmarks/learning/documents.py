@@ -132,11 +132,8 @@ def truncated_shares(folder, settings, epochs):
 def first_tokens(documents, tokenizer):
     """Ids of the beginning of each document, padded with 0: (N, T)."""
     arrays = tokenize_each(documents, tokenizer)
-    rows = np.zeros((len(arrays), TRUNCATED), np.int32)
-    for index, row in enumerate(rows):
-        ids = arrays[index][:TRUNCATED]
-        row[: len(ids)] = ids
-    return rows
+    beginnings = [arrays[index][:TRUNCATED] for index in range(len(arrays))]
+    return keras.utils.pad_sequences(beginnings, TRUNCATED, padding="post")
 
 
 def tfidf_shares(train, test, window_bytes):
