@@ -1,7 +1,6 @@
 """Derivatives of gradients: gradient penalties and products with the Hessian."""
 
 import itertools
-import sys
 
 import numpy as np
 import pytest
@@ -118,8 +117,6 @@ def problem(form, name):
         parameters = {**fixed, **dict(zip(trained, weights, strict=True))}
         return FORMS[form](query, key, value, feature_map, parameters)
 
-    if BACKEND == "jax":  # compiled at once, which takes less time than each operation
-        function = sys.modules["jax"].jit(function)
     upstream = generator.standard_normal((1, T, HEADS, DV))
     directions = [generator.standard_normal(x.shape) for x in arguments]
     return function, arguments, upstream, directions
