@@ -10,7 +10,7 @@ can have next to its encoder.
 
     python examples/document_classification.py
 
-trains each for half a minute at most on sources that are installed on every machine. On
+trains each for less than a minute on sources that are installed on every machine. On
 texts of your own, `books/train/CLASS/*.txt` and `books/test/CLASS/*.txt` (or
 `books/CLASS`, of which a fifth is held out), in windows where exact attention is slow:
 
