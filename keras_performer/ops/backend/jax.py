@@ -14,7 +14,7 @@ def chunked_scan(step, carry, chunks, shared):
     def body(carry, chunk):
         return step(carry, chunk, shared)
 
-    return jax.lax.scan(jax.checkpoint(body), carry, chunks)
+    return jax.lax.scan(jax.checkpoint(body, prevent_cse=False), carry, chunks)
 
 
 def remat(function, inputs):
