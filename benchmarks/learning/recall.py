@@ -33,14 +33,15 @@ import numpy as np
 
 from benchmarks.results import write
 from keras_performer.models import PerformerBackbone, PerformerCausalLM
+from keras_performer.models.block_stack import BLOCKS
 from keras_performer.training import performer_optimizer
 
 SEPARATOR, FILLER, FIRST = 1, 2, 3  # token ids; 0 is padding
-SYMBOLS = 128  # of the tasks: keys are the first half of them, values the second
 TASKS = ("recall", "induction", "copy", "reverse")
 # Arguments of `PerformerBackbone`, by the name in the table.
 MODELS = {
     "relu": {"feature_map": "relu"},
+    "relu, no forget gate": {"feature_map": "relu", "block": BLOCKS["gated"]},
     "relu, d 128": {"feature_map": "relu", "hidden_dim": 128},
     "relu, window 64": {"feature_map": "relu", "exact_window": 64},
     "relu, first block exact": {"attention": ["exact", "linear"]},
@@ -64,12 +65,12 @@ def main(arguments=None):
         pairs = arguments.pairs if task == "recall" else [None]
         sizes = list(itertools.product(arguments.lengths, pairs))
         for length, number in sizes:
-            check(task, length, number)
+            check(task, length, number, arguments.symbols)
         for name in arguments.models:
             measured = []
             for seed in range(arguments.seeds):
                 training = [arguments.steps, arguments.batch_tokens, seed]
-                key = json.dumps([task, sizes, *training, name])
+                key = json.dumps([task, sizes, arguments.symbols, *training, name])
                 if key not in results:
                     results[key] = measure(task, sizes, *training, name, arguments)
                     write(path, results)
@@ -87,17 +88,23 @@ def parse(arguments=None):
     add("--lengths", nargs="+", type=int, default=[256])
     add("--pairs", nargs="+", type=int, default=[8, 32], help="of recall")
     add("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    add(
+        "--symbols",
+        type=int,
+        default=128,
+        help="of the tasks: keys are the first half of them, values the second",
+    )
     add("--steps", type=int, default=1200)
     add("--batch-tokens", type=int, default=2048)
     add("--learning-rate", type=float, default=5e-3)
     add("--seeds", type=int, default=1)
     parsed = parser.parse_args(arguments)
     for length in parsed.lengths:
-        most = min(length // 4, SYMBOLS // 2)
+        most = min(length // 4, parsed.symbols // 2)
         if "recall" in parsed.tasks and max(parsed.pairs) > most:
             parser.error(
                 f"--pairs: at most {most} at a length of {length}: a pair and its "
-                f"question take four places, and there are {SYMBOLS // 2} keys. "
+                f"question take four places, and there are {parsed.symbols // 2} keys. "
                 f"Received: {max(parsed.pairs)}"
             )
     return parsed
@@ -106,13 +113,14 @@ def parse(arguments=None):
 # === Tasks: token ids, and where the next token is an answer ===
 
 
-def draw(task, length, pairs, number, generator):
+def draw(task, length, pairs, symbols, number, generator):
     """Sequences of a task.
 
     Args:
         task: One of `TASKS`.
         length: T.
         pairs: Number of pairs of `recall`.
+        symbols: Number of symbols.
         number: How many sequences.
         generator: A `numpy.random.Generator`.
 
@@ -120,13 +128,13 @@ def draw(task, length, pairs, number, generator):
         Ids of shape (number, T + 1), and a boolean array of shape (number, T), True
         where the next token is an answer.
     """
-    rows = [_MAKERS[task](length, pairs, generator) for _ in range(number)]
+    rows = [_MAKERS[task](length, pairs, symbols, generator) for _ in range(number)]
     ids, is_answer = map(np.stack, zip(*rows, strict=True))
     return ids.astype("int32"), is_answer
 
 
-def _recall(length, pairs, generator):
-    half = SYMBOLS // 2
+def _recall(length, pairs, symbols, generator):
+    half = symbols // 2
     keys = FIRST + generator.permutation(half)[:pairs]
     values = FIRST + half + generator.integers(half, size=pairs)
     ids = np.full(length + 1, FILLER)
@@ -140,23 +148,23 @@ def _recall(length, pairs, generator):
     return ids, is_answer
 
 
-def _induction(length, _, generator):
-    ids = FIRST + generator.integers(SYMBOLS, size=length + 1)
+def _induction(length, _, symbols, generator):
+    ids = FIRST + generator.integers(symbols, size=length + 1)
     is_answer = np.zeros(length, bool)
     half = length // 2
     sources = 2 * generator.permutation(half // 2)[:8]
     places = half + 2 * generator.permutation((length - half) // 2)[:8]
     # First tokens that are nowhere else, so that the answer is one.
     for first, (source, place) in enumerate(zip(sources, places, strict=True)):
-        ids[[source, place]] = FIRST + SYMBOLS + first
+        ids[[source, place]] = FIRST + symbols + first
         ids[place + 1] = ids[source + 1]
         is_answer[place] = True
     return ids, is_answer
 
 
-def _copy(length, _, generator, step=1):
+def _copy(length, _, symbols, generator, step=1):
     number = (length - 1) // 2
-    tokens = FIRST + generator.integers(SYMBOLS, size=number)
+    tokens = FIRST + generator.integers(symbols, size=number)
     ids = np.full(length + 1, FILLER)
     ids[:number], ids[number] = tokens, SEPARATOR
     ids[number + 1 : 2 * number + 1] = tokens[::step]
@@ -165,8 +173,8 @@ def _copy(length, _, generator, step=1):
     return ids, is_answer
 
 
-def _reverse(length, pairs, generator):
-    return _copy(length, pairs, generator, step=-1)
+def _reverse(length, pairs, symbols, generator):
+    return _copy(length, pairs, symbols, generator, step=-1)
 
 
 _MAKERS = {
@@ -177,9 +185,9 @@ _MAKERS = {
 }
 
 
-def check(task, length, pairs):
+def check(task, length, pairs, symbols):
     """Raises a `RuntimeError` where the answers do not follow from what is before."""
-    ids, is_answer = draw(task, length, pairs, 8, np.random.default_rng(1))
+    ids, is_answer = draw(task, length, pairs, symbols, 8, np.random.default_rng(1))
     for row, places in zip(ids, is_answer, strict=True):
         for place in np.flatnonzero(places):
             expected = _answer(task, row, place)
@@ -220,7 +228,7 @@ def measure(task, sizes, steps, batch_tokens, seed, name, arguments):
         processor seconds of the training.
     """
     keras.utils.set_random_seed(seed)
-    model = make(name, seed)
+    model = make(name, arguments.symbols, seed)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
         decay_steps=math.ceil(0.9 * steps),
@@ -237,21 +245,25 @@ def measure(task, sizes, steps, batch_tokens, seed, name, arguments):
     for step in range(steps):
         is_short = step < SHORT_SHARE * steps
         size = shortest(sizes) if is_short else sizes[step % len(sizes)]
-        ids, is_answer = draw(task, *size, max(batch_tokens // size[0], 1), generator)
+        number = max(batch_tokens // size[0], 1)
+        ids, is_answer = draw(task, *size, arguments.symbols, number, generator)
         model.train_on_batch(ids[:, :-1], ids[:, 1:], sample_weight=is_answer)
     seconds = time.process_time() - start
     generator = np.random.default_rng(10**6 + seed)
     return {
-        "right": [share_right(model, task, *size, generator) for size in sizes],
+        "right": [
+            share_right(model, task, *size, arguments.symbols, generator)
+            for size in sizes
+        ],
         "seconds": round(seconds, 1),
     }
 
 
-def make(name, seed):
+def make(name, symbols, seed):
     """A causal language model of the tasks' tokens, one of `MODELS`."""
     size = {"hidden_dim": 64, **MODELS[name]}
     backbone = PerformerBackbone(
-        vocabulary_size=FIRST + SYMBOLS + 8,
+        vocabulary_size=FIRST + symbols + 8,
         num_layers=2,
         num_heads=2,  # with one that forgets soon and one that does not
         intermediate_dim=2 * size["hidden_dim"],
@@ -272,9 +284,9 @@ def shortest(sizes):
     return 4 * most, most
 
 
-def share_right(model, task, length, pairs, generator):
+def share_right(model, task, length, pairs, symbols, generator):
     """Share of the answers that are right, in sequences that were not seen."""
-    ids, is_answer = draw(task, length, pairs, TEST_SEQUENCES, generator)
+    ids, is_answer = draw(task, length, pairs, symbols, TEST_SEQUENCES, generator)
     logits = model.predict(ids[:, :-1], batch_size=8, verbose=0)
     right = logits.argmax(-1) == ids[:, 1:]
     return float(right[is_answer].mean())
