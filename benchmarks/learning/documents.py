@@ -8,9 +8,10 @@ windows of as many bytes. Printed are accuracies by window and by document, the 
 over seeds, and what they are above TF-IDF, with the standard error between documents.
 The settings are never chosen by these figures. A rerun goes on.
 
-With `--truncated-epochs` there is besides what long documents are mostly given to: an
-encoder of the default size with exact attention, which reads the first 512 tokens of
-each; its windows are these.
+With `--beside` there are other models, trained for `--beside-epochs`: `truncated`, what
+long documents are mostly given to, an encoder of the default size with exact attention,
+which reads the first 512 tokens of each (its only window); and `bag`, the mean and the
+maximum of the embeddings of a window's tokens, of 256 features, without any attention.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import keras
 import numpy as np
 
 from keras_performer.models import PerformerBackbone, PerformerTextClassifier
-from keras_performer.text import tokenize_each
+from keras_performer.text import DocumentBatches, TokenArrays, tokenize_each
 from keras_performer.training import (
     ClassifierSettings,
     RunFolder,
@@ -32,9 +33,11 @@ from keras_performer.training import (
 from keras_performer.training.baselines import fit_tfidf, read_windows
 from keras_performer.training.checkpoints.atomic_write import atomic_write_text
 from keras_performer.training.evaluation import mean_log_probabilities, predict_experts
+from keras_performer.training.evaluation.classifier import predict_windows
 from keras_performer.training.performer_optimizer import warm_up_and_decay
 
 TRUNCATED = 512  # tokens
+BAG_DIM = 256
 
 
 def main(arguments=None):
@@ -57,12 +60,12 @@ def main(arguments=None):
             measured |= performer_shares(folder, settings)
             atomic_write_text(path, json.dumps(measured) + "\n")
         measured = json.loads(path.read_text())
-        if arguments.truncated_epochs:
-            path = folder.path / f"truncated-{arguments.truncated_epochs}.json"
+        for name in arguments.beside:
+            path = folder.path / f"{name}-{arguments.beside_epochs}.json"
             if not path.exists():
-                part = truncated_shares(folder, settings, arguments.truncated_epochs)
+                part = beside_shares(name, folder, settings, arguments.beside_epochs)
                 atomic_write_text(path, json.dumps(part) + "\n")
-            measured["truncated"] = json.loads(path.read_text())
+            measured[name] = json.loads(path.read_text())
         print(f"seed {seed}: {measured.pop('processor seconds'):.0f} processor seconds")
         for name, values in measured.items():
             shares.setdefault(name, []).append(values)
@@ -85,29 +88,66 @@ def performer_shares(folder, settings):
         settings.tokens_per_batch,
     )
     truth = np.asarray(test.label_ids)
-    shares = {}
-    for name, answers in predictions.items():
-        right = answers.windows.argmax(-1) == truth[answers.owners]
-        columns = [
-            np.bincount(answers.owners, minlength=len(truth)),
-            np.bincount(answers.owners, right, minlength=len(truth)),
-            answers.documents.argmax(-1) == truth,
-        ]
-        shares[name] = np.stack(columns).astype(float).tolist()
-    return shares
+    return {
+        name: right_answers(x.windows, x.owners, x.documents, truth)
+        for name, x in predictions.items()
+    }
 
 
-def truncated_shares(folder, settings, epochs):
-    """The same of exact attention on the first tokens of each document."""
+def beside_shares(name, folder, settings, epochs):
+    """The same of a model that is no Performer; see `BESIDE`."""
     tokenizer = folder.tokenizer()
-    (x, y), (test_x, truth) = (
-        (first_tokens(documents, tokenizer), np.asarray(documents.label_ids))
-        for documents in settings.find_train_test()
-    )
+    train, test = settings.find_train_test()
+    arrays, test_arrays = (tokenize_each(x, tokenizer) for x in (train, test))
+    context_length = settings.context_length
+    if name == "truncated":
+        context_length = TRUNCATED
+        arrays, test_arrays = map(first_tokens, (arrays, test_arrays))
     keras.utils.set_random_seed(settings.seed)
-    default = ClassifierSettings(data=settings.data)
+    model = BESIDE[name](tokenizer.vocabulary_size, len(train.labels), settings.seed)
+    batches = DocumentBatches(
+        arrays,
+        train.label_ids,
+        context_length,
+        settings.tokens_per_batch,
+        settings.seed,
+    )
+    steps = batches.steps_per_pass(epochs)
+    schedule = warm_up_and_decay(settings.learning_rate, steps * epochs)
+    optimizer = performer_optimizer(schedule, weight_decay=settings.weight_decay)
+    model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
+    start = time.process_time()
+    model.fit(batches.dataset(0), steps_per_epoch=steps, epochs=epochs, verbose=2)
+    print(f"{name}: {time.process_time() - start:.0f} processor seconds")
+    windows, owners = predict_windows(
+        model, test_arrays, context_length, settings.tokens_per_batch
+    )
+    documents = mean_log_probabilities(windows, owners, len(test))
+    return right_answers(windows, owners, documents, np.asarray(test.label_ids))
+
+
+def right_answers(windows, owners, documents, truth):
+    """Rows of a number for each document: windows, right ones, and if it is right."""
+    right = windows.argmax(-1) == truth[owners]
+    columns = [
+        np.bincount(owners, minlength=len(truth)),
+        np.bincount(owners, right, minlength=len(truth)),
+        documents.argmax(-1) == truth,
+    ]
+    return np.stack(columns).astype(float).tolist()
+
+
+def first_tokens(arrays):
+    """The beginning of each text."""
+    beginnings = [arrays[index][:TRUNCATED] for index in range(len(arrays))]
+    return TokenArrays(np.concatenate(beginnings), [len(x) for x in beginnings])
+
+
+def truncated(vocabulary_size, num_classes, seed):
+    """An encoder of the default size with exact attention."""
+    default = ClassifierSettings(data="")
     backbone = PerformerBackbone(
-        tokenizer.vocabulary_size,
+        vocabulary_size,
         default.num_layers,
         default.num_heads,
         default.hidden_dim,
@@ -115,25 +155,26 @@ def truncated_shares(folder, settings, epochs):
         dropout=default.dropout,
         max_wavelength=TRUNCATED // 7,
         attention="exact",
-        seed=settings.seed,
+        seed=seed,
     )
-    model = PerformerTextClassifier(backbone, int(y.max()) + 1, seed=settings.seed)
-    batch_size = settings.tokens_per_batch // TRUNCATED
-    steps = -(-len(x) // batch_size) * epochs
-    schedule = warm_up_and_decay(settings.learning_rate, steps)
-    optimizer = performer_optimizer(schedule, weight_decay=settings.weight_decay)
-    model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
-    model.fit(x, y, batch_size=batch_size, epochs=epochs, verbose=2)
-    answers = model.predict(test_x, batch_size=batch_size, verbose=0)
-    right = answers.argmax(-1) == truth
-    return np.stack([np.ones_like(truth), right, right]).astype(float).tolist()
+    return PerformerTextClassifier(backbone, num_classes, seed=seed)
 
 
-def first_tokens(documents, tokenizer):
-    """Ids of the beginning of each document, padded with 0: (N, T)."""
-    arrays = tokenize_each(documents, tokenizer)
-    beginnings = [arrays[index][:TRUNCATED] for index in range(len(arrays))]
-    return keras.utils.pad_sequences(beginnings, TRUNCATED, padding="post")
+def bag(vocabulary_size, num_classes, seed):
+    """A linear classifier of the mean and the maximum of a window's embeddings."""
+    token_ids = keras.Input((None,), dtype="int32")
+    initializer = keras.initializers.RandomNormal(stddev=0.1, seed=seed)
+    vectors = keras.layers.Embedding(vocabulary_size, BAG_DIM, initializer)(token_ids)
+    is_token = keras.ops.expand_dims(keras.ops.cast(token_ids != 0, "float32"), -1)
+    number = keras.ops.maximum(keras.ops.sum(is_token, axis=1), 1.0)
+    mean = keras.ops.sum(vectors * is_token, axis=1) / number
+    maximum = keras.ops.max(vectors - 1e3 * (1 - is_token), axis=1)
+    pooled = keras.layers.Concatenate()([mean, maximum])
+    outputs = keras.layers.Dense(num_classes, activation="softmax")(pooled)
+    return keras.Model(token_ids, outputs)
+
+
+BESIDE = {"truncated": truncated, "bag": bag}
 
 
 def tfidf_shares(train, test, window_bytes):
@@ -178,12 +219,8 @@ def parse(arguments):
     parser.add_argument("--runs", type=pathlib.Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument(
-        "--truncated-epochs",
-        type=int,
-        default=0,
-        help="of exact attention on 512 tokens",
-    )
+    parser.add_argument("--beside", nargs="*", choices=BESIDE, default=[])
+    parser.add_argument("--beside-epochs", type=int, default=10)
     parser.add_argument(
         "--settings",
         nargs="*",
