@@ -2,11 +2,12 @@
 
     python -m benchmarks.attention.forgetting
 
-The core of causal attention from query, key and value to the output, B = 1, 8 heads of
-64, float32, in a `tf.function` on a CPU: forward, and with the gradients of all inputs.
-Runs with and without log decays take turns; printed is the median of the ratios of
-their processor times. Before anything is timed, decays of zero must give the answer of
-the form without: the exit code is 1, and nothing is printed, where they do not.
+Of the core, from query, key and value to the output, and of the layer, from inputs of
+512 features on, with `forget_gate` and without. B = 1, 8 heads of 64, float32, in a
+`tf.function` on a CPU: forward, and with the gradients of all inputs and weights. Runs
+with and without decays take turns; printed is the median of the ratios of their
+processor times. Before anything is timed, what forgets nothing must give the answer of
+the form without: the exit code is 1, and nothing is printed, where it does not.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_performer import feature_maps
+from keras_performer.layers import FastAttention
 from keras_performer.ops import linear_attention, projections
 
 HEADS, HEAD_DIM = 8, 64
@@ -31,29 +33,37 @@ def main(arguments=None):
     parser.add_argument("--maps", nargs="+", default=["softmax", "relu"])
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args(arguments)
-    for name in arguments.maps:
-        for length in arguments.lengths:
-            forms = {decays: make(name, decays) for decays in (False, True)}
-            inputs = draw(length)
-            if not answers_agree(forms, inputs):
-                print(f"{name}, {length}: wrong answer", file=sys.stderr)
-                return 1
-            for what, index in (("forward", 0), ("with backward", 1)):
-                ratio = measure(
-                    *(form[index] for form in forms.values()), inputs, arguments.rounds
-                )
-                print(f"{name:<8} {length:>6} {what:<14} {ratio:.2f}", flush=True)
+    for what, make in (("core", make_cores), ("layer", make_layers)):
+        for name in arguments.maps:
+            for length in arguments.lengths:
+                plain, forgetting, inputs, agree = make(name, length)
+                if not agree:
+                    print(f"{what}, {name}, {length}: wrong answer", file=sys.stderr)
+                    return 1
+                for function, index in (("forward", 0), ("with backward", 1)):
+                    ratio = measure(
+                        plain[index], forgetting[index], inputs, arguments.rounds
+                    )
+                    print(
+                        f"{what:<6} {name:<8} {length:>6} {function:<14} {ratio:.2f}",
+                        flush=True,
+                    )
     return 0
 
 
-def make(name, decays):
-    """Functions of query, key, value and log decays: forward, and the gradients."""
+def make_cores(name, length):
+    """The passes of sums that keep all and of sums that forget.
+
+    Returns:
+        Pairs of functions, forward and with the gradients: without decays, and with;
+        their inputs; and whether decays of zero give what the form without gives.
+    """
     feature_map = feature_maps.get(name)
     drawn = feature_map.draw(projections.orthogonal, 0, 256, HEAD_DIM)
     parameters = feature_map.initial_parameters(HEADS, HEAD_DIM, drawn)
+    *heads, log_decay = inputs = draw(length)
 
-    @tf.function(autograph=False)
-    def forward(query, key, value, log_decay):
+    def attend(query, key, value, log_decay=None):
         return linear_attention(
             query,
             key,
@@ -61,15 +71,58 @@ def make(name, decays):
             feature_map,
             parameters,
             causal=True,
-            log_decay=log_decay if decays else None,
+            log_decay=log_decay,
         )
+
+    plain = passes(lambda query, key, value, unused: attend(query, key, value))
+    forgetting = passes(attend)
+    kept = forgetting[0](*heads, tf.zeros_like(log_decay))
+    return plain, forgetting, inputs, is_close(kept, plain[0](*inputs))
+
+
+def make_layers(name, length):
+    """As `make_cores`, of `FastAttention` without `forget_gate` and with it."""
+    inputs = tf.constant(
+        np.random.default_rng(0).standard_normal(
+            (1, length, HEADS * HEAD_DIM), "float32"
+        )
+    )
+    sizes = {"num_heads": HEADS, "key_dim": HEAD_DIM, "name": "attention"}
+    plain, forgetting = (
+        FastAttention(**sizes, feature_map=name, seed=0, forget_gate=forgets)
+        for forgets in (False, True)
+    )
+    for layer in (plain, forgetting):
+        layer.build(inputs.shape, inputs.shape)
+    weights = {weight.path: weight for weight in forgetting.weights}
+    for weight in plain.weights:
+        weights.pop(weight.path).assign(weight)
+    drawn = {path: weight.numpy() for path, weight in weights.items()}
+    for weight in weights.values():  # an open gate: it forgets nothing
+        weight.assign(tf.fill(weight.shape, 40.0 if len(weight.shape) == 1 else 0.0))
+    kept, expected = (
+        layer(inputs, inputs, use_causal_mask=True) for layer in (forgetting, plain)
+    )
+    for path, weight in weights.items():
+        weight.assign(drawn[path])
+    both = (
+        passes(lambda x, layer=layer: layer(x, x, use_causal_mask=True), layer)
+        for layer in (plain, forgetting)
+    )
+    return *both, [inputs], is_close(kept, expected)
+
+
+def passes(attend, layer=None):
+    """Functions of inputs: forward, and the gradients of them and of weights."""
+    forward = tf.function(attend, autograph=False)
+    weights = [] if layer is None else [w.value for w in layer.trainable_weights]
 
     @tf.function(autograph=False)
     def backward(*inputs):
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             total = tf.reduce_sum(forward(*inputs) ** 2)
-        return tape.gradient(total, inputs[: 4 if decays else 3])
+        return tape.gradient(total, [*inputs, *weights])
 
     return forward, backward
 
@@ -83,10 +136,8 @@ def draw(length):
     return [tf.constant(x, "float32") for x in (*inputs, log_decay)]
 
 
-def answers_agree(forms, inputs):
-    """Whether decays of zero give what the form without gives."""
-    *heads, log_decay = inputs
-    plain, kept = (forms[d][0](*heads, tf.zeros_like(log_decay)) for d in (False, True))
+def is_close(kept, plain):
+    """Whether what forgets nothing gives what the form without gives."""
     return np.max(np.abs(plain - kept)) <= TOLERANCE * np.max(np.abs(plain))
 
 
