@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_performer.server.json.parser import encode_text
 from keras_performer.server.json.values import get_integer_range
+from keras_performer.server.serving_error import ServingError
 
 MAX_RANK = 32  # the most that every supported NumPy can hold
 
@@ -103,7 +104,14 @@ def make_array(
         values: list of elements, in order.
         shape: shape of the array; `None` leaves it flat.
         dtype: `tf.DType` of the array.
+
+    Raises:
+        ServingError: `UNIMPLEMENTED`, for a type that has no values.
     """
+    if dtype in (tf.resource, tf.variant):
+        raise ServingError(
+            "UNIMPLEMENTED", f"Conversion of JSON Value: [] to type: {dtype.name}"
+        )
     if dtype.name == "string":
         array: np.ndarray = np.empty(len(values), dtype=object)
         array[:] = values

@@ -9,9 +9,11 @@ import tensorflow as tf
 from keras_performer.server.json.parser import encode_text
 from keras_performer.server.json.values import (
     decode_base64,
+    get_c_string,
     invalid,
     is_object,
     json_type,
+    list_members,
     to_text,
 )
 from keras_performer.server.json.writer import write_decimals, write_string
@@ -119,50 +121,47 @@ def _read_example(features: Any) -> bytes:
     if not isinstance(features, dict):
         raise invalid(f"Example must be JSON object but got JSON {json_type(features)}")
     example = tf.train.Example()
-    for name, content in features.items():
+    for name, content in list_members(features):
+        name = get_c_string(name)
         key = encode_text(name).decode("utf-8", "replace")
         feature = example.features.feature[key]
+        feature.Clear()  # of repeated keys the last counts, if all are well-formed
         for value in content if isinstance(content, list) else [content]:
             _add_value(value, name, feature)
     return example.SerializeToString(deterministic=True)
 
 
 def _add_value(value: Any, name: str, feature: Any) -> None:
-    kind, element = _read_value(value, name)
+    kind = _get_kind(value, name)
     present = feature.WhichOneof("kind")
     if present not in (None, kind):
         raise invalid(
             f"Unexpected element type in feature: {name} expecting type: "
             f"{_KINDS[present]}"
         )
-    getattr(feature, kind).value.append(element)
-
-
-def _read_value(value: Any, name: str) -> tuple[str, Any]:
-    if isinstance(value, bool):
-        return "int64_list", int(value)
-    if isinstance(value, str):
-        return "bytes_list", encode_text(value)
-    if isinstance(value, dict) and not is_object(value):
-        return "bytes_list", decode_base64(value)
-    if isinstance(value, int) and -(2**63) <= value < 2**64:
-        if value >= 2**63:
-            raise invalid(
-                f"Feature: {name} has uint64_t element. Only int64_t is supported."
-            )
-        return "int64_list", value
-    if isinstance(value, int | float):
+    if isinstance(value, dict):
+        value = decode_base64(value)
+    elif isinstance(value, bool):
+        value = int(value)
+    elif isinstance(value, str):
+        value = encode_text(value)
+    elif isinstance(value, float):
         with np.errstate(over="ignore"):
-            return "float_list", float(_to_float32(value))
+            value = float(np.float32(value))
+    elif value >= 2**63:
+        raise invalid(
+            f"Feature: {name} has uint64_t element. Only int64_t is supported."
+        )
+    getattr(feature, kind).value.append(value)
+
+
+def _get_kind(value: Any, name: str) -> str:
+    if isinstance(value, int):  # a bool too
+        return "int64_list"
+    if isinstance(value, float):
+        return "float_list"
+    if isinstance(value, str) or (isinstance(value, dict) and not is_object(value)):
+        return "bytes_list"
     raise invalid(
         f"Feature: {name} has element with unexpected JSON type: {json_type(value)}"
     )
-
-
-def _to_float32(value: int | float) -> np.float32:
-    try:
-        return np.float32(value)
-    except OverflowError:
-        raise invalid(
-            "JSON Parse error: Number too big to be stored in double."
-        ) from None

@@ -3,7 +3,7 @@
 Python's own parser is fast, but holds the interpreter until it is done, and gives up
 on deep documents. This one walks the outer brackets itself and leaves strings and long
 runs of elements, a piece at a time, to Python's. It also reads `Inf` and `-NaN`, which
-TensorFlow Serving's parser takes. It does not say what is wrong with a bad document.
+TensorFlow Serving's parser takes, and finds the fault that it finds in a bad document.
 """
 
 import json
@@ -11,6 +11,13 @@ import math
 import re
 from collections.abc import Callable
 from typing import Any
+
+from keras_performer.server.json.faults import (
+    Fault,
+    find_constant_fault,
+    find_number_fault,
+    find_scalar_fault,
+)
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 
@@ -48,7 +55,8 @@ def parse_iteratively(
 
     Args:
         text: the document; what follows the value is not looked at.
-        decoder: reads the values without brackets.
+        decoder: reads the values without brackets. It raises `ValueError` for what is
+            no JSON, and for a number that is too big.
         make_object: function from the `(key, value)` pairs of an object to its value.
         check_deadline: function that is called now and then and raises when time is up.
 
@@ -56,7 +64,7 @@ def parse_iteratively(
         `(value, end)`: the value, and the position behind it.
 
     Raises:
-        ValueError: the text does not begin with a JSON value.
+        Fault: the text does not begin with a JSON value.
 
     >>> parse_iteratively('[1, {"a": -Inf}] rest', json.JSONDecoder(), dict, int)
     ([1, {'a': -inf}], 16)
@@ -110,7 +118,12 @@ def parse_iteratively(
                     open_ones[-1] = (container, open_key)
                 break
             if character != ("]" if open_key is None else "}"):
-                raise ValueError("neither a comma nor the end")
+                raise Fault(
+                    "Missing a comma or ']' after an array element."
+                    if open_key is None
+                    else "Missing a comma or '}' after an object member.",
+                    position - 1,
+                )
             open_ones.pop()
             value = container if open_key is None else make_object(container)
         else:
@@ -124,11 +137,11 @@ def _skip_space(text: str, position: int) -> int:
 
 def _read_key(text: str, position: int, decoder: json.JSONDecoder) -> tuple[str, int]:
     if text[position : position + 1] != '"':
-        raise ValueError("no key")
-    key, position = decoder.raw_decode(text, position)
+        raise Fault("Missing a name for object member.", position)
+    key, position = _read_scalar(text, position, decoder)
     position = _skip_space(text, position)
     if text[position : position + 1] != ":":
-        raise ValueError("no colon")
+        raise Fault("Missing a colon after a name of object member.", position)
     return key, _skip_space(text, position + 1)
 
 
@@ -137,7 +150,7 @@ def _find_run(text: str, position: int) -> int:
     end = position + _PIECE
     if text[position : position + 1] in ('"', "[", "{"):
         run = _RUN_OF_ELEMENTS.match(text, position, end)
-        return run.end() if run else position
+        return _skip_space(text, run.end()) if run else position
     run = _RUN_OF_SCALARS.match(text, position, end)
     last = run[0].rfind(",") if run else -1
     return _skip_space(text, position + last + 1) if last > 0 else position
@@ -146,13 +159,23 @@ def _find_run(text: str, position: int) -> int:
 def _read_run(run: str, decoder: json.JSONDecoder) -> list[Any] | None:
     try:
         return decoder.decode(f"[{run.rstrip()[:-1]}]")
-    except json.JSONDecodeError:  # it may have an `Inf`
+    except ValueError:  # it may have an `Inf`
         return None
 
 
-def _read_scalar(text: str, position: int, decoder: json.JSONDecoder) -> Any:
+def _read_scalar(
+    text: str, position: int, decoder: json.JSONDecoder
+) -> tuple[Any, int]:
     constant = _CONSTANT.match(text, position)
     if constant:
+        if fault := find_constant_fault(text, constant.end()):
+            raise fault
         value = math.nan if constant[2] == "NaN" else math.inf
         return -value if constant[1] else value, constant.end()
-    return decoder.raw_decode(text, position)
+    try:
+        read = decoder.raw_decode(text, position)
+    except ValueError as error:
+        raise find_scalar_fault(text, position) from error
+    if fault := find_number_fault(text, position):
+        raise fault
+    return read

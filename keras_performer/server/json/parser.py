@@ -1,54 +1,58 @@
 """Request bytes to Python values, as TensorFlow Serving's JSON parser takes them.
 
 Python's own parser differs from it in what it lets through, and each difference is
-settled here: of repeated keys the first counts, a number that overflows a double and an
-unpaired surrogate escape are errors, bytes that are not UTF-8 pass unchanged (they
-travel inside `str` as lone low surrogates, which `encode_text` turns back), text after
-the document is not looked at, lists may be nested to any depth, and `NaN`, `Infinity`
-and `Inf` are numbers, with a minus too.
+settled here: of repeated keys the first counts, a number that overflows a double and a
+high surrogate escape without its low one are errors, a low one alone and bytes that are
+not UTF-8 pass unchanged (they travel inside `str` as lone low surrogates, which
+`encode_text` turns back), text after the document is not looked at, lists may be nested
+to any depth, and `NaN`, `Infinity` and `Inf` are numbers, with a minus too.
 """
 
+import contextlib
 import json
 import math
 import re
 from collections.abc import Callable
 from typing import Any
 
+from keras_performer.server.json.faults import TOO_BIG, UNPAIRED, Fault
 from keras_performer.server.json.iterative import parse_iteratively
 from keras_performer.server.serving_error import ServingError
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARK = re.compile(rb"\xef?\xbb?\xbf?")
 
 # An escaped backslash is matched too: what follows it is no escape.
-_SURROGATE = re.compile(r"\\\\|\\u([dD][89a-fA-F][0-9a-fA-F]{2})")
+_SURROGATES = re.compile(
+    r"\\\\"
+    r"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|\\u(?P<high>[dD][89abAB][0-9a-fA-F]{2})"
+    r"|\\u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})"
+)
 
 _HAS_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-
-_CONSTANT = re.compile(r"-?(?:NaN|Inf)")
 
 # Python's parser holds the interpreter while it works: 50 ms for a million characters.
 _LONG = 1_000_000
 
-_BROKEN_NUMBER = re.compile(r"(?<=[0-9])(?:\.|[eE][+-]?)")
+# What only a document with a very large number has, when its digits are all zeros.
+_PROBE = bytes.maketrans(b"123456789+E", b"0000000000e")
+_LARGE_EXPONENT = b"e000"
+_MORE_THAN_64_BITS = b"0" * 19
+_LARGEST_DOUBLE = b"0" * 309
 
-_STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}]', re.DOTALL)
+_MOST_EXPONENT = 308  # of a double
 
-# What Python's parser says, and what TensorFlow Serving's says in the same place.
-_PARSE_ERRORS = (
-    ("Expecting value", "Invalid value."),
-    ("Expecting property name", "Missing a name for object member."),
-    ("Illegal trailing comma before end of array", "Invalid value."),
-    ("Illegal trailing comma", "Missing a name for object member."),
-    ("Expecting ':' delimiter", "Missing a colon after a name of object member."),
-    ("Unterminated string", "Missing a closing quotation mark in string."),
-    ("Invalid \\uXXXX escape", "Incorrect hex digit after \\u escape in string."),
-    ("Invalid \\escape", "Invalid escape character in string."),
-    ("Invalid control character", "Invalid escape character in string."),
-)
+_DOUBLE = re.compile(r"(-?[0-9]+)(?:\.([0-9]+))?(?:[eE]\+?([0-9]+))?")
 
 
 class RepeatedKeys(dict):
-    """A JSON object that names a key twice; it holds the first value of each key."""
+    """A JSON object that names a key twice; it holds the first value of each key.
+
+    Attributes:
+        pairs: list of `(key, value)` of all that it has.
+    """
+
+    pairs: list[tuple[str, Any]]
 
 
 def parse(body: bytes, check_deadline: Callable[[], None] = lambda: None) -> Any:
@@ -73,55 +77,46 @@ def parse(body: bytes, check_deadline: Callable[[], None] = lambda: None) -> Any
         raise ServingError(
             "INVALID_ARGUMENT", "JSON Parse error: The document is empty"
         )
-    text = body.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "surrogateescape")
-    start = len(text) - len(text.lstrip(" \t\r\n"))
-    if start == len(text):
-        raise _parse_error("The document is empty.", text, len(text))
-    decoder = json.JSONDecoder(
-        object_pairs_hook=_keep_first,
-        parse_float=lambda literal: _parse_float(literal, text),
-    )
+    mark = _BYTE_ORDER_MARK.match(body)
+    start = mark.end() if mark else 0
+    text = body[start:].decode("utf-8", "surrogateescape")
+    decoder = _get_decoder(body)
     try:
-        value, end = _parse(text, start, decoder, check_deadline)
-    except json.JSONDecodeError as error:
-        message, position = _locate(error)
-        _reject_unpaired_surrogates(text, position)
-        raise _parse_error(message, text, position) from error
-    except ValueError as error:
-        # Python refuses to convert integers of thousands of digits.
+        return _parse(text, decoder, check_deadline)
+    except Fault as fault:
+        offset = start + len(encode_text(text[: fault.position]))
         raise ServingError(
             "INVALID_ARGUMENT",
-            "JSON Parse error: Number too big to be stored in double.",
-        ) from error
-    _reject_unpaired_surrogates(text, end)
-    return value
+            f"JSON Parse error: {fault.message} at offset: {offset}",
+        ) from fault
 
 
 def _parse(
-    text: str,
-    start: int,
-    decoder: json.JSONDecoder,
-    check_deadline: Callable[[], None],
-) -> tuple[Any, int]:
-    """`(value, end)` of the document that begins at `start`."""
-    if len(text) < _LONG:
-        try:
-            return decoder.raw_decode(text, start)
-        except json.JSONDecodeError as error:
-            if not _CONSTANT.match(text, error.pos):
-                raise
-        except RecursionError:
-            pass
+    text: str, decoder: json.JSONDecoder, check_deadline: Callable[[], None]
+) -> Any:
     try:
-        return parse_iteratively(text, decoder, _keep_first, check_deadline)
-    except ValueError as broken:
-        try:  # this one knows what is wrong
+        value, end = _parse_document(text, decoder, check_deadline)
+    except Fault as fault:
+        _find_lone_surrogates(text, fault.position)  # the first fault is told
+        raise
+    if not _find_lone_surrogates(text, end):
+        return value
+    text = _SURROGATES.sub(_write_low_surrogate, text[:end])
+    return _parse_document(text, decoder, check_deadline)[0]
+
+
+def _parse_document(
+    text: str, decoder: json.JSONDecoder, check_deadline: Callable[[], None]
+) -> tuple[Any, int]:
+    """`(value, end)` of the document at the beginning of the text."""
+    start = len(text) - len(text.lstrip(" \t\r\n"))
+    if text[start : start + 1] in ("", *",:]}\0"):
+        raise Fault("The document is empty.", start)
+    if len(text) < _LONG:
+        # What it cannot read may be deep, or have an `Inf`.
+        with contextlib.suppress(ValueError, RecursionError):
             return decoder.raw_decode(text, start)
-        except RecursionError:
-            raise ServingError(
-                "INVALID_ARGUMENT",
-                f"JSON Parse error: The document is deep and not well-formed: {broken}",
-            ) from broken
+    return parse_iteratively(text, decoder, _keep_first, check_deadline)
 
 
 def encode_text(text: str) -> bytes:
@@ -138,64 +133,73 @@ def _keep_first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) == len(pairs):
         return members
     members = RepeatedKeys()
+    members.pairs = pairs
     for key, value in pairs:
         members.setdefault(key, value)
     return members
 
 
-def _parse_float(literal: str, text: str) -> float:
-    value = float(literal)
-    if math.isinf(value):
-        position = text.find(literal)
-        raise _parse_error("Number too big to be stored in double.", text, position)
-    return value
+def _parse_double(literal: str) -> float:
+    match = _DOUBLE.match(literal)
+    whole, fraction, exponent = match.groups(default="") if match else (literal, "", "")
+    # Without the point, what the digits are multiplied by is to be finite.
+    if math.isinf(float(whole)) or int(exponent or 0) - len(fraction) > _MOST_EXPONENT:
+        raise ValueError(TOO_BIG)
+    return float(literal)
 
 
-def _reject_unpaired_surrogates(text: str, end: int) -> None:
+def _parse_integer(literal: str) -> int | float:
+    """An integer of 64 bits, or a double, rounded as TensorFlow Serving rounds it."""
+    limit = 2**63 if literal.startswith("-") else 2**64 - 1
+    digits = [int(digit) for digit in literal.removeprefix("-")]
+    value: int | float = 0
+    for digit in digits:
+        following = 10 * value + digit
+        if following > limit:
+            value = float(value)
+            following = 10 * value + digit
+            if math.isinf(following):
+                raise ValueError(TOO_BIG)
+        value = following
+    return -value if literal.startswith("-") else value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_keep_first)
+_DECODER_OF_LARGE_INTEGERS = json.JSONDecoder(
+    object_pairs_hook=_keep_first, parse_int=_parse_integer
+)
+_DECODER_OF_LARGE_NUMBERS = json.JSONDecoder(
+    object_pairs_hook=_keep_first, parse_int=_parse_integer, parse_float=_parse_double
+)
+
+
+def _get_decoder(body: bytes) -> json.JSONDecoder:
+    """The fastest that reads all numbers: calling Python for each takes most time."""
+    probe = body.translate(_PROBE)
+    if b"000" not in probe:  # found out soon in a text
+        return _DECODER
+    if _LARGE_EXPONENT in probe or _LARGEST_DOUBLE in probe:
+        return _DECODER_OF_LARGE_NUMBERS
+    if _MORE_THAN_64_BITS in probe:
+        return _DECODER_OF_LARGE_INTEGERS
+    return _DECODER
+
+
+def _find_lone_surrogates(text: str, end: int) -> bool:
+    """Refuse a high surrogate alone; tell whether there is a low one alone."""
     if not _HAS_SURROGATE.search(text, 0, end):
-        return
-    high_end = None  # where a high surrogate ended that still waits for its low one
-    for escape in _SURROGATE.finditer(text, 0, end):
-        unit = int(escape[1], 16) if escape[1] else 0
-        is_low = unit >= 0xDC00
-        if is_low != (high_end == escape.start()) or (high_end and not is_low):
-            raise _parse_error(
-                "The surrogate pair in string is invalid.", text, escape.start()
-            )
-        high_end = escape.end() if 0xD800 <= unit < 0xDC00 else None
-    if high_end is not None:
-        raise _parse_error("The surrogate pair in string is invalid.", text, high_end)
+        return False
+    has_low = False
+    for escape in _SURROGATES.finditer(text, 0, end):
+        if escape["high"]:
+            raise Fault(UNPAIRED, escape.start())
+        has_low = has_low or bool(escape["low"])
+    return has_low
 
 
-def _locate(error: json.JSONDecodeError) -> tuple[str, int]:
-    """The message and the character position for a `json.JSONDecodeError`."""
-    broken_number = _BROKEN_NUMBER.match(error.doc, error.pos)
-    if broken_number:
-        part = "fraction part" if broken_number[0] == "." else "exponent"
-        return f"Miss {part} in number.", broken_number.end()
-    if error.msg.startswith("Expecting ',' delimiter"):
-        if _innermost_bracket(error.doc[: error.pos]) == "[":
-            return "Missing a comma or ']' after an array element.", error.pos
-        return "Missing a comma or '}' after an object member.", error.pos
-    for python_message, message in _PARSE_ERRORS:
-        if error.msg.startswith(python_message):
-            return message, error.pos
-    return error.msg, error.pos
-
-
-def _innermost_bracket(text: str) -> str:
-    """The bracket that is still open at the end of a well-formed beginning."""
-    open_brackets = []
-    for token in _STRING_OR_BRACKET.finditer(text):
-        if token[0] in "[{":
-            open_brackets.append(token[0])
-        elif token[0] in "]}":
-            open_brackets.pop()
-    return open_brackets[-1]
-
-
-def _parse_error(message: str, text: str, position: int) -> ServingError:
-    offset = len(encode_text(text[:position]))
-    return ServingError(
-        "INVALID_ARGUMENT", f"JSON Parse error: {message} at offset: {offset}"
-    )
+def _write_low_surrogate(escape: re.Match[str]) -> str:
+    """A low surrogate alone as the three bytes that TensorFlow Serving makes of it."""
+    if not escape["low"]:
+        return escape[0]
+    encoded = chr(int(escape["low"], 16)).encode("utf-8", "surrogatepass")
+    return encoded.decode("utf-8", "surrogateescape")

@@ -18,12 +18,13 @@ from keras_performer.server.json.arrays import (
     convert_regular,
     make_array,
 )
-from keras_performer.server.json.parser import RepeatedKeys
 from keras_performer.server.json.values import (
     Converter,
+    get_c_string,
     get_converter,
     invalid,
     is_object,
+    list_members,
     shape_text,
     to_text,
 )
@@ -133,10 +134,12 @@ def _read_rows(
         arrays = _convert_rows(some, named, dtypes, shapes, check_deadline)
         if arrays is None:  # something is wrong, or to be looked at one by one
             values = read(some, start, converters, shapes, check_deadline)
-            arrays = {
-                name: make_array(values[name], (len(some), *shapes[name]), dtype)
-                for name, dtype in dtypes.items()
-            }
+            arrays = {}
+            for name, dtype in dtypes.items():
+                shape = (len(some), *shapes[name])
+                # Where keys were repeated there are more, of which the first count.
+                kept = values[name][: math.prod(shape)]
+                arrays[name] = make_array(kept, shape, dtype)
         for name, array in arrays.items():
             shapes[name] = array.shape[1:]
             pieces[name].append(array)
@@ -184,12 +187,8 @@ def _read_named_rows(
             raise invalid(
                 f"Expecting object but got list at item {index} of input list"
             )
-        if isinstance(row, RepeatedKeys):
-            raise invalid(
-                f"Failed to process element: {index} of 'instances' list. "
-                f"JSON object: {to_text(row)} names a key more than once"
-            )
-        for name, value in row.items():
+        members = [(get_c_string(key), value) for key, value in list_members(row)]
+        for name, value in members:
             try:
                 _add_row(value, name, converters, values, shapes, check_deadline)
             except ServingError as error:
@@ -199,7 +198,7 @@ def _read_named_rows(
                     f"Failed to process element: {index} key: {name} of "
                     f"'instances' list. Error: {error}"
                 ) from error
-        if row.keys() != converters.keys():
+        if dict(members).keys() != converters.keys():
             raise invalid(
                 f"Failed to process element: {index} of 'instances' list. "
                 f"JSON object: {to_text(row)} keys must be equal to: "

@@ -93,16 +93,7 @@ def _convert_integer(kind: str, lowest: int, highest: int, value: Any) -> int:
 def _convert_decimal(kind: str, value: Any) -> float:
     if type(value) not in (int, float):
         raise _wrong_type(value, kind)
-    return _to_float(value)
-
-
-def _to_float(value: int | float) -> float:
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise invalid(
-            "JSON Parse error: Number too big to be stored in double."
-        ) from error
+    return float(value)
 
 
 def _convert_string(value: Any) -> bytes:
@@ -141,10 +132,12 @@ def decode_base64(value: dict[str, Any]) -> bytes:
             f"JSON Value: {to_text(value)} not formatted correctly for base64 data"
         )
     text = encode_text(value["b64"]).translate(None, b" \t\r\n\v\f")
-    if not text.endswith(b"="):
-        text += b"=" * (-len(text) % 4)  # the padding may be left out
+    digits = text.rstrip(b"=.")  # a point is padding too
+    padding = b"=" * (-len(digits) % 4)
     try:
-        return base64.b64decode(text, validate=True)
+        if len(text) - len(digits) not in (0, len(padding)):  # it may be left out
+            raise binascii.Error("Incorrect padding")
+        return base64.b64decode(digits + padding, validate=True)
     except binascii.Error as error:
         raise invalid("Unable to base64 decode") from error
 
@@ -158,6 +151,16 @@ def is_object(value: Any) -> bool:
         or value.keys() != {"b64"}
         or not isinstance(value["b64"], str)
     )
+
+
+def list_members(value: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The members of an object as `(key, value)`, also those of repeated keys."""
+    return value.pairs if isinstance(value, RepeatedKeys) else list(value.items())
+
+
+def get_c_string(text: str) -> str:
+    """A key up to its first zero byte, where TensorFlow Serving ends it in places."""
+    return text.partition("\0")[0]
 
 
 def json_type(value: Any) -> str:
@@ -244,7 +247,7 @@ def _write_text(value: Any, depth: int, pieces: _Pieces) -> None:
     elif isinstance(value, dict):
         pieces.add("{")
         line = "\n" + "    " * depth
-        for index, (key, member) in enumerate(value.items()):
+        for index, (key, member) in enumerate(list_members(value)):
             pieces.after("," if index else "").add(f"{line}    {_quote(key)}")
             _write_text(member, depth + 1, pieces.after(": "))
         pieces.add(line + "}" if value else "}")

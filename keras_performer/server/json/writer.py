@@ -69,6 +69,7 @@ def write_row_format(
         ]
     }
     """
+    _check_not_empty(outputs)
     batch_size = _common_batch_size(outputs)
     named = len(outputs) > 1
     depth = 3 if named else 2  # brackets open around the value of a row
@@ -119,6 +120,7 @@ def write_columnar_format(
         ]
     }
     """
+    _check_not_empty(outputs)
     depth = 2 if len(outputs) > 1 else 1
     tensors = []
     for name, array in sorted(outputs.items()):
@@ -142,7 +144,10 @@ def write_error(message: str) -> bytes:
         "error": "Missing model name in request."
     }
     """
-    text = message.encode("utf-8", "backslashreplace")
+    try:
+        text = message.encode("utf-8", "surrogateescape")  # what a client sent
+    except UnicodeEncodeError:
+        text = message.encode("utf-8", "backslashreplace")
     return b'{\n    "error": ' + write_string(text) + b"\n}"
 
 
@@ -182,6 +187,13 @@ def write_decimals(values: np.ndarray) -> list[bytes]:
     return texts
 
 
+def _check_not_empty(outputs: Mapping[str, np.ndarray]) -> None:
+    if not outputs:
+        raise ServingError(
+            "INVALID_ARGUMENT", "Cannot convert empty tensor map to JSON"
+        )
+
+
 def _common_batch_size(outputs: Mapping[str, np.ndarray]) -> int:
     batch_size = None
     for name, array in sorted(outputs.items()):
@@ -216,6 +228,8 @@ def _write_values(
 ) -> Iterator[bytes]:
     """The text of every element, in order; `depth` brackets are open around each."""
     flat = array.reshape(-1)
+    if not flat.size:  # of any type, also one without JSON form
+        return
     write = _get_writer(name, array.dtype, depth)
     for start in range(0, len(flat), _CHUNK):
         check_deadline()

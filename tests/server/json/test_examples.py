@@ -52,6 +52,14 @@ def test_the_context_is_part_of_each_example():
     ]
 
 
+def test_of_repeated_keys_the_last_counts():
+    body = b'{"examples": [{"x": 1, "x": "a"}, {"x": 1, "x\\u0000y": 2}]}'
+    assert read(body) == [
+        {"x": ("bytes_list", [b"a"])},
+        {"x": ("int64_list", [2])},
+    ]
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -67,6 +75,8 @@ def test_the_context_is_part_of_each_example():
         (b'{"examples": [{"x": ["a", 1]}]}', "in feature: x expecting type: bytes"),
         (b'{"examples": [{"x": 9223372036854775808}]}', "Only int64_t is supported"),
         (b'{"examples": [{"x": {"b64": "?"}}]}', "Unable to base64 decode"),
+        (b'{"examples": [{"x": [1, {"b64": "?"}]}]}', "x expecting type: int64"),
+        (b'{"examples": [{"x": [1.5, 9223372036854775808]}]}', "expecting type: float"),
     ],
 )
 def test_refused_examples(body, message):

@@ -54,6 +54,11 @@ def error_of(body, dtypes):
         (b'{"instances": [{"x": 16777217}]}', FLOAT, [2**24]),
         (b'{"instances": [9007199254740993]}', DOUBLE, [2**53]),
         (b'{"instances": [Inf, -Inf]}', FLOAT, [np.inf, -np.inf]),
+        (b'{"instances": [10e308]}', DOUBLE, [np.inf]),
+        (b'{"instances": [18446744073709551616]}', FLOAT, [2.0**64]),
+        # all values of repeated keys come after another, and the first of them count
+        (b'{"instances": [{"x": 1, "x": 2}, {"x": 3}]}', INT, [1, 2]),
+        (b'{"instances": [{"x\\u0000y": 1}]}', INT, [1]),
         (b'{"instances": [3.4028234663852886e38]}', FLOAT, [3.4028234663852886e38]),
         (
             b'{"instances": [18446744073709551615]}',
@@ -125,7 +130,7 @@ def test_columnar_format_of_several_inputs_with_different_batch_sizes():
         (b'{"instances": []}', INT, "No values in 'instances' array"),
         (b'{"instances": [[1,2],[3,4,5]]}', INT, "Expecting tensor size: 2 but got: 3"),
         (b'{"instances": [[1,2],[[3,4]]]}', INT, "Expecting shape [2] but got: [1,2]"),
-        (b'{"instances": [1, [1]]}', INT, "Expecting shape [] but got: [1]"),
+        (b'{"instances": [1, [1]]}', INT, "Expecting shape [] but got: ["),
         (
             b'{"instances": [[[1],[2,3]]]}',
             INT,
@@ -188,7 +193,22 @@ def test_columnar_format_of_several_inputs_with_different_batch_sizes():
             STRING,
             "Expecting object but got list at",
         ),
-        (b'{"instances": [{"x": 1, "x": 2}]}', INT, "names a key more than once"),
+        (b'{"instances": [{"x": 1, "x": ""}]}', INT, 'JSON Value: "" Type: String is '),
+        (
+            b'{"instances": [{"x": 1, "x": [2]}]}',
+            INT,
+            "Expecting shape [] but got: [",
+        ),
+        (
+            b'{"instances": [{"b64": "", "b64": ""}]}',
+            STRING,
+            "have named input: b64",
+        ),
+        (
+            b'{"instances": 1, "instances": 2}',
+            INT,
+            '1,\n    "instances": 2\n} Expecting',
+        ),
         (
             b'{"instances": [1]}',
             NAMED,
@@ -232,6 +252,12 @@ def test_types_without_json_form(dtype):
     assert error.http_status == 501
     name = {"float16": "half"}.get(dtype.name, dtype.name)
     assert error.message == f"Conversion of JSON Value: 1 to type: {name}"
+
+
+@pytest.mark.parametrize("dtype", [tf.resource, tf.variant])
+def test_types_without_values(dtype):
+    error = error_of(b'{"inputs": []}', {"x": dtype})
+    assert error.code == "UNIMPLEMENTED"
 
 
 def test_errors_print_lists_on_one_line_and_members_below_each_other():

@@ -22,6 +22,8 @@ from keras_performer.server.serving_error import ServingError
         (tf.float64, 1e300, 1e300),
         (tf.string, "é", b"\xc3\xa9"),
         (tf.string, {"b64": "aGVs bG8"}, b"hello"),
+        (tf.string, {"b64": "YQ.."}, b"a"),
+        (tf.string, {"b64": "Y\vQ =.\n"}, b"a"),
         (tf.bool, False, False),
     ],
 )
@@ -40,6 +42,10 @@ def test_a_value_that_fits(dtype, value, element):
         (tf.float64, "1", "Type: String is not of expected type: double"),
         (tf.string, 1, "Type: Number is not of expected type: string"),
         (tf.string, {"b64": "?"}, "Unable to base64 decode"),
+        (tf.string, {"b64": "YQ="}, "Unable to base64 decode"),
+        (tf.string, {"b64": "YWJj="}, "Unable to base64 decode"),
+        (tf.string, {"b64": "YQ==YQ=="}, "Unable to base64 decode"),
+        (tf.string, {"b64": "Y"}, "Unable to base64 decode"),
         (tf.bool, 0, "Type: Number is not of expected type: bool"),
     ],
 )
@@ -84,6 +90,7 @@ def test_types_have_names(body, name):
 
 
 def test_a_long_value_is_cut_off_in_messages():
+    assert to_text(parse(b'{"a": 1, "a": 2}')) == '{\n    "a": 1,\n    "a": 2\n}'
     text = to_text(["x" * 100] * 1000)
     assert text == '["' + '", "'.join(["x" * 100] * 3) + '"'
     assert len(to_text("x" * 20_000)) == 10_005

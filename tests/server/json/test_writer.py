@@ -161,12 +161,24 @@ def test_outputs_whose_name_ends_in_bytes_are_base64():
         ),
         ({"y": np.zeros(1, "complex64")}, "JSON value for tensor type: complex64"),
         ({"y": np.zeros(1, "float16")}, "JSON value for tensor type: half"),
+        ({}, "Cannot convert empty tensor map to JSON"),
     ],
 )
 def test_outputs_without_row_format(outputs, message):
     with pytest.raises(ServingError, match=message) as raised:
         write_row_format(outputs)
     assert raised.value.code == "INVALID_ARGUMENT"
+
+
+def test_outputs_without_values_are_of_any_type():
+    outputs = {"y": np.zeros((1, 0), "float16")}
+    assert json.loads(write_row_format(outputs)) == {"predictions": [[]]}
+    assert json.loads(write_columnar_format(outputs)) == {"outputs": [[]]}
+
+
+def test_there_is_an_output():
+    with pytest.raises(ServingError, match="Cannot convert empty tensor map to JSON"):
+        write_columnar_format({})
 
 
 def test_columnar_format_takes_what_row_format_does_not():
@@ -178,8 +190,12 @@ def test_columnar_format_takes_what_row_format_does_not():
     }
 
 
+def test_errors_quote_bytes_as_they_were_sent():
+    assert write_error('a "b"\n\udcff é') == (
+        b'{\n    "error": "a \\"b\\"\\n\xff \xc3\xa9"\n}'
+    )
+
+
 def test_errors_are_valid_json_whatever_they_quote():
-    message = 'a "quoted"\n\\path \udcff \ud800 é'
-    assert json.loads(write_error(message)) == {
-        "error": 'a "quoted"\n\\path \\udcff \\ud800 é'
-    }
+    message = 'a "quoted"\n\\path \ud800 é'
+    assert json.loads(write_error(message)) == {"error": 'a "quoted"\n\\path \\ud800 é'}
