@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
+from keras_performer.server import tensorflow_core as tf
 from keras_performer.server.json.examples import (
     write_classifications,
     write_regressions,
 )
 from keras_performer.server.json.values import invalid, shape_text
 
-_CLASSES = tf.saved_model.CLASSIFY_OUTPUT_CLASSES
-_SCORES = tf.saved_model.CLASSIFY_OUTPUT_SCORES
-_VALUES = tf.saved_model.REGRESS_OUTPUTS
+_CLASSES = tf.signatures.CLASSIFY_OUTPUT_CLASSES
+_SCORES = tf.signatures.CLASSIFY_OUTPUT_SCORES
+_VALUES = tf.signatures.REGRESS_OUTPUTS
 
 
 def check_signature(action: str, signature: Any) -> None:

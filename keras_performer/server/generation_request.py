@@ -5,8 +5,7 @@ import secrets
 from dataclasses import dataclass, fields
 from typing import Any
 
-import tensorflow as tf
-
+from keras_performer.server import tensorflow_core as tf
 from keras_performer.server.json.values import get_converter, invalid
 
 _LARGEST = 2**31 - 1

@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from keras_performer.server import tensorflow_core as tf
 from keras_performer.server.computation import Arrays, Computation
 from keras_performer.server.deadline import Deadline
 from keras_performer.server.example_signatures import (
@@ -43,8 +43,8 @@ _MODEL = "/tensorflow.serving.ModelService"
 _SIGNATURES = "signature_def"  # the one kind of metadata
 
 _ACTIONS = {
-    tf.saved_model.CLASSIFY_METHOD_NAME: "classify",
-    tf.saved_model.REGRESS_METHOD_NAME: "regress",
+    tf.signatures.CLASSIFY_METHOD_NAME: "classify",
+    tf.signatures.REGRESS_METHOD_NAME: "regress",
 }
 
 _RESULT_FIELDS = {
@@ -105,9 +105,7 @@ class GrpcHandler:
                 )
             _check_inputs(request, signature)
             inputs = {
-                key: read_tensor(
-                    request.inputs[key], key, tf.dtypes.as_dtype(info.dtype)
-                )
+                key: read_tensor(request.inputs[key], key, tf.as_dtype(info.dtype))
                 for key, info in signature.inputs.items()
             }
             wanted = _get_outputs(request, signature)

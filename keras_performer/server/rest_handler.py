@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-import tensorflow as tf
 from google.protobuf import json_format
 
+from keras_performer.server import tensorflow_core as tf
 from keras_performer.server.computation import Arrays, Computation
 from keras_performer.server.deadline import Deadline
 from keras_performer.server.document_stream import DocumentStream
@@ -234,8 +234,7 @@ class RestHandler:
                     f"{signature_name or 'DEFAULT'}",
                 )
             dtypes = {
-                name: tf.dtypes.as_dtype(info.dtype)
-                for name, info in signature.inputs.items()
+                name: tf.as_dtype(info.dtype) for name, info in signature.inputs.items()
             }
             request_format, arrays = read_inputs(document, dtypes, deadline.check)
             write = write_row_format if request_format == ROW else write_columnar_format

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_performer.extras import pip_line
+from keras_performer.server import tensorflow_core as tf
 from keras_performer.server.denied_ops import find_denied_ops
 from keras_performer.server.memory import release_memory
 from keras_performer.server.request_cost import LONG, get_cost, read_max_group_bytes
@@ -72,14 +72,12 @@ class Servable:
         _register_text_ops()
         _check_ops(path, tags, allowed_ops)
         graph = tf.Graph()
-        self._session: Any = tf.compat.v1.Session(
+        self._session: Any = tf.Session(
             graph=graph, config=config or make_session_config()
         )
         try:
             with graph.as_default(), _no_deprecation_warning():
-                meta_graph = tf.compat.v1.saved_model.load(
-                    self._session, list(tags), str(path)
-                )
+                meta_graph = tf.load_saved_model(self._session, list(tags), str(path))
         except _LOAD_ERRORS as error:
             self._session.close()
             raise _explain(error, path) from error
@@ -123,7 +121,7 @@ class Servable:
         feeds = {signature.inputs[name].name: array for name, array in arrays.items()}
         fetches = {name: info.name for name, info in signature.outputs.items()}
         is_long = self.get_cost(arrays) >= LONG
-        options = tf.compat.v1.RunOptions(
+        options = tf.RunOptions(
             timeout_in_ms=timeout_in_ms,
             inter_op_thread_pool=LONG_POOL if is_long else SHORT_POOL,
         )
@@ -173,7 +171,7 @@ def _register_text_ops() -> None:
     package = importlib.util.find_spec("tensorflow_text")
     for folder in (package and package.submodule_search_locations) or ():
         for library in sorted(Path(folder).glob("python/ops/*.so")):
-            tf.load_op_library(str(library))
+            tf.load_library(str(library))
 
 
 def _check_ops(

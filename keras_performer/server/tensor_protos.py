@@ -8,8 +8,8 @@ import math
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
+from keras_performer.server import tensorflow_core as tf
 from keras_performer.server.json.values import invalid
 
 # A tensor may give fewer values than its shape has: the last one stands for the rest.
@@ -91,7 +91,7 @@ def write_tensor(array: np.ndarray, tensor: Any) -> None:
     kind = "string" if array.dtype == object else array.dtype.name
     if kind not in _FIELDS:
         raise invalid(f"Failed to write a tensor of type: {kind}")
-    tensor.dtype = tf.dtypes.as_dtype(kind).as_datatype_enum
+    tensor.dtype = tf.as_dtype(kind).as_datatype_enum
     for size in array.shape:
         tensor.tensor_shape.dim.add(size=size)
     values = array.reshape(-1)

@@ -13,8 +13,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from tensorflow.core.protobuf import rewriter_config_pb2
+
+from keras_performer.server import tensorflow_core as tf
 
 _logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def make_session_config(
         A `tf.compat.v1.ConfigProto`.
     """
     _start_long_pool(intra_op_parallelism, inter_op_parallelism)
-    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=intra_op_parallelism)
+    config = tf.ConfigProto(intra_op_parallelism_threads=intra_op_parallelism)
     config.session_inter_op_thread_pool.add(num_threads=inter_op_parallelism)
     _add_long_pool(config, inter_op_parallelism)
     # The graph of each signature is optimized at its first run, for a second or more.
@@ -78,19 +79,17 @@ def _start_long_pool(intra_op_parallelism: int, num_threads: int) -> None:
     TensorFlow does not tell which threads are whose, so they are those that begin with
     a session that has this pool alone.
     """
-    config = tf.compat.v1.ConfigProto(
+    config = tf.ConfigProto(
         intra_op_parallelism_threads=intra_op_parallelism,
         inter_op_parallelism_threads=1,
         use_per_session_threads=True,
     )
-    tf.compat.v1.Session(graph=tf.Graph(), config=config).close()
+    tf.Session(graph=tf.Graph(), config=config).close()
     with contextlib.suppress(OSError):  # a system without /proc has no such threads
         before = _list_threads()
-        config = tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=intra_op_parallelism
-        )
+        config = tf.ConfigProto(intra_op_parallelism_threads=intra_op_parallelism)
         _add_long_pool(config, num_threads)
-        tf.compat.v1.Session(graph=tf.Graph(), config=config).close()
+        tf.Session(graph=tf.Graph(), config=config).close()
         started = _list_threads() - before
         niceness = os.getpriority(os.PRIO_PROCESS, 0) + _NICENESS
         for thread in started:

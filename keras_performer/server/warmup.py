@@ -8,9 +8,9 @@ version is served.
 import logging
 from pathlib import Path
 
-import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from keras_performer.server import tensorflow_core as tf
 from keras_performer.server.protos import import_protos
 from keras_performer.server.servable import Servable
 from keras_performer.server.serving_error import ServingError
@@ -41,7 +41,7 @@ def warm_up(servable: Servable) -> int:
         return 0
     count = 0
     try:
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        for record in tf.RecordIterator(str(path), ""):
             count += 1
             if count > MAX_WARMUP_RECORDS:
                 raise ServingError(

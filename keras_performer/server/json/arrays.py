@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
+from keras_performer.server import tensorflow_core as tf
 from keras_performer.server.json.parser import encode_text
 from keras_performer.server.json.values import get_integer_range
 from keras_performer.server.serving_error import ServingError

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
+from keras_performer.server import tensorflow_core as tf
 from keras_performer.server.json.parser import encode_text
 from keras_performer.server.json.values import (
     decode_base64,
@@ -37,7 +37,7 @@ def read_examples(document: Mapping[str, Any]) -> np.ndarray:
             feature is not of one kind.
 
     >>> [example] = read_examples({"examples": [{"x": [1, 2]}]})
-    >>> tf.train.Example.FromString(example).features.feature["x"].int64_list.value
+    >>> tf.Example.FromString(example).features.feature["x"].int64_list.value
     [1, 2]
     """
     context = b""
@@ -120,7 +120,7 @@ def write_regressions(values: np.ndarray) -> bytes:
 def _read_example(features: Any) -> bytes:
     if not isinstance(features, dict):
         raise invalid(f"Example must be JSON object but got JSON {json_type(features)}")
-    example = tf.train.Example()
+    example = tf.Example()
     for name, content in list_members(features):
         name = get_c_string(name)
         key = encode_text(name).decode("utf-8", "replace")

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
+from keras_performer.server import tensorflow_core as tf
 from keras_performer.server.json.arrays import (
     CHUNK,
     MAX_RANK,

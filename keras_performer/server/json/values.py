@@ -14,8 +14,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, NoReturn
 
-import tensorflow as tf
-
+from keras_performer.server import tensorflow_core as tf
 from keras_performer.server.json.parser import RepeatedKeys, encode_text
 from keras_performer.server.json.writer import write_string
 from keras_performer.server.serving_error import ServingError
