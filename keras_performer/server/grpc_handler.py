@@ -94,7 +94,7 @@ class GrpcHandler:
     def _predict(self, body: bytes, deadline: Deadline) -> Computation:
         request = parse_message(self._protos.PredictRequest, body)
         with contextlib.ExitStack() as stack:
-            spec = request.model_spec
+            spec = _get_spec(request)
             version, servable = stack.enter_context(self._borrow(spec))
             name = spec.signature_name or DEFAULT_SIGNATURE
             signature = servable.signatures.get(name)
@@ -103,11 +103,7 @@ class GrpcHandler:
                     "FAILED_PRECONDITION",
                     f'Serving signature key "{name}" not found.',
                 )
-            _check_inputs(request, signature)
-            inputs = {
-                key: read_tensor(request.inputs[key], key, tf.as_dtype(info.dtype))
-                for key, info in signature.inputs.items()
-            }
+            inputs = _read_inputs(request, signature)
             wanted = _get_outputs(request, signature)
 
             def write(outputs: Arrays) -> bytes:
@@ -141,7 +137,7 @@ class GrpcHandler:
         self, action: str, request: Any, response: Any, deadline: Deadline
     ) -> Computation:
         """A request to classify examples or to regress, and its empty response."""
-        spec = request.model_spec
+        spec = _get_spec(request)
         with contextlib.ExitStack() as stack:
             version, servable = stack.enter_context(self._borrow(spec))
             name = spec.signature_name or DEFAULT_SIGNATURE
@@ -203,8 +199,7 @@ class GrpcHandler:
     def _get_metadata(self, body: bytes, deadline: Deadline) -> bytes:
         del deadline  # it is answered at once
         request = parse_message(self._protos.GetModelMetadataRequest, body)
-        if not request.HasField("model_spec"):
-            raise invalid("Missing ModelSpec")
+        spec = _get_spec(request)
         if not request.metadata_field:
             raise invalid(
                 "GetModelMetadataRequest must specify at least one metadata_field"
@@ -213,9 +208,9 @@ class GrpcHandler:
             if field != _SIGNATURES:
                 raise invalid(f"Metadata field {field} is not supported")
         response = self._protos.GetModelMetadataResponse()
-        with self._borrow(request.model_spec) as (version, servable):
+        with self._borrow(spec) as (version, servable):
             signatures = self._protos.SignatureDefMap(signature_def=servable.signatures)
-        _name_model(response, request.model_spec.name, version)
+        _name_model(response, spec.name, version)
         response.metadata[_SIGNATURES].Pack(signatures)
         return response.SerializeToString()
 
@@ -308,18 +303,45 @@ def _serialize_examples(given: Any) -> np.ndarray:
     return array
 
 
-def _check_inputs(request: Any, signature: Any) -> None:
-    if not signature.inputs:
-        raise invalid("Expected at least one input Tensor.")
+def _get_spec(request: Any) -> Any:
+    if not request.HasField("model_spec"):
+        raise invalid("Missing ModelSpec")
+    return request.model_spec
+
+
+def _read_inputs(request: Any, signature: Any) -> dict[str, np.ndarray]:
+    """The arrays of a request, and those that the signature has in their place."""
     sent, wanted = set(request.inputs), set(signature.inputs)
-    if sent != wanted:
-        texts = [",".join(sorted(names)) for names in (sent, wanted)]
+    if len(sent) > len(wanted) or (len(sent) < len(wanted) and not signature.defaults):
         raise invalid(
             f"input size does not match signature: {len(sent)}!={len(wanted)} "
-            f"len({{{texts[0]}}}) != len({{{texts[1]}}}). "
-            f"Sent extra: {{{','.join(sorted(sent - wanted))}}}. "
-            f"Missing but required: {{{','.join(sorted(wanted - sent))}}}."
+            f"len({{{_join(sent)}}}) != len({{{_join(wanted)}}}). "
+            f"Sent extra: {{{_join(sent - wanted)}}}. "
+            f"Missing but required: {{{_join(wanted - sent)}}}."
         )
+    arrays: dict[str, np.ndarray] = {}
+    for name, info in sorted(signature.inputs.items()):
+        if name not in sent and name not in signature.defaults:
+            raise invalid(
+                f"Signature input alias: {name}(feed name: {info.name}) not found in "
+                "request and no default value provided. Inputs expected to be in the "
+                f"request {{{_join(sent)}}}, or default input alias set: "
+                f"{_join(set(signature.defaults))}"
+            )
+        tensor = (request.inputs if name in sent else signature.defaults)[name]
+        arrays[name] = read_tensor(
+            tensor, name, tf.as_dtype(info.dtype), position=len(arrays)
+        )
+    if sent - wanted:
+        raise invalid(
+            f"Inputs contains invalid name. Used request inputs: {_join(sent & wanted)}"
+            f", request input: {_join(sent)}"
+        )
+    return arrays
+
+
+def _join(names: set[str]) -> str:
+    return ",".join(sorted(names))
 
 
 def _get_outputs(request: Any, signature: Any) -> list[str]:

@@ -28,6 +28,8 @@ from keras_performer.server.ssl_config import SslConfig
 
 _logger = logging.getLogger(__name__)
 
+_MAX_MESSAGE_BYTES = 1024  # of an error, as in TensorFlow Serving
+
 
 class GrpcServer:
     """Serves a `GrpcHandler`, from `start` on, which an event loop awaits.
@@ -177,7 +179,8 @@ class GrpcServer:
         code, status = (error.code, error.http_status) if error else ("OK", 200)
         self._record(path, body, context, started, code, status, len(answer))
         if error:
-            await context.abort(self._codes[error.number], error.message)
+            message = _truncate(error.message)
+            await context.abort(self._codes[error.number], message)
         return answer
 
     def _get_deadline(self, context: Any) -> Deadline:
@@ -234,6 +237,14 @@ class GrpcServer:
                 milliseconds=1000 * seconds,
             )
         )
+
+
+def _truncate(message: str) -> str:
+    """What of an error there is place for in the headers of an answer."""
+    encoded = message.encode("utf-8", "backslashreplace")
+    if len(encoded) <= _MAX_MESSAGE_BYTES:
+        return encoded.decode()
+    return encoded[:_MAX_MESSAGE_BYTES].decode("utf-8", "ignore") + "...TRUNCATED"
 
 
 def _import_grpc() -> Any:

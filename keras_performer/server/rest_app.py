@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Executor
@@ -34,6 +35,10 @@ from keras_performer.server.web_view import WEB_VIEW_PATH, WebView
 
 Send = Callable[[Event], Awaitable[None]]
 
+
+_ORIGIN = re.compile(rb"https?://[^/]*", re.IGNORECASE)
+
+_METHODS = {"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"}
 
 _LINGER_SECONDS = 2.0  # a client that still sends would not see an early answer
 
@@ -90,6 +95,8 @@ class RestApp:
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise ValueError(f"scope type {scope['type']!r} is not served; only http.")
+        if not scope["raw_path"].startswith(b"/"):  # a whole URL, as proxies get it
+            scope = {**scope, "raw_path": _ORIGIN.sub(b"", scope["raw_path"], count=1)}
         started = time.monotonic()
         received = [0]
         try:
@@ -104,7 +111,7 @@ class RestApp:
         headers = [
             *outcome.headers,
             (b"content-type", outcome.content_type),
-            *self._extra_headers,
+            *(self._extra_headers if _is_api(scope) else []),
         ]
         if outcome.events is None:
             headers.append((b"content-length", b"%d" % len(outcome.body)))
@@ -175,14 +182,15 @@ class RestApp:
     ) -> Outcome:
         deadline = Deadline(self._limits.timeout_in_ms)
         self._check_token(scope)
+        if scope["method"] not in _METHODS:
+            raise ServingError("UNIMPLEMENTED", "Not Implemented")
         action = self._handler.get_action(scope["method"], _get_path(scope))
         if action == "score":
             return await self._score(scope, receive, received, deadline)
         async with self._body_reader.read(scope, receive, deadline) as body:
             received[0] = len(body)
             if self._metrics_path and scope["raw_path"] == self._metrics_path:
-                page = self._metrics.write()
-                return Outcome(200, page, content_type=b"text/plain")
+                return self._show_metrics(_get_path(scope))
             if self._web_view and scope["raw_path"] == WEB_VIEW_PATH:
                 return Outcome(
                     200,
@@ -198,6 +206,12 @@ class RestApp:
                 scope["method"], _get_path(scope), body, receive, deadline
             )
             return Outcome(200, answer)
+
+    def _show_metrics(self, path: bytes) -> Outcome:
+        if path == self._metrics_path:
+            return Outcome(200, self._metrics.write(), content_type=b"text/plain")
+        message = b"Unexpected path: %b. Should be %b" % (path, self._metrics_path)
+        return Outcome(400, message, "INVALID_ARGUMENT", content_type=b"text/plain")
 
     async def _score(
         self, scope: Event, receive: Receive, received: list[int], deadline: Deadline
@@ -348,6 +362,10 @@ def _get_path(scope: Event) -> bytes:
 
 def _answer_preflight(scope: Event) -> Outcome:
     origin = dict(scope["headers"]).get(b"origin", b"")
-    if b"http://" in origin or b"https://" in origin:
-        return Outcome(200, b"")
-    return Outcome(400, b"", "FAILED_PRECONDITION")
+    is_answered = b"http://" in origin or b"https://" in origin
+    return Outcome(
+        200 if is_answered else 400,
+        b"",
+        "OK" if is_answered else "FAILED_PRECONDITION",
+        content_type=b"text/html; charset=ISO-8859-1",  # of an answer without content
+    )

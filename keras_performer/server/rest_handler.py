@@ -6,6 +6,7 @@ a query string is part of the path, as it is there.
 """
 
 import contextlib
+import functools
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -297,6 +298,7 @@ def _find_target(method: str, path: bytes) -> _Target | None:
         return None
 
 
+@functools.lru_cache(maxsize=64)  # asked for several times for a request
 def _parse_target(method: str, path: bytes) -> _Target | None:
     pattern = {"GET": _GET_TARGET, "POST": _POST_TARGET}.get(method)
     match = pattern.fullmatch(path) if pattern else None

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import numpy as np
+from tensorflow.core.framework import types_pb2
 
 from keras_performer.server import tensorflow_core as tf
 from keras_performer.server.json.values import invalid
@@ -34,13 +35,16 @@ _FIELDS = {
 }
 
 
-def read_tensor(tensor: Any, name: str, dtype: tf.DType) -> np.ndarray:
+def read_tensor(
+    tensor: Any, name: str, dtype: tf.DType, position: int = 0
+) -> np.ndarray:
     """The array of a `TensorProto`.
 
     Args:
         tensor: the message.
         name: of the input, for the error.
         dtype: `tf.DType` of the input.
+        position: of the input among all, for the error.
 
     Returns:
         The array. Strings are an object array of `bytes`.
@@ -54,23 +58,28 @@ def read_tensor(tensor: Any, name: str, dtype: tf.DType) -> np.ndarray:
     """
     if tensor.dtype != dtype.as_datatype_enum:
         raise invalid(
-            f"Expects input {name} to be {dtype.name}, the type "
-            f"{dtype.as_datatype_enum}, but a tensor of type {tensor.dtype} is provided"
+            f"Expects arg[{position}] to be {_get_type_name(dtype.as_datatype_enum)} "
+            f"but {_get_type_name(tensor.dtype)} is provided"
         )
     sizes = [dimension.size for dimension in tensor.tensor_shape.dim]
     count = math.prod(sizes)
     if tensor.tensor_shape.unknown_rank or min(sizes, default=0) < 0:
-        raise invalid(f"Tensor parsing error on input {name}: its shape is not known")
+        raise invalid(f"tensor parsing error: {name}")
     given = len(getattr(tensor, _FIELDS.get(dtype.name, "float_val")))
     if not tensor.tensor_content and count > max(given, _MAX_FILLED):
-        raise invalid(
-            f"Tensor parsing error on input {name}: its shape has {count} values, and "
-            f"it gives {given}"
-        )
+        raise invalid(f"tensor parsing error: {name}")
     try:
         return tf.make_ndarray(tensor)
     except (TypeError, ValueError) as error:
-        raise invalid(f"Tensor parsing error on input {name}: {error}") from error
+        raise invalid(f"tensor parsing error: {name}") from error
+
+
+def _get_type_name(number: int) -> str:
+    """The name of a type in TensorFlow's messages, such as `"float"` for DT_FLOAT."""
+    try:
+        return types_pb2.DataType.Name(number).removeprefix("DT_").lower()
+    except ValueError:
+        return f"unknown dtype enum ({number})"
 
 
 def write_tensor(array: np.ndarray, tensor: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from certificates import make_certificates, write_ssl_config
 from free_port import find_free_port
-from served_models import save_examples
+from served_models import edit_saved_model, save_everything, save_examples
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -30,6 +30,7 @@ from keras_performer.server.admission import Admission
 from keras_performer.server.api_tokens import ApiTokens
 from keras_performer.server.batcher import Batcher
 from keras_performer.server.batching_parameters import BatchingParameters
+from keras_performer.server.deadline import Deadline
 from keras_performer.server.grpc_handler import GrpcHandler
 from keras_performer.server.grpc_server import GrpcServer
 from keras_performer.server.metrics import Metrics
@@ -37,6 +38,7 @@ from keras_performer.server.model_config import ModelConfig
 from keras_performer.server.model_repository import ModelRepository
 from keras_performer.server.scheduler import Scheduler
 from keras_performer.server.servable import Servable
+from keras_performer.server.serving_error import ServingError
 from keras_performer.server.ssl_config import read_ssl_config
 
 
@@ -175,6 +177,7 @@ def test_some_outputs_and_labels(stub):
     ("change", "code", "message"),
     [
         (lambda r: r.model_spec.Clear(), "INVALID_ARGUMENT", "has no name specified"),
+        (lambda r: r.ClearField("model_spec"), "INVALID_ARGUMENT", "Missing ModelSpec"),
         (
             lambda r: setattr(r.model_spec, "name", "n"),
             "NOT_FOUND",
@@ -203,12 +206,27 @@ def test_some_outputs_and_labels(stub):
         (
             lambda r: r.inputs["text"].CopyFrom(tf.make_tensor_proto([1])),
             "INVALID_ARGUMENT",
-            "Expects input text to be string",
+            r"Expects arg\[0\] to be string but int32 is provided",
+        ),
+        (
+            lambda r: r.inputs["text"].CopyFrom(tf.make_tensor_proto([1.0])),
+            "INVALID_ARGUMENT",
+            r"Expects arg\[0\] to be string but float is provided",
+        ),
+        (
+            lambda r: setattr(r.inputs["text"], "dtype", 99),
+            "INVALID_ARGUMENT",
+            "to be string but unknown",
+        ),
+        (
+            lambda r: r.inputs["other"].CopyFrom(r.inputs.pop("text")),
+            "INVALID_ARGUMENT",
+            r"alias: text\(feed name: serving_default_text:0\) not found in request",
         ),
         (
             lambda r: setattr(r.inputs["text"].tensor_shape, "unknown_rank", True),
             "INVALID_ARGUMENT",
-            "Tensor parsing error on input text",
+            "tensor parsing error: text",
         ),
         (lambda r: r.output_filter.append("x"), "INVALID_ARGUMENT", "alias not found"),
         (
@@ -224,6 +242,49 @@ def test_predict_errors(stub, change, code, message):
     with pytest.raises(grpc.RpcError, match=message) as raised:
         stub.Predict(request, timeout=20)
     assert raised.value.code() == grpc.StatusCode[code]
+
+
+def test_a_long_error_is_cut_off(stub):
+    request = make_request("é" * 1000, text=["a"])
+    with pytest.raises(grpc.RpcError) as raised:
+        stub.Predict(request, timeout=20)
+    start = 'Serving signature key "'
+    kept = "é" * ((1024 - len(start)) // 2)
+    assert raised.value.details() == start + kept + "...TRUNCATED"
+
+
+def test_a_signature_without_inputs(stub):
+    assert list(stub.Predict(make_request("no_input")).outputs["y"].float_val) == [1]
+
+
+def test_a_value_that_the_signature_has_for_an_input(tmp_path, metrics):
+    path = save_everything(tmp_path / "m")
+
+    def edit(meta_graph):
+        default = meta_graph.signature_def["mixed"].defaults["scale"]
+        default.CopyFrom(tf.make_tensor_proto([2.0], tf.float64))
+
+    edit_saved_model(path, edit)
+    repository = ModelRepository(
+        [ModelConfig("m", tmp_path / "m")], Servable, poll_wait_seconds=0
+    )
+    repository.start()
+    handler = GrpcHandler(repository, metrics)
+
+    def predict(**inputs):
+        body = make_request("mixed", **inputs).SerializeToString()
+        method = handler.methods["/tensorflow.serving.PredictionService/Predict"]
+        answer = method(body, Deadline()).run()
+        return predict_pb2.PredictResponse.FromString(answer).outputs["y"].float_val
+
+    x = np.ones((1, 3), np.float32)
+    assert list(predict(x=x, negate=[False])) == [2, 2, 2]
+    assert list(predict(x=x, negate=[False], scale=np.array([3.0]))) == [3, 3, 3]
+    with pytest.raises(ServingError, match=r"alias: x\(.*{negate,nope}, .*set: scale$"):
+        predict(negate=[False], nope=[1])
+    with pytest.raises(ServingError, match="Used request inputs: negate,x, request in"):
+        predict(x=x, negate=[False], nope=[1])
+    repository.close()
 
 
 @pytest.mark.parametrize("sizes", [(2**30, 2**30), (2**17,), (-1,)])

@@ -9,6 +9,8 @@ import time
 import pytest
 from running_app import ask, read_answer, running, send, wait_for
 
+from keras_performer.server.metrics import Metrics
+
 
 def error_of(body):
     [(key, message)] = json.loads(body).items()
@@ -166,11 +168,37 @@ def test_preflight_and_cors():
             port, "/v1/models/m:predict", method="OPTIONS", Origin="https://a.example"
         )
         assert (status, body) == (200, b"")
+        assert headers["content-type"] == "text/html; charset=iso-8859-1"
         assert headers["access-control-allow-origin"] == "*"
         assert headers["access-control-allow-methods"] == "post, get"
         assert ask(port, "/v1/models/m", method="OPTIONS")[::2] == (400, b"")
         assert ask(port, "/other", method="OPTIONS")[2] == b"OPTIONS /other 0"
         assert "access-control-allow-origin" in ask(port, "/v1/models/m")[1]
+        assert "access-control-allow-origin" not in ask(port, "/other")[1]
+
+
+def test_methods_that_no_one_has():
+    with running() as (port, _):
+        for method in ("TRACE", "BREW"):
+            status, _, body = ask(port, "/v1/models/m", method=method)
+            assert (status, error_of(body)) == (501, "Not Implemented")
+        assert ask(port, "/v1/models/m", method="PATCH")[0] == 200
+
+
+def test_a_whole_url_in_place_of_a_path():
+    with running() as (port, _):
+        for url in ("http://h/v1/models/m?a", "HTTPS://h:80/v1/models/m?a"):
+            assert ask(port, url, b"1")[2] == b"POST /v1/models/m?a 1"
+
+
+def test_the_page_of_metrics_has_no_query():
+    with running(metrics=Metrics(), metrics_path="/metrics") as (port, _):
+        status, headers, body = ask(port, "/metrics", method="GET")
+        assert (status, headers["content-type"]) == (200, "text/plain")
+        assert body.startswith(b"# TYPE ")
+        status, headers, body = ask(port, "/metrics?a=b", method="GET")
+        assert (status, headers["content-type"]) == (400, "text/plain")
+        assert body == b"Unexpected path: /metrics?a=b. Should be /metrics"
 
 
 def test_many_clients_at_once():

@@ -11,7 +11,7 @@ from served_models import save_everything, save_examples
 from keras_performer.server.deadline import Deadline
 from keras_performer.server.model_config import ModelConfig, every
 from keras_performer.server.model_repository import ModelRepository
-from keras_performer.server.rest_handler import RestHandler
+from keras_performer.server.rest_handler import RestHandler, _parse_target
 from keras_performer.server.servable import Servable
 from keras_performer.server.serving_error import ServingError
 
@@ -544,3 +544,12 @@ def test_what_a_request_asks_of_a_model(handler):
 )
 def test_what_a_request_counts_for(handler, method, path, counted):
     assert handler.identify(method, path) == counted
+
+
+def test_a_path_is_taken_apart_once(handler):
+    path = b"/v1/models/everything/versions/007/metadata"
+    missed = _parse_target.cache_info().misses
+    assert handler.identify("GET", path) == ("everything", "")
+    assert handler.get_action("GET", path) == "metadata"
+    assert ask(handler, "GET", path)[0] == 404
+    assert _parse_target.cache_info().misses == missed + 1
