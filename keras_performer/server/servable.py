@@ -133,7 +133,9 @@ class Servable:
             return {name: _to_array(output) for name, output in outputs.items()}
         except tf.errors.OpError as error:
             raise ServingError.from_tensorflow(error) from error
-        except ValueError as error:  # an array of another shape than the input has
+        # An array of another shape than the input has. TensorFlow Serving leaves it to
+        # the ops, of which some break the process off where it has many dimensions.
+        except ValueError as error:
             raise ServingError("INVALID_ARGUMENT", str(error)) from error
 
     def get_cost(self, arrays: Mapping[str, np.ndarray]) -> int:
