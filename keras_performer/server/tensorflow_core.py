@@ -28,29 +28,3 @@ from tensorflow.python.lib.io._pywrap_record_io import RecordIterator
 from tensorflow.python.platform.tf_logging import get_logger
 from tensorflow.python.saved_model import signature_constants as signatures
 from tensorflow.python.saved_model.loader_impl import load as load_saved_model
-
-__all__ = [
-    "ConfigProto",
-    "DType",
-    "Example",
-    "Graph",
-    "RecordIterator",
-    "RunOptions",
-    "Session",
-    "__version__",
-    "as_dtype",
-    "errors",
-    "float32",
-    "get_logger",
-    "int32",
-    "int64",
-    "load_library",
-    "load_saved_model",
-    "make_ndarray",
-    "make_tensor_proto",
-    "resource",
-    "signatures",
-    "string",
-    "uint32",
-    "variant",
-]
