@@ -20,7 +20,7 @@ from keras_performer.text.readers.table_texts import (
 )
 from keras_performer.text.readers.text_files import TextFiles, find_files
 from keras_performer.text.readers.text_reader import FoundTexts, TextReader
-from keras_performer.text.targets import SingleLabel, get_targets
+from keras_performer.text.targets import SingleLabel, Unlabelled, get_targets
 
 MAX_BYTES = 64 * 2**20
 _HALVES = ("train", "test")
@@ -39,7 +39,7 @@ class Documents:
         label_ids: Index into `labels` of each document; with `problem="multi_label"` a
             tuple of such, with `"regression"` a number.
         labels: Names of the classes; for numbers none.
-        problem: `"single_label"`, `"multi_label"` or `"regression"`.
+        problem: `"single_label"`, `"multi_label"`, `"regression"` or `"unlabelled"`.
 
     Example:
 
@@ -83,7 +83,7 @@ class Documents:
 
     @property
     def problem(self) -> str:
-        """Whether a document has one label, several, or a number."""
+        """Whether a document has one label, several, a number, or nothing."""
         return self._problem
 
     @functools.cached_property
@@ -92,7 +92,7 @@ class Documents:
 
         Of one label its index, int32 of shape (N,); of several 1 for each that a
         document has and 0 for others, uint8 of shape (N, K); of a number float32 of
-        shape (N, 1).
+        shape (N, 1). Of unlabelled texts zeros, int32 of shape (N,).
         """
         return self._targets.array(self.label_ids, len(self.labels))
 
@@ -232,7 +232,8 @@ def find_documents(
         label_column: Column of its labels.
         problem: What a document of a table is labelled with: `"single_label"`, one
             class; `"multi_label"`, a list of any number of classes; `"regression"`, a
-            number. The files of a folder have one class each.
+            number. The files of a folder have one class each. `"unlabelled"`: nothing,
+            and the files of a folder may lie in any folders.
         label_separator: What stands between several labels where they are a string, as
             in CSV; such as `"|"`.
 
@@ -340,6 +341,7 @@ def find_train_test(
     | a folder with `train` and `test`, folders or tables (`train.jsonl`) | `test` |
     | a table with a column `split` | rows where it is `test`, of `train` and `test` |
     | a folder of class folders, or other tables | a part that is held out |
+    | texts that are `"unlabelled"`, without such a split | nothing |
 
     A table may be in parts with numbers: `train-00000-of-00002.parquet` and so on.
 
@@ -352,7 +354,8 @@ def find_train_test(
         label_column: Column of its labels.
         problem: What a document of a table is labelled with: `"single_label"`, one
             class; `"multi_label"`, a list of any number of classes; `"regression"`, a
-            number. The files of a folder have one class each.
+            number. The files of a folder have one class each. `"unlabelled"`: nothing,
+            and the files of a folder may lie in any folders.
         label_separator: What stands between several labels where they are a string, as
             in CSV; such as `"|"`.
 
@@ -372,7 +375,11 @@ def find_train_test(
     else:
         found = find([directory])
         if not found.splits:
-            return train_test_split(find.with_label_ids(found), fraction, seed)
+            documents = find.with_label_ids(found)
+            if not find.is_labelled:
+                all_of_them: np.ndarray = np.ones(len(documents), bool)
+                return documents, _select(documents, ~all_of_them)
+            return train_test_split(documents, fraction, seed)
         train, test = _split_by_column(found)
     documents = find.with_label_ids(train)
     return documents, find.with_label_ids(test, documents.labels)
@@ -394,9 +401,12 @@ class _Finder:
                 f"max_bytes={max_bytes!r} was passed. Expected at least 1."
             )
         self.max_bytes = max_bytes
-        self.columns = (text_column, label_column)
         self.problem = problem
         self.targets = get_targets(problem, label_separator)
+        self.is_labelled = not isinstance(self.targets, Unlabelled)
+        # A table needs the two columns: of what is not read, the text's is there.
+        label_column = label_column if self.is_labelled else text_column
+        self.columns = (text_column, label_column)
 
     def __call__(self, paths: list[str]) -> FoundTexts:
         """Finds them, and warns of those without text."""
@@ -404,8 +414,8 @@ class _Finder:
             paths = _tables_in(paths[0]) or paths
         if os.path.isfile(paths[0]):
             found = find_rows(paths, *self.columns, self.max_bytes, self.targets)
-        elif isinstance(self.targets, SingleLabel):
-            found = find_files(paths[0], self.max_bytes)
+        elif isinstance(self.targets, (SingleLabel, Unlabelled)):
+            found = find_files(paths[0], self.max_bytes, self.is_labelled)
         else:
             raise ValueError(
                 f"problem={self.problem!r} was passed, and {paths[0]} is no table. A "

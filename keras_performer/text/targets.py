@@ -1,4 +1,4 @@
-"""What documents are labelled with: one class each, several, or a number."""
+"""What documents are labelled with: one class each, several, a number, or nothing."""
 
 import abc
 import contextlib
@@ -160,11 +160,29 @@ class Regression(Targets):
         return np.asarray(label_ids, np.float32)[:, None]
 
 
+class Unlabelled(Targets):
+    """Nothing, of texts to read alone: zeros, int32 of shape (N,)."""
+
+    least_labels = 0
+
+    def read(self, value: Any, where: str, column: str) -> None:
+        return None
+
+    def names(self, values: Iterable[None]) -> list[str]:
+        return []
+
+    def encode(self, values: Iterable[None], ids: Mapping[str, int]) -> list[None]:
+        return list(values)
+
+    def array(self, label_ids: Sequence[None], num_labels: int) -> np.ndarray:
+        return np.zeros(len(label_ids), np.int32)
+
+
 def get_targets(problem: str, separator: str | None = None) -> Targets:
     """Returns the `Targets` of a problem.
 
     Args:
-        problem: `"single_label"`, `"multi_label"` or `"regression"`.
+        problem: `"single_label"`, `"multi_label"`, `"regression"` or `"unlabelled"`.
         separator: What stands between several labels in a string, or `None`.
 
     Raises:
@@ -180,6 +198,7 @@ def get_targets(problem: str, separator: str | None = None) -> Targets:
         "single_label": SingleLabel(),
         "multi_label": MultiLabel(separator),
         "regression": Regression(),
+        "unlabelled": Unlabelled(),
     }
     if problem not in known:
         raise ValueError(

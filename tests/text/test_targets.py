@@ -11,6 +11,7 @@ from keras_performer.text import (
     find_documents,
     find_train_test,
     tokenize_each,
+    train_test_split,
 )
 
 
@@ -105,6 +106,27 @@ def test_no_such_problem(tmp_path, arguments):
     path = write_rows(tmp_path / "a.jsonl", 1, 2)
     with pytest.raises(ValueError, match=r"`problem` must be|`label_separator` must"):
         find_documents(path, **arguments)
+
+
+def test_texts_without_labels(tmp_path):
+    (tmp_path / "files" / "deep").mkdir(parents=True)
+    for name in ("b.txt", "deep/a.txt"):
+        (tmp_path / "files" / name).write_text(name)
+    table = tmp_path / "t.csv"
+    table.write_text("id,text\n1,one\n2,two\n")
+    for data in (tmp_path / "files", table):
+        train, test = find_train_test(data, problem="unlabelled")
+        assert (len(train), len(test), train.labels) == (2, 0, ())
+        assert train.targets.tolist() == [0, 0]
+        kept, held = train_test_split(train, 0.5)
+        assert {*kept.paths, *held.paths} == {*train.paths}
+        assert len([*train.dataset()]) == 2
+    table.write_text("split,text\ntrain,one\ntest,two\n")
+    train, test = find_train_test(table, problem="unlabelled")
+    assert (train.read(0), test.read(0)) == (b"one", b"two")
+    with pytest.raises(ValueError, match=r"The folder .*/empty has no documents"):
+        (tmp_path / "empty").mkdir()
+        find_documents(tmp_path / "empty", problem="unlabelled")
 
 
 def test_a_share_of_all_is_held_out(tmp_path):

@@ -54,12 +54,14 @@ class TextFiles(TextReader):
         return TextFiles(tuple(self.paths[index] for index in indices))
 
 
-def find_files(directory: str, max_bytes: int) -> FoundTexts:
+def find_files(directory: str, max_bytes: int, has_classes: bool = True) -> FoundTexts:
     """Finds the documents of a folder that has one subfolder a class, and reads each.
 
     Args:
         directory: Folder of the class folders.
         max_bytes: Largest size of a file.
+        has_classes: Whether its folders are classes. Else all files below it, in
+            whichever folders, are documents without a label.
 
     Returns:
         `FoundTexts`, sorted by class and path.
@@ -70,16 +72,17 @@ def find_files(directory: str, max_bytes: int) -> FoundTexts:
             `max_bytes`.
     """
     paths: list[str] = []
-    labels: list[str] = []
+    labels: list[str | None] = []
     empty: list[str] = []
-    for label in _class_folders(directory):
-        found = _files_under(os.path.join(directory, label))
+    for label in _class_folders(directory) if has_classes else [None]:
+        folder = directory if label is None else os.path.join(directory, label)
+        found = _files_under(folder)
         kept = [path for path in found if _has_text(path, max_bytes)]
         if not kept:
             raise ValueError(
-                f"The class folder {os.path.join(directory, label)} has no documents: "
-                f"{len(found)} files, none with text. Add documents or remove the "
-                "folder."
+                f"The {'class ' if has_classes else ''}folder {folder} has no "
+                f"documents: {len(found)} files, none with text. Add documents or "
+                "remove the folder."
             )
         paths += kept
         labels += [label] * len(kept)
