@@ -29,6 +29,7 @@ from keras_performer.text.token_arrays import (
     tokenize_each,
     tokenize_texts,
 )
+from keras_performer.text.token_dropout import TokenDropout
 from keras_performer.text.token_masking import TokenMasking
 from keras_performer.text.token_windows import TokenWindows
 from keras_performer.text.tokenizer import PAD, Tokenizer, TokenKind
@@ -51,6 +52,7 @@ __all__ = [
     "SourceBatches",
     "StepBatches",
     "TokenArrays",
+    "TokenDropout",
     "TokenKind",
     "TokenMasking",
     "TokenWindows",

@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_performer.text.checks import check_integer
+from keras_performer.text.step_seeds import ALGORITHM, step_seeds, uniform
 from keras_performer.text.tokenizer import PAD
 
 _MASKED_SHARE = 0.8  # of the chosen; of the rest one half is replaced, one kept
-_ALGORITHM = "philox"  # rather than the favourite of each device
 
 
 class TokenMasking:
@@ -121,16 +121,9 @@ class TokenMasking:
                 f"{token_ids.dtype.name}. Expected integers of shape (B, T)."
             )
         token_ids = self._checked(tf.cast(token_ids, tf.int32))
-        seed = tf.random.fold_in(
-            tf.constant([self.seed, 0], tf.int64),
-            tf.cast(step, tf.int64),
-            alg=_ALGORITHM,
-        )
-        place_seed, action_seed, id_seed = tf.unstack(
-            tf.random.split(seed, num=3, alg=_ALGORITHM)
-        )
+        place_seed, action_seed, id_seed = step_seeds(self.seed, step, 3)
         is_chosen = self._choose(token_ids, place_seed)
-        action = _uniform(tf.shape(token_ids), action_seed)
+        action = uniform(tf.shape(token_ids), action_seed)
         drawn_ids = tf.gather(
             self._ordinary_ids,
             tf.random.stateless_uniform(
@@ -138,7 +131,7 @@ class TokenMasking:
                 id_seed,
                 maxval=len(self._ordinary_ids),
                 dtype=tf.int32,
-                alg=_ALGORITHM,
+                alg=ALGORITHM,
             ),
         )
         replaced_up_to = (1 + _MASKED_SHARE) / 2
@@ -166,12 +159,8 @@ class TokenMasking:
         count = tf.reduce_sum(tf.cast(may_be_chosen, tf.float32), axis=1, keepdims=True)
         wanted = tf.minimum(tf.maximum(tf.round(self.rate * count), 1.0), count)
         # Each has a number, and those with the smallest are chosen.
-        numbers_drawn = _uniform(tf.shape(token_ids), seed)
+        numbers_drawn = uniform(tf.shape(token_ids), seed)
         numbers_drawn = tf.where(may_be_chosen, numbers_drawn, 1.0)
         order = tf.argsort(numbers_drawn, axis=1)
         rank = tf.argsort(order, axis=1)
         return may_be_chosen & (tf.cast(rank, tf.float32) < wanted)
-
-
-def _uniform(shape: Any, seed: Any) -> Any:
-    return tf.random.stateless_uniform(shape, seed, alg=_ALGORITHM)
