@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_performer.models.experts import (
     SMALLEST_LABEL_PROBABILITY,
@@ -17,6 +18,55 @@ from keras_performer.models.experts import (
     ProductOfLabelExperts,
     SumOfExperts,
 )
+
+
+@keras.saving.register_keras_serializable(package="keras_performer")
+class SmoothedSparseCategoricalCrossentropy(keras.losses.Loss):
+    """`keras.losses.CategoricalCrossentropy` with label smoothing, of integer labels.
+
+    Args:
+        label_smoothing: Share of the probability of the right class that is spread over
+            all classes, from 0 and below 1.
+        reduction: Reduction of `keras.losses.Loss`.
+        name: Name of the loss.
+        dtype: Dtype of the loss.
+
+    Call arguments:
+        y_true: Integer tensor of shape (B,), or (B, 1).
+        y_pred: Probabilities, tensor of shape (B, K).
+
+    Example:
+
+    >>> from keras_performer.models.problems import (
+    ...     SmoothedSparseCategoricalCrossentropy,
+    ... )
+    >>> loss = SmoothedSparseCategoricalCrossentropy(label_smoothing=0.5)
+    >>> round(float(loss([0], [[0.75, 0.25]])), 4)  # the least: 0.75 is what it asks
+    0.5623
+    """
+
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "smoothed_sparse_categorical_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.label_smoothing = label_smoothing
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        y_pred = ops.convert_to_tensor(y_pred)
+        # Keras makes floats of all targets.
+        labels = ops.cast(ops.reshape(ops.convert_to_tensor(y_true), (-1,)), "int32")
+        return keras.losses.categorical_crossentropy(
+            ops.one_hot(labels, y_pred.shape[-1], dtype=y_pred.dtype),
+            y_pred,
+            label_smoothing=self.label_smoothing,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
 class Problem(abc.ABC):
@@ -50,8 +100,16 @@ class Problem(abc.ABC):
         return None
 
     @abc.abstractmethod
-    def compile_arguments(self, targets: np.ndarray) -> dict[str, Any]:
-        """Loss and metrics for `keras.Model.compile`, for these targets."""
+    def compile_arguments(
+        self, targets: np.ndarray, label_smoothing: float = 0.0
+    ) -> dict[str, Any]:
+        """Loss and metrics for `keras.Model.compile`.
+
+        Args:
+            targets: Those of the documents to train on.
+            label_smoothing: Share of the probability of the right answer that the loss
+                spreads over all classes; of each label of several, over yes and no.
+        """
 
     @abc.abstractmethod
     def join_windows(
@@ -88,8 +146,13 @@ class SingleLabel(Problem):
     monitors: ClassVar = {"accuracy": "accuracy", "loss": "loss"}
     formats: ClassVar = {"accuracy": ".1%"}
 
-    def compile_arguments(self, targets: np.ndarray) -> dict[str, Any]:
-        return {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
+    def compile_arguments(
+        self, targets: np.ndarray, label_smoothing: float = 0.0
+    ) -> dict[str, Any]:
+        loss: Any = "sparse_categorical_crossentropy"
+        if label_smoothing:
+            loss = SmoothedSparseCategoricalCrossentropy(label_smoothing)
+        return {"loss": loss, "metrics": ["accuracy"]}
 
     def join_windows(
         self, outputs: np.ndarray, owners: np.ndarray, number: int
@@ -120,9 +183,11 @@ class MultiLabel(Problem):
     monitors: ClassVar = {"accuracy": "f1", "loss": "loss"}
     formats: ClassVar = {"micro_f1": ".1%", "macro_f1": ".1%", "exact_match": ".1%"}
 
-    def compile_arguments(self, targets: np.ndarray) -> dict[str, Any]:
+    def compile_arguments(
+        self, targets: np.ndarray, label_smoothing: float = 0.0
+    ) -> dict[str, Any]:
         return {
-            "loss": "binary_crossentropy",
+            "loss": keras.losses.BinaryCrossentropy(label_smoothing=label_smoothing),
             # The sum over labels, and not the mean: each learns as if it were alone.
             "loss_weights": float(targets.shape[1]),
             "metrics": [
@@ -180,7 +245,10 @@ class Regression(Problem):
             axis=-1, invert=True, dtype="float32", name="units"
         )
 
-    def compile_arguments(self, targets: np.ndarray) -> dict[str, Any]:
+    def compile_arguments(
+        self, targets: np.ndarray, label_smoothing: float = 0.0
+    ) -> dict[str, Any]:
+        check_label_smoothing(self.name, label_smoothing)
         variance = float(np.var(np.asarray(targets, "float64")))
         if not variance:
             raise ValueError(
@@ -241,6 +309,29 @@ def get_problem(identifier: Any) -> Problem:
             f"problem={identifier!r}"
         )
     return PROBLEMS[identifier]
+
+
+def check_label_smoothing(problem: str, label_smoothing: float) -> None:
+    """Refuses label smoothing where there are no labels, or out of its range.
+
+    Args:
+        problem: Name of the problem.
+        label_smoothing: What is asked for; 0 for none.
+
+    Raises:
+        ValueError: If it is refused.
+    """
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(
+            "`label_smoothing` must be in [0, 1). Received: label_smoothing="
+            f"{label_smoothing!r}"
+        )
+    if label_smoothing and problem == Regression.name:
+        raise ValueError(
+            "`label_smoothing` spreads probability over labels, and a number has none: "
+            "leave it out with problem='regression'. Received: label_smoothing="
+            f"{label_smoothing!r}"
+        )
 
 
 def is_label(probabilities: np.ndarray) -> np.ndarray:

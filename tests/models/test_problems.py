@@ -8,7 +8,7 @@ from tolerances import assert_close
 
 from keras_performer.layers import HashedNgrams
 from keras_performer.models import PerformerTextClassifier
-from keras_performer.models.problems import get_problem
+from keras_performer.models.problems import check_label_smoothing, get_problem
 
 OWNERS = np.array([0, 0, 1])
 
@@ -117,3 +117,33 @@ def test_an_unknown_problem():
 def test_a_target_without_variance():
     with pytest.raises(ValueError, match="the same number"):
         get_problem("regression").compile_arguments(np.ones((3, 1)))
+
+
+def test_smoothed_labels_are_those_of_keras():
+    loss = get_problem("single_label").compile_arguments(np.zeros(3), 0.2)["loss"]
+    p = keras.ops.softmax(np.random.default_rng(0).normal(size=(7, 3)))
+    labels = np.arange(7) % 3
+    expected = keras.losses.CategoricalCrossentropy(label_smoothing=0.2)
+    assert_close(loss(labels, p), expected(np.eye(3)[labels], p))
+    assert_close(loss(labels[:, None], p), loss(labels, p))
+    assert float(loss([0, 1], np.eye(3)[:2])) > 0.5  # sure, right, and not free
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert_close(again(labels, p), loss(labels, p))
+
+
+def test_smoothing_of_several_labels():
+    targets = np.eye(3)
+    for smoothing, least in ((0.0, 0.0), (0.2, 0.5)):
+        arguments = get_problem("multi_label").compile_arguments(targets, smoothing)
+        assert float(arguments["loss"](targets, targets)) >= least
+
+
+def test_a_number_has_no_labels_to_smooth():
+    with pytest.raises(ValueError, match=r"a number has none: leave it out"):
+        get_problem("regression").compile_arguments(np.arange(3.0)[:, None], 0.1)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0])
+def test_label_smoothing_out_of_range(smoothing):
+    with pytest.raises(ValueError, match=r"`label_smoothing` must be in \[0, 1\)"):
+        check_label_smoothing("single_label", smoothing)
