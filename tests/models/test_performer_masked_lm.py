@@ -56,6 +56,26 @@ def test_padding_changes_nothing():
     assert_close(run(model, np.pad(ids, [(0, 0), (0, 5)]))[:, :T], run(model, ids))
 
 
+@pytest.mark.parametrize("options", [{}, {"packed": True, "tie_embeddings": False}])
+def test_logits_at_positions_are_those_of_all(options):
+    model, ids = masked_lm(**options), draw_ids(2, T)
+    ids[1, 9:] = 0
+    inputs = {"token_ids": ids}
+    if model.backbone.packed:
+        inputs["segment_ids"] = np.repeat([[1, 2], [1, 1]], 8, axis=1).astype("int32")
+    positions = np.array([[3, 0, 11], [5, 5, 8]])
+    some = model.at_positions()
+    assert_close(
+        run(some, {**inputs, "mask_positions": positions}),
+        np.take_along_axis(
+            run(model, inputs if model.backbone.packed else ids),
+            positions[..., None],
+            axis=1,
+        ),
+    )
+    assert [w.path for w in some.weights] == [w.path for w in model.weights]
+
+
 @pytest.mark.slow
 def test_it_learns_what_stands_on_both_sides():
     """Tokens go up by one at each position: a neighbour of either side tells."""
