@@ -16,12 +16,14 @@ from keras_performer.cli.arguments import (
     export,
     plan,
     predict,
+    pretrain,
     serve,
     train,
 )
 
 COMMANDS = {
     train: "train a classifier on a folder of documents",
+    pretrain: "train an encoder on texts alone, for `train` to start from",
     evaluate: "measure a trained classifier: by class, calibration, errors",
     export: "write a trained classifier as a SavedModel that takes raw text",
     serve: "serve exported models over HTTP, as TensorFlow Serving does",
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         line = "\nInterrupted."
-        if parsed.command in ("train", "demo"):
+        if parsed.command in ("pretrain", "train", "demo"):
             line += (
                 " The same command goes on after the last checkpoint, or from the "
                 "start where there is none yet."

@@ -18,7 +18,7 @@ def settings(
     """Returns the `ClassifierSettings` of parsed arguments.
 
     Args:
-        arguments: What a parser with `add_settings` returned.
+        arguments: What a parser with the flags of `train` returned.
         data: Folder of the documents.
     """
     return ClassifierSettings(

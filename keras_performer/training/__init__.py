@@ -12,6 +12,8 @@ from keras_performer.training.evaluation import (
 )
 from keras_performer.training.out_of_memory import OutOfMemory
 from keras_performer.training.performer_optimizer import performer_optimizer
+from keras_performer.training.pretrain_encoder import pretrain_encoder
+from keras_performer.training.pretraining_settings import PretrainingSettings
 from keras_performer.training.run_folder import RunFolder
 from keras_performer.training.text_baselines import (
     compressed_bits_per_byte,
@@ -26,6 +28,7 @@ __all__ = [
     "LanguageModelEvaluation",
     "MaskedEvaluation",
     "OutOfMemory",
+    "PretrainingSettings",
     "RunFolder",
     "build_classifier",
     "compressed_bits_per_byte",
@@ -33,6 +36,7 @@ __all__ = [
     "evaluate_language_model",
     "evaluate_masked_language_model",
     "performer_optimizer",
+    "pretrain_encoder",
     "train_classifier",
     "train_steps",
     "unigram_bits",

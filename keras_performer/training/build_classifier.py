@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from keras_performer.layers import HashedNgrams
-from keras_performer.models import PerformerBackbone, PerformerTextClassifier
+from keras_performer.models import PerformerTextClassifier
 from keras_performer.models.problems import get_problem
+from keras_performer.training.build_encoder import build_encoder
 from keras_performer.training.classifier_settings import ClassifierSettings
 from keras_performer.training.train_ngrams import RATE
 
@@ -27,21 +28,6 @@ def build_classifier(
     Returns:
         A `PerformerTextClassifier`, not compiled.
     """
-    backbone = PerformerBackbone(
-        vocabulary_size=vocabulary_size,
-        num_layers=settings.num_layers,
-        num_heads=settings.num_heads,
-        hidden_dim=settings.hidden_dim,
-        intermediate_dim=settings.intermediate_dim,
-        dropout=settings.dropout,
-        # Whole periods within the trained windows: later positions bring nothing new.
-        max_wavelength=max(1, settings.context_length // 7),
-        block=settings.block,
-        feature_map=settings.feature_map,
-        num_features=settings.num_features,
-        seed=settings.seed,
-        dtype="mixed_bfloat16" if settings.mixed_precision else None,
-    )
     ngrams = None
     if token_kinds is not None and settings.ngram_buckets:
         ngrams = HashedNgrams(
@@ -53,7 +39,7 @@ def build_classifier(
             name="ngrams",
         )
     return PerformerTextClassifier(
-        backbone,
+        build_encoder(settings, vocabulary_size),
         num_classes,
         dropout=settings.dropout,
         ngrams=ngrams,

@@ -26,14 +26,15 @@ from keras_performer.training.checkpoints.atomic_write import (
 )
 from keras_performer.training.checkpoints.checkpoint import Checkpoint
 from keras_performer.training.classifier_settings import ClassifierSettings
+from keras_performer.training.training_settings import TrainingSettings
 
 
 class RunFolder:
-    """The files of one training of a classifier.
+    """The files of one training of a classifier, or of one pretraining.
 
     | file | what |
     |---|---|
-    | `settings.json` | the `ClassifierSettings` |
+    | `settings.json` | the `ClassifierSettings`, or the `PretrainingSettings` |
     | `documents.json` | a fingerprint of the documents it trains on |
     | `labels.json` | the names of the classes; for numbers none |
     | `vocabulary.txt` | the learnt vocabulary, a token a line (word pieces) |
@@ -42,10 +43,12 @@ class RunFolder:
     | `checkpoints/` | where a killed training goes on, or one with more epochs |
     | `best.weights.h5`, `best.json` | the best weights so far, and their epoch |
     | `model.keras` | the model with the best weights: the training is complete |
-    | `evaluation.json` | accuracies on the test documents |
+    | `evaluation.json` | accuracies on the test documents; of masked tokens held out |
 
     Args:
         path: The folder.
+        settings_class: Class of the settings, `PretrainingSettings` for the folder of
+            `pretrain_encoder`.
 
     Example:
 
@@ -53,8 +56,13 @@ class RunFolder:
     'model.keras'
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        settings_class: type[TrainingSettings] = ClassifierSettings,
+    ) -> None:
         self.path = pathlib.Path(path)
+        self.settings_class = settings_class
         self.settings_path = self.path / "settings.json"
         self.documents_path = self.path / "documents.json"
         self.labels_path = self.path / "labels.json"
@@ -66,7 +74,7 @@ class RunFolder:
         self.model_path = self.path / "model.keras"
         self.evaluation_path = self.path / "evaluation.json"
 
-    def check(self, settings: ClassifierSettings, documents: Documents) -> None:
+    def check(self, settings: TrainingSettings, documents: Documents) -> None:
         """Checks that a training can start here, or go on. Nothing is written.
 
         Args:
@@ -114,14 +122,14 @@ class RunFolder:
                 "on them as they are now."
             )
         is_complete = self.model_path.exists()
-        if settings != before and is_complete and not self._has_checkpoint():
+        if settings != before and is_complete and not self.has_checkpoint():
             raise ValueError(
                 f"The training in {str(self.path)!r} is complete and has no checkpoint "
                 f"to go on from to epochs={settings.epochs}: an older version removed "
                 "it at the end. Choose another folder."
             )
 
-    def open(self, settings: ClassifierSettings, documents: Documents) -> None:
+    def open(self, settings: TrainingSettings, documents: Documents) -> None:
         """Starts a training here, or goes on with the one that is here.
 
         With more `epochs` or another `early_stopping` than before, a complete training
@@ -155,24 +163,27 @@ class RunFolder:
         first |= {f"incomplete.{name}" for name in {*first, self.settings_path.name}}
         return all(path.name in first for path in self.path.iterdir())
 
-    def _has_checkpoint(self) -> bool:
+    def has_checkpoint(self) -> bool:
+        """Whether a training of the encoder goes on here after a step of its own."""
         return Checkpoint(self.checkpoints_path).latest_step() > 0
 
-    def settings(self) -> ClassifierSettings:
-        """Returns the `ClassifierSettings` of the training."""
+    def settings(self) -> Any:
+        """Returns the settings of the training, of `settings_class`."""
+        command = f"`keras-performer {self.settings_class.command}`"
         try:
             text = self.settings_path.read_text()
         except OSError as error:
             raise ValueError(
                 f"{str(self.path)!r} is no run folder: it has no readable "
                 f"{self.settings_path.name} ({error}). Expected a folder that "
-                "`keras-performer train` wrote."
+                f"{command} wrote."
             ) from error
         try:
-            return ClassifierSettings.from_json(text)
+            return self.settings_class.from_json(text)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"{self.settings_path} does not hold settings of this version: {error}"
+                f"{self.settings_path} does not hold settings of {command} of this "
+                f"version: {error}"
             ) from error
 
     def labels(self) -> tuple[str, ...]:
@@ -180,8 +191,19 @@ class RunFolder:
         return tuple(_read_json(self.labels_path))
 
     def save_vocabulary(self, vocabulary: Sequence[str]) -> None:
-        """Writes the vocabulary."""
-        save_vocabulary(vocabulary, self.vocabulary_path)
+        """Writes the vocabulary, which stays the same from then on.
+
+        Raises:
+            ValueError: If there is another one.
+        """
+        if not self.vocabulary_path.exists():
+            save_vocabulary(vocabulary, self.vocabulary_path)
+        elif load_vocabulary(self.vocabulary_path) != list(vocabulary):
+            raise ValueError(
+                f"{self.vocabulary_path} is another vocabulary than that of the "
+                "encoder to start from, which was pretrained anew since this training "
+                "began. Choose another folder."
+            )
 
     def tokenizer(self) -> Tokenizer:
         """Returns the tokenizer of the training."""
@@ -206,7 +228,8 @@ class RunFolder:
         if not self.model_path.exists():
             raise ValueError(
                 f"The training in {str(self.path)!r} is not complete: it has no "
-                f"{self.model_path.name}. Run the same `train` again to finish it."
+                f"{self.model_path.name}. Run the same `{self.settings_class.command}` "
+                "again to finish it."
             )
         try:
             return keras.saving.load_model(self.model_path)

@@ -4,29 +4,17 @@ import dataclasses
 import os
 import pathlib
 import time
-import warnings
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_performer.callbacks import RedrawProjections
 from keras_performer.layers.hashed_ngrams import FeatureCounts
 from keras_performer.models import PerformerTextClassifier
 from keras_performer.models.problems import get_problem
-from keras_performer.text import (
-    DocumentBatches,
-    Documents,
-    Tokenizer,
-    WordPieceTokenizer,
-    learn_vocabulary,
-    tokenize_each,
-    train_test_split,
-)
+from keras_performer.text import DocumentBatches
 from keras_performer.text.document_batches import balanced_class_weights
-from keras_performer.text.vocabulary import import_tensorflow_text
 from keras_performer.training.build_classifier import build_classifier
-from keras_performer.training.checkpoints.best_weights import BestWeights
 from keras_performer.training.classifier_settings import ClassifierSettings
 from keras_performer.training.evaluation.classifier import (
     predict_windows,
@@ -34,15 +22,18 @@ from keras_performer.training.evaluation.classifier import (
 )
 from keras_performer.training.expert_powers import fit_experts
 from keras_performer.training.history_file import HistoryFile
-from keras_performer.training.performer_optimizer import warm_up_and_decay
+from keras_performer.training.pretrained_encoder import PretrainedEncoder
 from keras_performer.training.run_folder import RunFolder
+from keras_performer.training.train_encoder import say, train_encoder
 from keras_performer.training.train_ngrams import BATCH_FACTOR, train_ngrams
-from keras_performer.training.train_steps import train_steps
+from keras_performer.training.training_documents import (
+    TokenizedDocuments,
+    hold_out,
+    learn_run_vocabulary,
+    warn_of_unknown,
+)
 
-UNKNOWN_SHARE = 0.02  # of the bytes of words; above, `train_classifier` warns
-SAMPLED_DOCUMENTS, SAMPLED_BYTES = 200, 50_000  # to measure that share
 CHOOSING_EPOCHS = 2  # of the n-grams, after which the better weights are known
-CHECKPOINT_EVERY = 100  # steps: half a minute to some minutes
 
 
 def train_classifier(
@@ -72,6 +63,9 @@ def train_classifier(
     training goes on, complete or not, at the learning rate that the longer schedule has
     there. With another `early_stopping` too; a training that it ended is complete.
 
+    With `settings.pretrained` the vocabulary is that of a pretraining, and the encoder
+    starts from its weights. Once there is a checkpoint, its folder is not read again.
+
     It warns where more than 2 % of the bytes of words, in a sample of the documents,
     are unknown to the vocabulary.
 
@@ -89,7 +83,7 @@ def train_classifier(
     """
     folder = RunFolder(run_folder)
     everything, _ = settings.find_train_test()
-    train, validation = _hold_out(settings, everything)
+    train, validation = hold_out(settings, everything)
     # Before anything is written: raises what is wrong with settings and documents.
     num_classes = len(train.labels) or 1
     build_classifier(
@@ -97,10 +91,16 @@ def train_classifier(
     )
     get_problem(settings.problem).compile_arguments(train.targets)
     folder.check(settings, train)
-    vocabulary = _vocabulary(settings, folder, train, verbose)
+    pretrained = None
+    is_begun = folder.has_checkpoint() or folder.model_path.exists()
+    if settings.pretrained is not None and not is_begun:
+        pretrained = PretrainedEncoder(settings)
+        vocabulary = pretrained.vocabulary
+    else:
+        vocabulary = learn_run_vocabulary(settings, folder, train, verbose)
     folder.open(settings, train)
     if folder.model_path.exists():
-        _say(verbose, f"Trained before: {folder.path}")
+        say(verbose, f"Trained before: {folder.path}")
         return folder.model()
     if vocabulary is not None:
         folder.save_vocabulary(vocabulary)
@@ -111,13 +111,15 @@ def train_classifier(
     model = build_classifier(
         settings, tokenizer.vocabulary_size, num_classes, tokenizer.token_kinds
     )
+    if pretrained is not None:
+        pretrained.copy_to(model.backbone)
     if model.units is not None:
         model.units.adapt(everything.targets)
     training = _Training(settings, folder, model, verbose, tensorboard)
-    train_tokens = _TokenizedDocuments(train, tokenizer)
+    train_tokens = TokenizedDocuments(train, tokenizer)
     validation_data = None
     if validation is not None:
-        held_out = _TokenizedDocuments(validation, tokenizer)
+        held_out = TokenizedDocuments(validation, tokenizer)
         validation_data = training.batches(held_out, seed=None).dataset()
         validation_data = validation_data.map(lambda ids, labels, owners: (ids, labels))
     supervised, counts = False, None
@@ -132,21 +134,10 @@ def train_classifier(
         training.fit_powers(held_out)
         # They have not seen the documents that were held out, and it takes seconds.
         counts = training.count_features(held_out, counts)
-        all_tokens = _TokenizedDocuments(everything, tokenizer)
+        all_tokens = TokenizedDocuments(everything, tokenizer)
         training.train_ngrams(all_tokens, counts, supervised)
     folder.save_model(model)
     return model
-
-
-class _TokenizedDocuments:
-    """Documents, and their ids on disk."""
-
-    def __init__(self, documents: Documents, tokenizer: Tokenizer) -> None:
-        self.targets = documents.targets
-        self.token_arrays = tokenize_each(documents, tokenizer)
-
-    def __len__(self) -> int:
-        return len(self.targets)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +151,7 @@ class _Training:
     tensorboard: bool
 
     def count_features(
-        self, documents: _TokenizedDocuments, counts: FeatureCounts | None = None
+        self, documents: TokenizedDocuments, counts: FeatureCounts | None = None
     ) -> FeatureCounts:
         """Counts the features of windows, and adds others counted before."""
         windows = self.batches(documents, None, BATCH_FACTOR).dataset()
@@ -170,7 +161,7 @@ class _Training:
         return self.model.ngrams.count(pairs, self.model.output_shape[-1], counts)
 
     def choose_ngrams(
-        self, documents: _TokenizedDocuments, counts: FeatureCounts, validation: Any
+        self, documents: TokenizedDocuments, counts: FeatureCounts, validation: Any
     ) -> bool:
         """Trains n-grams with both weights of features, and goes on with the better.
 
@@ -194,7 +185,7 @@ class _Training:
 
     def train_ngrams(
         self,
-        documents: _TokenizedDocuments,
+        documents: TokenizedDocuments,
         counts: FeatureCounts,
         supervised: bool = False,
         validation_data: Any = None,
@@ -222,7 +213,7 @@ class _Training:
         )
         names = get_problem(self.model).monitors.values()
         shown = [f"{name} {row[prefix + name]:.4f}" for name in dict.fromkeys(names)]
-        _say(
+        say(
             self.verbose,
             f"N-grams, {'supervised' if supervised else 'TF-IDF'} weights, "
             f"{len(documents)} documents, "
@@ -235,48 +226,26 @@ class _Training:
         return self.folder.ngrams_path / part / weights
 
     def train_encoder(
-        self, documents: _TokenizedDocuments, validation_data: Any
+        self, documents: TokenizedDocuments, validation_data: Any
     ) -> None:
         """Trains the encoder, or the whole model where that is all of it."""
-        settings, folder = self.settings, self.folder
-        encoder = self.model.encoder_classifier or self.model
-        _say(self.verbose, f"Training the encoder on {len(documents)} documents")
-        batches = self.batches(documents, settings.seed)
-        steps_per_epoch = _steps_per_epoch(settings, folder, batches)
-        num_steps = steps_per_epoch * settings.epochs
+        settings = self.settings
+        say(self.verbose, f"Training the encoder on {len(documents)} documents")
         problem = get_problem(self.model)
-        _compile(
-            encoder, settings, num_steps, problem.compile_arguments(documents.targets)
+        train_encoder(
+            self.model.encoder_classifier or self.model,
+            settings,
+            self.folder,
+            self.batches(documents, settings.seed),
+            lambda step, batch: batch,
+            problem.compile_arguments(documents.targets),
+            problem.monitors[settings.monitor],
+            validation_data,
+            self.verbose,
+            self.tensorboard,
         )
-        callbacks = []
-        if settings.redraw_interval and self.model.backbone.redraws:
-            callbacks.append(RedrawProjections(settings.redraw_interval, settings.seed))
-        monitor = problem.monitors[settings.monitor]
-        if validation_data is not None:
-            monitor = f"val_{monitor}"
-        history = train_steps(
-            encoder,
-            batches.dataset,
-            num_steps,
-            folder.path,
-            checkpoint_every=CHECKPOINT_EVERY,
-            steps_per_epoch=steps_per_epoch,
-            validation_data=validation_data,
-            monitor=monitor,
-            patience=settings.early_stopping or None,
-            callbacks=callbacks,
-            tensorboard=self.tensorboard,
-            verbose=self.verbose,
-        )
-        if history[-1]["step"] < num_steps:
-            _say(
-                self.verbose,
-                f"Ended after epoch {history[-1]['epoch'] + 1} of {settings.epochs}: "
-                f"{settings.early_stopping} without a better {monitor}",
-            )
-        BestWeights(folder.best_weights_path).load(encoder)
 
-    def fit_powers(self, held_out: _TokenizedDocuments) -> None:
+    def fit_powers(self, held_out: TokenizedDocuments) -> None:
         """Weighs n-grams and encoder by what they say of the documents held out."""
         model = self.model
         windows, owners = predict_windows(
@@ -296,10 +265,10 @@ class _Training:
         line = f"Powers: n-grams {powers[0]:.2f}, encoder {powers[1]:.2f}"
         if not powers[1]:
             line += ": on documents held out it adds nothing to the n-grams"
-        _say(self.verbose, line)
+        say(self.verbose, line)
 
     def batches(
-        self, documents: _TokenizedDocuments, seed: int | None, factor: int = 1
+        self, documents: TokenizedDocuments, seed: int | None, factor: int = 1
     ) -> DocumentBatches:
         """Batches of windows, with so many times the tokens of the settings."""
         settings = self.settings
@@ -316,87 +285,3 @@ class _Training:
             seed,
             class_weights,
         )
-
-
-def _hold_out(
-    settings: ClassifierSettings, documents: Documents
-) -> tuple[Documents, Documents | None]:
-    if not settings.validation_fraction:
-        return documents, None
-    _, sizes = np.unique(documents.strata, return_counts=True)
-    if sizes.min() < 2:
-        raise ValueError(
-            "A class has one training document only, so none can be held out for "
-            "validation: add documents, or set `validation_fraction` to 0 to choose "
-            f"the best epoch by the training documents. Received: "
-            f"validation_fraction={settings.validation_fraction}"
-        )
-    return train_test_split(documents, settings.validation_fraction, seed=settings.seed)
-
-
-def _vocabulary(
-    settings: ClassifierSettings,
-    folder: RunFolder,
-    train: Documents,
-    verbose: int | str,
-) -> list[str] | None:
-    """Learns the vocabulary, where one is needed and not there."""
-    if settings.tokenizer != "wordpiece" or folder.vocabulary_path.exists():
-        return None
-    import_tensorflow_text()
-    _say(verbose, f"Learning a vocabulary of {settings.vocabulary_size}")
-    texts = train.dataset().map(lambda text, label: text)
-    return learn_vocabulary(texts, settings.vocabulary_size)
-
-
-def warn_of_unknown(tokenizer: Tokenizer, documents: Documents) -> None:
-    """Warns where much of the text is not what the vocabulary can spell."""
-    if not isinstance(tokenizer, WordPieceTokenizer):
-        return
-    sample = documents.dataset().shard(-(-len(documents) // SAMPLED_DOCUMENTS), 0)
-    texts = [text.numpy()[:SAMPLED_BYTES] for text, _ in sample]
-    share = tokenizer.unknown_share(texts)
-    if share > UNKNOWN_SHARE:
-        warnings.warn(
-            f"{share:.1%} of the bytes of words are unknown to the vocabulary of "
-            f"{tokenizer.vocabulary_size} tokens: the model does not see what they "
-            "are. Expected at most "
-            f"{UNKNOWN_SHARE:.0%}: pass a larger `vocabulary_size`, or bytes, which "
-            "lose nothing (`--tokenizer bytes`).",
-            stacklevel=3,
-        )
-
-
-def _steps_per_epoch(
-    settings: ClassifierSettings, folder: RunFolder, batches: DocumentBatches
-) -> int:
-    """The length of the epochs before, if there are any: it depends on `epochs`."""
-    history = HistoryFile(folder.history_path).rows()
-    if history:
-        return int(history[-1]["step"] // (history[-1]["epoch"] + 1))
-    return batches.steps_per_pass(settings.epochs)
-
-
-def _say(verbose: int | str, line: str) -> None:
-    if verbose:
-        print(line, flush=True)
-
-
-def _compile(
-    model: PerformerTextClassifier,
-    settings: ClassifierSettings,
-    steps: int,
-    arguments: dict[str, Any],
-) -> None:
-    schedule = warm_up_and_decay(settings.learning_rate, steps)
-    optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=settings.weight_decay, global_clipnorm=1.0
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    model.compile(
-        optimizer,
-        **arguments,
-        # XLA takes a sixth off a step on a processor, and compiles for each width of a
-        # batch as long as some hundred steps take: see benchmarks/README.md.
-        jit_compile=False,
-    )

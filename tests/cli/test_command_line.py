@@ -19,7 +19,7 @@ from keras_performer.cli.arguments import serve as serve_flags
 from keras_performer.cli.predict import read_text
 from keras_performer.server import ServerOptions
 from keras_performer.server.server_options import TENSORFLOW_SERVING_FLAGS
-from keras_performer.training import ClassifierSettings
+from keras_performer.training import ClassifierSettings, PretrainingSettings
 
 FILE = "/no/such/file"
 
@@ -106,9 +106,13 @@ def test_a_command_says_nothing_of_a_gpu_that_is_not_there(tmp_path):
     assert done.stderr.startswith("keras-performer export: ")
 
 
-def test_the_flags_of_train_have_the_defaults_of_the_settings():
-    parsed = vars(parse("train", "--data", "d", "--run", "r"))
-    for field in dataclasses.fields(ClassifierSettings)[1:]:
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [("train", ClassifierSettings), ("pretrain", PretrainingSettings)],
+)
+def test_the_flags_of_trainings_have_the_defaults_of_the_settings(command, settings):
+    parsed = vars(parse(command, "--data", "d", "--run", "r"))
+    for field in dataclasses.fields(settings)[1:]:
         assert parsed[field.name] == field.default
         assert type(parsed[field.name]) is type(field.default)
 
@@ -116,7 +120,7 @@ def test_the_flags_of_train_have_the_defaults_of_the_settings():
 def test_every_setting_has_a_flag_that_acts():
     values = {"tokenizer": "bytes", "feature_map": "softmax", "monitor": "loss"}
     values |= {"block": "plain", "class_weight": "balanced"}
-    values |= {"mixed_precision": True}
+    values |= {"mixed_precision": True, "pretrained": "/run"}
     arguments = ["train", "--data", "d", "--run", "r"]
     # Class weights are for a single label alone, which has no separator.
     labels = {"problem": "multi_label", "label_separator": "|"}
@@ -132,6 +136,7 @@ def test_every_setting_has_a_flag_that_acts():
                 value = default / 2
         expected[field.name] = value
         flag = f"--{field.name.replace('_', '-')}"
+        flag = "--from" if field.name == "pretrained" else flag
         arguments += [flag] if value is True else [flag, str(value)]
     made = dataclasses.asdict(train.settings(parse(*arguments), "d"))
     assert {**made, "data": None} == expected
@@ -188,6 +193,8 @@ def test_serve_refuses_flags_that_only_tensorflow_serving_has(capsys):
     [
         (["train", "--data", "/no/such", "--run", "r"], "/no/such"),
         (["train", "--data", "d", "--run", "r", "--epochs", "0"], "epochs"),
+        (["pretrain", "--data", "/no/such", "--run", "r"], "/no/such"),
+        (["pretrain", "--data", "d", "--run", "r", "--masking-rate", "2"], "rate"),
         (["export", "--run", "/no/such/run"], "no run folder"),
         (["serve"], "model_base_path"),
         (["predict", "/no/such/file"], "/no/such/file"),
@@ -247,7 +254,9 @@ sys.exit(main.main(["predict", "file"]))
     assert process.returncode == 141
 
 
-@pytest.mark.parametrize(("command", "says"), [("train", True), ("serve", False)])
+@pytest.mark.parametrize(
+    ("command", "says"), [("train", True), ("pretrain", True), ("serve", False)]
+)
 def test_an_interrupted_training_says_what_comes_next(
     command, says, monkeypatch, capsys
 ):
@@ -256,7 +265,7 @@ def test_an_interrupted_training_says_what_comes_next(
 
     module = importlib.import_module(f"keras_performer.cli.{command}")
     monkeypatch.setattr(module, "run", interrupted)
-    flags = ["--data", "d", "--run", "r"] if command == "train" else []
+    flags = ["--data", "d", "--run", "r"] if says else []
     assert command_line.main([command, *flags]) == 130
     error = capsys.readouterr().err
     assert "Interrupted" in error

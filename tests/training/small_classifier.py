@@ -22,6 +22,6 @@ SMALL = {
 
 if __name__ == "__main__":
     data, folder, checkpoint_every = sys.argv[1:]
-    module = sys.modules["keras_performer.training.train_classifier"]
+    module = sys.modules["keras_performer.training.train_encoder"]
     module.CHECKPOINT_EVERY = int(checkpoint_every)
     train_classifier(ClassifierSettings(data=data, **SMALL), folder, verbose=0)

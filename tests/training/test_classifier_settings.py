@@ -21,6 +21,7 @@ from keras_performer.training import ClassifierSettings
         ("validation_fraction", -0.1),
         ("learning_rate", -1.0),
         ("early_stopping", -1),
+        ("problem", "unlabelled"),
     ],
 )
 def test_settings_out_of_range_are_named(name, value):

@@ -29,7 +29,7 @@ from keras_performer.training import (
     train_classifier,
 )
 from keras_performer.training.checkpoints.checkpoint import Checkpoint
-from keras_performer.training.train_classifier import warn_of_unknown
+from keras_performer.training.training_documents import warn_of_unknown
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def test_early_stopping_and_tensorboard_reach_the_training(
     def train_steps(*arguments, patience, tensorboard, **others):
         raise Reached(patience, tensorboard)
 
-    module = sys.modules["keras_performer.training.train_classifier"]
+    module = sys.modules["keras_performer.training.train_encoder"]
     monkeypatch.setattr(module, "train_steps", train_steps)
     for epochs, patience in ((0, None), (2, 2)):
         stopping = dataclasses.replace(settings, early_stopping=epochs)

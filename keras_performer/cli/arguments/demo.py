@@ -7,7 +7,8 @@ from keras_performer.cli.arguments.flags import (
     HelpFormatter,
     add_json_flag,
 )
-from keras_performer.cli.arguments.train import add_settings
+from keras_performer.cli.arguments.train import SETTINGS
+from keras_performer.cli.arguments.training import add_settings
 
 LONG_DOCUMENT = 60_000
 # One pass is enough to show the way: some minutes of two cores.
@@ -42,4 +43,4 @@ def add_parser(commands: Commands, summary: str) -> None:
     add_json_flag(
         parser, "the accuracies, and the server's answer, as one JSON document"
     )
-    add_settings(parser, **DEMO_SETTINGS)
+    add_settings(parser, SETTINGS, **DEMO_SETTINGS)

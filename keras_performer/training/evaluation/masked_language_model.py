@@ -78,7 +78,7 @@ def evaluate_masked_language_model(
                 f"{expected} and weights for each target."
             )
         bits, is_right = token_bits(logits, targets)
-        num_tokens += np.count_nonzero(weights)
+        num_tokens += int(np.count_nonzero(weights))
         sums += [
             weights.sum(),
             np.sum(weights * bits),
