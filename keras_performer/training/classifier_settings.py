@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from keras_performer.models.problems import get_problem
+from keras_performer.models.problems import check_label_smoothing, get_problem
 from keras_performer.training.training_settings import TrainingSettings
 
 MONITORS = ("accuracy", "loss")
@@ -25,6 +25,11 @@ class ClassifierSettings(TrainingSettings):
             loss of the training, so that each class has the same share of it.
         pretrained: Run folder of `pretrain_encoder`, whose vocabulary and encoder the
             training starts from; `None` to start from random weights.
+        label_smoothing: Share of the probability of the right answer that the
+            encoder's loss spreads over all classes; of each label of several, over yes
+            and no.
+        token_dropout: Probability with which a token is left out, in each step of the
+            encoder's training others; see `TokenDropout`.
         **others: The settings of `TrainingSettings`.
 
     Raises:
@@ -44,6 +49,8 @@ class ClassifierSettings(TrainingSettings):
     ngram_epochs: int = 5
     class_weight: str | None = None
     pretrained: str | None = None
+    label_smoothing: float = 0.0
+    token_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,3 +65,5 @@ class ClassifierSettings(TrainingSettings):
             )
         self._check_positive("ngram_epochs")
         self._check_not_negative("ngram_buckets")
+        self._check_share("token_dropout")
+        check_label_smoothing(self.problem, self.label_smoothing)

@@ -12,7 +12,7 @@ import numpy as np
 from keras_performer.layers.hashed_ngrams import FeatureCounts
 from keras_performer.models import PerformerTextClassifier
 from keras_performer.models.problems import get_problem
-from keras_performer.text import DocumentBatches
+from keras_performer.text import DocumentBatches, TokenDropout
 from keras_performer.text.document_batches import balanced_class_weights
 from keras_performer.training.build_classifier import build_classifier
 from keras_performer.training.classifier_settings import ClassifierSettings
@@ -232,13 +232,14 @@ class _Training:
         settings = self.settings
         say(self.verbose, f"Training the encoder on {len(documents)} documents")
         problem = get_problem(self.model)
+        dropout = TokenDropout(settings.token_dropout, settings.seed)
         train_encoder(
             self.model.encoder_classifier or self.model,
             settings,
             self.folder,
             self.batches(documents, settings.seed),
-            lambda step, batch: batch,
-            problem.compile_arguments(documents.targets),
+            dropout if settings.token_dropout else lambda step, batch: batch,
+            problem.compile_arguments(documents.targets, settings.label_smoothing),
             problem.monitors[settings.monitor],
             validation_data,
             self.verbose,

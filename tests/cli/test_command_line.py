@@ -121,6 +121,7 @@ def test_every_setting_has_a_flag_that_acts():
     values = {"tokenizer": "bytes", "feature_map": "softmax", "monitor": "loss"}
     values |= {"block": "plain", "class_weight": "balanced"}
     values |= {"mixed_precision": True, "pretrained": "/run"}
+    values |= {"label_smoothing": 0.1, "token_dropout": 0.2}
     arguments = ["train", "--data", "d", "--run", "r"]
     # Class weights are for a single label alone, which has no separator.
     labels = {"problem": "multi_label", "label_separator": "|"}

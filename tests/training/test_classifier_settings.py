@@ -22,8 +22,15 @@ from keras_performer.training import ClassifierSettings
         ("learning_rate", -1.0),
         ("early_stopping", -1),
         ("problem", "unlabelled"),
+        ("label_smoothing", 1.0),
+        ("token_dropout", -0.1),
     ],
 )
 def test_settings_out_of_range_are_named(name, value):
     with pytest.raises(ValueError, match=name):
         ClassifierSettings(data="d", **{**SMALL, name: value})
+
+
+def test_smoothing_needs_labels():
+    with pytest.raises(ValueError, match=r"`label_smoothing`.*a number has none"):
+        ClassifierSettings(data="d", problem="regression", label_smoothing=0.1)

@@ -107,7 +107,7 @@ def test_positions_are_those_that_are_masked(settings):
         np.testing.assert_array_equal(targets[row], ids[row, positions[row]])
 
 
-STEPS = 20  # of an epoch
+STEPS = 23  # of an epoch
 
 
 @pytest.mark.slow
@@ -122,6 +122,7 @@ STEPS = 20  # of an epoch
 def test_a_killed_pretraining_resumes_to_the_same_weights(
     complete, settings, tmp_path, owner, name, when
 ):
+    assert complete.history()[0]["step"] == STEPS
     path = tmp_path / "run"
     run_killed("small_pretraining.py", [settings.data, path, 4], owner, name, when)
     assert not RunFolder(path).model_path.exists()

@@ -156,7 +156,7 @@ def test_a_run_that_is_incomplete_damaged_or_another_is_refused(
 
 
 def test_settings_of_older_runs_have_none_of_it(settings):
-    new = ("pretrained",)
+    new = ("pretrained", "label_smoothing", "token_dropout")
     older = {k: v for k, v in vars(settings).items() if k not in new}
     loaded = ClassifierSettings.from_json(json.dumps(older))
-    assert [getattr(loaded, name) for name in new] == [None]
+    assert [getattr(loaded, name) for name in new] == [None, 0.0, 0.0]

@@ -211,6 +211,37 @@ def test_early_stopping_and_tensorboard_reach_the_training(
         assert reached.value.args == (patience, True)
 
 
+def test_smoothing_and_token_dropout_reach_the_training_of_the_encoder(
+    settings, tmp_path, monkeypatch
+):
+    class Reached(Exception):
+        pass
+
+    def train_steps(model, batches_from, *arguments, **others):
+        raise Reached(model, batches_from)
+
+    module = sys.modules["keras_performer.training.train_encoder"]
+    monkeypatch.setattr(module, "train_steps", train_steps)
+    shares, losses, outputs = [], [], []
+    for index, change in enumerate(
+        ({}, {"label_smoothing": 0.2, "token_dropout": 0.5})
+    ):
+        changed = dataclasses.replace(settings, dropout=0.0, **change)
+        with pytest.raises(Reached) as reached:
+            train_classifier(changed, tmp_path / f"run-{index}", verbose=0)
+        model, batches_from = reached.value.args
+        (ids, *_), (again, *_) = (next(iter(batches_from(step))) for step in (0, 0))
+        np.testing.assert_array_equal(ids, again)
+        shares.append(np.mean(ids.numpy() == 0))
+        sure = np.eye(2, dtype="float32")
+        losses.append(float(model.compute_loss(y=np.arange(2), y_pred=sure)))
+        # What leaves tokens out is not in the model.
+        outputs.append(model(np.arange(1, 101)[None], training=True).numpy())
+    assert shares[1] == pytest.approx(shares[0] + 0.5 * (1 - shares[0]), abs=0.1)
+    assert losses[0] == pytest.approx(0, abs=1e-6) and losses[1] > 0.5
+    np.testing.assert_array_equal(*outputs)
+
+
 def test_a_complete_run_is_not_trained_again(complete, settings, monkeypatch):
     monkeypatch.setattr(keras.Model, "fit", None)
     model = train_classifier(settings, complete.path, verbose=0)

@@ -55,6 +55,19 @@ SETTINGS: Settings = {
             "and the weights of its encoder, whose settings must be the same"
         ),
     ),
+    "label_smoothing": (
+        float,
+        0.0,
+        (
+            "share of the probability of the right label that the encoder's loss "
+            "spreads over all labels"
+        ),
+    ),
+    "token_dropout": (
+        float,
+        0.0,
+        "share of the tokens that a step of the encoder's training leaves out",
+    ),
 }
 
 
