@@ -299,6 +299,7 @@ def test_images_that_cannot_be_read_are_refused(load, tmp_path, capsys):
 # === Document classification ===
 
 
+@pytest.mark.slow
 @runs_eagerly
 def test_document_classification(load, tmp_path, capsys):
     for label, words in (("sea", "a whale of a ship "), ("land", "a horse, a hut ")):

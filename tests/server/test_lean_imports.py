@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import sys
 
@@ -26,5 +28,6 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_the_interface_of_tensorflow_is_loaded_when_it_is_asked_for():
     subprocess.run([sys.executable, "-c", PROGRAM], check=True)

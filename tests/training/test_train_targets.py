@@ -63,6 +63,7 @@ def test_several_labels_are_learnt(of_labels, capsys):
         assert error["target"] != error["labels"]
 
 
+@pytest.mark.slow
 def test_numbers_are_learnt_in_their_units(of_numbers, capsys):
     words = ["evaluate", "--run", of_numbers, "--by", "window"]
     measured = json.loads(command(capsys, *words, "--json"))
