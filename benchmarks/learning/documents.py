@@ -10,8 +10,9 @@ The settings are never chosen by these figures. A rerun goes on.
 
 With `--beside` there are other models, trained for `--beside-epochs`: `truncated`, what
 long documents are mostly given to, an encoder of the default size with exact attention,
-which reads the first 512 tokens of each (its only window); and `bag`, the mean and the
-maximum of the embeddings of a window's tokens, of 256 features, without any attention.
+which reads the first 512 tokens of each (its only window); `linear`, the same with the
+attention of this package; and `bag`, the mean and the maximum of the embeddings of a
+window's tokens, of 256 features, without any attention.
 """
 
 import argparse
@@ -95,12 +96,12 @@ def performer_shares(folder, settings):
 
 
 def beside_shares(name, folder, settings, epochs):
-    """The same of a model that is no Performer; see `BESIDE`."""
+    """The same of another model; see `BESIDE`."""
     tokenizer = folder.tokenizer()
     train, test = settings.find_train_test()
     arrays, test_arrays = (tokenize_each(x, tokenizer) for x in (train, test))
     context_length = settings.context_length
-    if name == "truncated":
+    if name in ("linear", "truncated"):
         context_length = TRUNCATED
         arrays, test_arrays = map(first_tokens, (arrays, test_arrays))
     keras.utils.set_random_seed(settings.seed)
@@ -143,8 +144,8 @@ def first_tokens(arrays):
     return TokenArrays(np.concatenate(beginnings), [len(x) for x in beginnings])
 
 
-def truncated(vocabulary_size, num_classes, seed):
-    """An encoder of the default size with exact attention."""
+def linear(vocabulary_size, num_classes, seed, attention="linear"):
+    """An encoder of the default size."""
     default = ClassifierSettings(data="")
     backbone = PerformerBackbone(
         vocabulary_size,
@@ -154,10 +155,16 @@ def truncated(vocabulary_size, num_classes, seed):
         default.intermediate_dim,
         dropout=default.dropout,
         max_wavelength=TRUNCATED // 7,
-        attention="exact",
+        attention=attention,
+        feature_map=default.feature_map,
         seed=seed,
     )
     return PerformerTextClassifier(backbone, num_classes, seed=seed)
+
+
+def truncated(vocabulary_size, num_classes, seed):
+    """The same with exact attention."""
+    return linear(vocabulary_size, num_classes, seed, attention="exact")
 
 
 def bag(vocabulary_size, num_classes, seed):
@@ -174,7 +181,7 @@ def bag(vocabulary_size, num_classes, seed):
     return keras.Model(token_ids, outputs)
 
 
-BESIDE = {"truncated": truncated, "bag": bag}
+BESIDE = {"linear": linear, "truncated": truncated, "bag": bag}
 
 
 def tfidf_shares(train, test, window_bytes):
