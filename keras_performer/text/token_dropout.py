@@ -63,6 +63,8 @@ class TokenDropout:
         return self._drop(step, batch)
 
     def _drop(self, step: Any, token_ids: Any) -> Any:
+        if not self.rate:
+            return token_ids
         [seed] = step_seeds(self.seed, step, 1)
         is_kept = uniform(tf.shape(token_ids), seed) >= self.rate
         is_any_left = tf.reduce_any(is_kept & (token_ids != PAD), axis=1, keepdims=True)

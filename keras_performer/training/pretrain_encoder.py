@@ -23,7 +23,7 @@ from keras_performer.training.training_documents import (
     TokenizedDocuments,
     hold_out,
     learn_run_vocabulary,
-    warn_of_unknown,
+    open_run,
 )
 
 
@@ -65,14 +65,9 @@ def pretrain_encoder(
     build_encoder(settings, vocabulary_size=3)  # raises
     folder.check(settings, train)
     vocabulary = learn_run_vocabulary(settings, folder, train, verbose)
-    folder.open(settings, train)
-    if folder.model_path.exists():
-        say(verbose, f"Trained before: {folder.path}")
+    tokenizer = open_run(settings, folder, train, vocabulary, verbose)
+    if tokenizer is None:
         return folder.model()
-    if vocabulary is not None:
-        folder.save_vocabulary(vocabulary)
-    tokenizer = folder.tokenizer()
-    warn_of_unknown(tokenizer, train)
 
     keras.utils.set_random_seed(settings.seed)
     mask_id = tokenizer.vocabulary_size

@@ -30,7 +30,7 @@ from keras_performer.training.training_documents import (
     TokenizedDocuments,
     hold_out,
     learn_run_vocabulary,
-    warn_of_unknown,
+    open_run,
 )
 
 CHOOSING_EPOCHS = 2  # of the n-grams, after which the better weights are known
@@ -98,14 +98,9 @@ def train_classifier(
         vocabulary = pretrained.vocabulary
     else:
         vocabulary = learn_run_vocabulary(settings, folder, train, verbose)
-    folder.open(settings, train)
-    if folder.model_path.exists():
-        say(verbose, f"Trained before: {folder.path}")
+    tokenizer = open_run(settings, folder, train, vocabulary, verbose)
+    if tokenizer is None:
         return folder.model()
-    if vocabulary is not None:
-        folder.save_vocabulary(vocabulary)
-    tokenizer = folder.tokenizer()
-    warn_of_unknown(tokenizer, train)
 
     keras.utils.set_random_seed(settings.seed)
     model = build_classifier(

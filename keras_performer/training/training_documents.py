@@ -94,6 +94,36 @@ def learn_run_vocabulary(
     return learn_vocabulary(texts, settings.vocabulary_size)
 
 
+def open_run(
+    settings: TrainingSettings,
+    folder: RunFolder,
+    documents: Documents,
+    vocabulary: list[str] | None,
+    verbose: int | str,
+) -> Tokenizer | None:
+    """Opens the run folder of a training, and warns of what its vocabulary lacks.
+
+    Args:
+        settings: The settings of the training.
+        folder: Its `RunFolder`.
+        documents: `Documents` to train on.
+        vocabulary: What `learn_run_vocabulary` gives, or that of another run.
+        verbose: Whether to say that the training is complete.
+
+    Returns:
+        The tokenizer, or `None` where the training is complete.
+    """
+    folder.open(settings, documents)
+    if folder.model_path.exists():
+        say(verbose, f"Trained before: {folder.path}")
+        return None
+    if vocabulary is not None:
+        folder.save_vocabulary(vocabulary)
+    tokenizer = folder.tokenizer()
+    warn_of_unknown(tokenizer, documents)
+    return tokenizer
+
+
 def warn_of_unknown(tokenizer: Tokenizer, documents: Documents) -> None:
     """Warns where much of the text is not what the vocabulary can spell."""
     if not isinstance(tokenizer, WordPieceTokenizer):
@@ -108,5 +138,5 @@ def warn_of_unknown(tokenizer: Tokenizer, documents: Documents) -> None:
             "are. Expected at most "
             f"{UNKNOWN_SHARE:.0%}: pass a larger `vocabulary_size`, or bytes, which "
             "lose nothing (`--tokenizer bytes`).",
-            stacklevel=3,
+            stacklevel=4,
         )
